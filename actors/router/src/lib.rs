@@ -1,1 +1,4 @@
-//! placeholder
+//! Policies over verbs (map and example follow).
+pub mod events;
+pub mod ledger;
+pub mod request;

@@ -1,0 +1,189 @@
+//! The trait that carries verbs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use understudy_engine::{
+    codec::Codec,
+    gate::TokenGate,
+    verbs::{Cost, Draft, RunSpec, SamplerSpec, SignalMode, StepResult, StopReason, TokenId, Verified},
+};
+
+use crate::{BackendError, RequestCtx, SeqId};
+
+/// Tokens of a run travel through a channel of this capacity. When it is full the engine
+/// parks the run (other runs go on) until the reader catches up.
+pub const RUN_CHANNEL_CAPACITY: usize = 32;
+
+/// What is known of a loaded model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelCard {
+    /// Its name in the catalogue, or the file's stem.
+    pub name: String,
+    /// GGUF architecture.
+    pub architecture: String,
+    /// Longest sequence in tokens that this slot accepts.
+    pub context: usize,
+    /// Bytes of weights read to decode one token.
+    pub bytes_per_token: u64,
+    /// The arithmetic that produced its answers, for example `cpu-f32-avx2`.
+    pub numerics: String,
+    /// Tokenizer and chat template digest.
+    pub codec_digest: String,
+}
+
+/// What `open` needs.
+pub struct OpenRequest {
+    /// Prompt ids, at least one.
+    pub prompt: Vec<TokenId>,
+    /// How tokens are sampled.
+    pub sampler: SamplerSpec,
+    /// Which tokens are allowed.
+    pub gate: Option<Box<dyn TokenGate>>,
+}
+
+/// What `open` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// The new sequence.
+    pub seq: SeqId,
+    /// Prompt tokens found in the prefix cache.
+    pub cached: usize,
+}
+
+/// One event of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// A token.
+    Step(StepResult),
+    /// The end; nothing follows.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+        /// Length of the sequence now.
+        len: usize,
+        /// What the run cost.
+        cost: Cost,
+    },
+}
+
+/// Events of a run, in order. Dropping it cancels the run.
+#[derive(Debug)]
+pub struct RunStream {
+    events: mpsc::Receiver<Result<RunEvent, BackendError>>,
+    model: String,
+}
+
+impl RunStream {
+    /// Wraps the receiving end; a sender dropped before `Stopped` reads as a lost engine.
+    pub fn new(model: impl Into<String>, events: mpsc::Receiver<Result<RunEvent, BackendError>>) -> Self {
+        Self { events, model: model.into() }
+    }
+
+    /// The next event, no later than the request's deadline.
+    ///
+    /// # Errors
+    /// [`BackendError::Deadline`], [`BackendError::Cancelled`], or the engine's failure.
+    pub async fn next(&mut self, ctx: &RequestCtx) -> Result<RunEvent, BackendError> {
+        let model = &self.model;
+        let events = &mut self.events;
+        ctx.bound(async {
+            events.recv().await.unwrap_or_else(|| {
+                Err(BackendError::EngineLost {
+                    model: model.clone(),
+                    why: "its thread ended without an answer".into(),
+                })
+            })
+        })
+        .await
+    }
+}
+
+/// The verbs of one model.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// The model behind it.
+    fn card(&self) -> &ModelCard;
+
+    /// Its tokenizer and template.
+    fn codec(&self) -> Arc<dyn Codec>;
+
+    /// Makes a sequence of the prompt. Waits for a permit of the slot; the permit is held
+    /// until `close`.
+    async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError>;
+
+    /// Appends tokens chosen elsewhere; answers the new length.
+    async fn extend(&self, ctx: &RequestCtx, seq: SeqId, at: usize, ids: Vec<TokenId>) -> Result<usize, BackendError>;
+
+    /// Decodes. The stream's channel holds [`RUN_CHANNEL_CAPACITY`] events.
+    async fn run(&self, ctx: &RequestCtx, seq: SeqId, at: usize, spec: RunSpec) -> Result<RunStream, BackendError>;
+
+    /// Drafts `k` tokens without keeping them.
+    async fn propose(&self, ctx: &RequestCtx, seq: SeqId, at: usize, k: usize) -> Result<(Draft, Cost), BackendError>;
+
+    /// Checks a draft in one forward pass; accepted tokens and the next one are kept.
+    async fn verify(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        draft: Draft,
+        signals: SignalMode,
+    ) -> Result<(Verified, Cost), BackendError>;
+
+    /// Drops everything after `len` tokens.
+    async fn truncate(&self, ctx: &RequestCtx, seq: SeqId, len: usize) -> Result<usize, BackendError>;
+
+    /// Copies a sequence; the copy samples on `lane`.
+    async fn fork(&self, ctx: &RequestCtx, seq: SeqId, lane: u32) -> Result<SeqId, BackendError>;
+
+    /// Log-probability sum of each candidate continuation; the sequence is unchanged.
+    async fn score(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        candidates: Vec<Vec<TokenId>>,
+    ) -> Result<(Vec<f32>, Cost), BackendError>;
+
+    /// Mean-pooled, L2-normalised hidden state of a text.
+    async fn embed(&self, ctx: &RequestCtx, ids: Vec<TokenId>) -> Result<(Vec<f32>, Cost), BackendError>;
+
+    /// Gives the sequence back without waiting. Idempotent; also happens when the
+    /// request's cancel token fires.
+    fn close(&self, seq: SeqId);
+}
+
+/// Progress of making a model ready, shown to whoever waits for it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LoadEvent {
+    /// Its file is being fetched.
+    Fetching {
+        /// Model.
+        model: String,
+        /// Source, for people.
+        source: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// Its weights are being mapped and warmed.
+    Loading {
+        /// Model.
+        model: String,
+    },
+}
+
+/// Finds a backend by model name, loading (and fetching) it when needed.
+#[async_trait]
+pub trait Slots: Send + Sync {
+    /// A ready backend. `progress` may be dropped; its capacity is the caller's choice and
+    /// events that do not fit are skipped (they are informative only).
+    async fn backend(
+        &self,
+        ctx: &RequestCtx,
+        model: &str,
+        progress: mpsc::Sender<LoadEvent>,
+    ) -> Result<Arc<dyn Backend>, BackendError>;
+}

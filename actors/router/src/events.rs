@@ -1,0 +1,111 @@
+//! What the router streams back.
+
+use crate::ledger::{Decision, Ledger};
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model was done, or a stop text matched.
+    Stop,
+    /// The token budget or the context is spent.
+    Length,
+    /// The constraint is complete.
+    Constraint,
+    /// The deadline passed; the text so far stands.
+    Deadline,
+    /// An engine was lost and no twin could go on; the text so far stands.
+    Interrupted,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+impl FinishReason {
+    /// The word in JSON and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::Constraint => "constraint",
+            Self::Deadline => "deadline",
+            Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The end of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The whole text: all deltas after the last retraction.
+    pub text: String,
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// Model that wrote the last span.
+    pub model: String,
+    /// `direct` or `cascade`.
+    pub policy: String,
+    /// Prompt tokens of the authoring model, and how many were cached.
+    pub prompt_tokens: u32,
+    /// Tokens of the text.
+    pub completion_tokens: u32,
+    /// Prompt tokens from the prefix cache.
+    pub cached_prompt_tokens: u32,
+    /// Milliseconds from the request to the first delta that a reader saw.
+    pub ttft_ms: f64,
+    /// Milliseconds to the end.
+    pub total_ms: f64,
+    /// Tokens per second of the authoring model, after its first token.
+    pub decode_tok_s: f64,
+    /// The authoring model's arithmetic.
+    pub numerics: String,
+    /// The account.
+    pub ledger: Ledger,
+}
+
+/// One event of an answer. Every answer ends with exactly one `Finished`, or the stream
+/// itself ends with an error.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnswerEvent {
+    /// Accepted; which policy and ladder will be used.
+    Started {
+        /// Request id.
+        request_id: String,
+        /// Policy word.
+        policy: String,
+        /// Rungs, cheapest first.
+        ladder: Vec<String>,
+    },
+    /// A model is being fetched or loaded; the answer so far stands meanwhile.
+    Loading {
+        /// Model.
+        model: String,
+        /// Source of the file when fetching; empty when loading.
+        source: String,
+        /// Bytes so far and in all; 0 of 0 when loading.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// More text.
+    Delta {
+        /// Author.
+        model: String,
+        /// Valid UTF-8, never empty.
+        text: String,
+        /// Tokens behind it.
+        tokens: u32,
+    },
+    /// A decision was taken.
+    Decided(Decision),
+    /// The last `bytes` bytes of the text shown so far are withdrawn.
+    Retracted {
+        /// How many bytes.
+        bytes: usize,
+        /// Author of the withdrawn text.
+        model: String,
+        /// Why.
+        reason: String,
+    },
+    /// The end.
+    Finished(Box<Finished>),
+}

@@ -1,0 +1,46 @@
+//! What a caller asks of the router.
+
+use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
+
+/// How models work together on an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PolicySpec {
+    /// One model.
+    Direct {
+        /// Which; `None` takes the ladder's first rung.
+        model: Option<String>,
+    },
+    /// Ask the cheapest rung first, escalate while its confidence is too low.
+    Cascade {
+        /// Overrides the configured threshold of every rung.
+        threshold: Option<f32>,
+    },
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct AnswerRequest {
+    /// The conversation; the last message is the user's.
+    pub messages: Vec<ChatMessage>,
+    /// How.
+    pub policy: PolicySpec,
+    /// Rungs, cheapest first; empty takes the configured ladder.
+    pub ladder: Vec<String>,
+    /// Most tokens of the answer.
+    pub max_tokens: u32,
+    /// Sampling of every rung.
+    pub sampler: SamplerSpec,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Constraint on the answer.
+    pub constraint: Option<ConstraintSpec>,
+}
+
+/// A constraint as the caller states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConstraintSpec {
+    /// The answer matches this regular expression as a whole.
+    Regex(String),
+    /// The answer is one of these.
+    Choice(Vec<String>),
+}

@@ -1,0 +1,51 @@
+//! Text in, ids out, and back: what a policy needs to know of a model's text side.
+
+use crate::verbs::TokenId;
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// Its text.
+    pub content: String,
+}
+
+/// A model's tokenizer and chat template.
+///
+/// The real one is built from GGUF metadata; tests script a small one.
+pub trait Codec: Send + Sync {
+    /// Renders a conversation with the model's template, ready for the assistant's turn.
+    /// A base model without a template gets plain text.
+    fn render(&self, messages: &[ChatMessage]) -> Result<String, CodecError>;
+
+    /// Ids of a *rendered* prompt: special tokens are recognised, and the beginning
+    /// token is added when the model wants one and the text does not start with it.
+    fn encode_prompt(&self, rendered: &str) -> Result<Vec<TokenId>, CodecError>;
+
+    /// Ids of plain text: nothing in it is taken for a special token, nothing is added.
+    fn encode_text(&self, text: &str) -> Result<Vec<TokenId>, CodecError>;
+
+    /// The bytes a token stands for; empty for special tokens and unknown ids.
+    fn token_bytes(&self, id: TokenId) -> &[u8];
+
+    /// Whether the token ends the generation.
+    fn is_end(&self, id: TokenId) -> bool;
+
+    /// Size of the vocabulary.
+    fn vocab_size(&self) -> usize;
+
+    /// Digest of tokenizer and template, for `ModelRef` and cross-node checks.
+    fn digest(&self) -> &str;
+}
+
+/// Why text could not be turned into ids.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The chat template refused the conversation.
+    #[error("the model's chat template refused the messages: {0}")]
+    Template(String),
+    /// The tokenizer failed.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+}

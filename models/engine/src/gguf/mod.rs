@@ -1,0 +1,236 @@
+//! GGUF model files, read in place from a memory map.
+//!
+//! Nothing in a file is trusted: every length is checked against the bytes that remain
+//! before anything is allocated, so a hostile file costs at most a small multiple of its
+//! own size. Format: the `gguf.md` specification of ggml, versions 2 and 3, little endian.
+//!
+//! Arrays stay in the map and are decoded when asked for; the two vocabulary arrays of a
+//! 150 000 token model cost a walk, not 300 000 allocations.
+
+mod error;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::ops::Range;
+use std::path::Path;
+
+use understudy_kernels::{MappedFile, Matrix, QuantType};
+
+pub use error::GgufError;
+use parse::Index;
+pub use value::Strings;
+use value::Value;
+
+/// Where one tensor lies in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorInfo {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// Sizes in ggml order: `dims[0]` is the contiguous one, the columns. One to four, none 0.
+    pub dims: Vec<usize>,
+    /// How its numbers are stored.
+    pub ty: QuantType,
+    /// Its bytes in the file; exactly as long as type and sizes demand.
+    pub range: Range<usize>,
+}
+
+impl TensorInfo {
+    /// Columns: the contiguous dimension.
+    pub fn cols(&self) -> usize {
+        self.dims.first().copied().unwrap_or(0)
+    }
+
+    /// Rows: the product of the other dimensions, 1 for a vector.
+    pub fn rows(&self) -> usize {
+        self.dims.iter().skip(1).product()
+    }
+}
+
+/// An open model file: metadata and tensors.
+pub struct Gguf {
+    file: MappedFile,
+    index: Index,
+}
+
+impl Gguf {
+    /// Maps a file and reads its metadata and tensor table. Tensor data is not touched.
+    ///
+    /// # Errors
+    /// [`GgufError`] says what is wrong and at which byte.
+    pub fn open(path: &Path) -> Result<Self, GgufError> {
+        let file = MappedFile::open(path).map_err(|source| GgufError::Io {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let index = parse::index(&file)?;
+        Ok(Self { file, index })
+    }
+
+    /// Format version, 2 or 3.
+    pub fn version(&self) -> u32 {
+        self.index.version
+    }
+
+    /// Size of the file in bytes.
+    pub fn file_len(&self) -> usize {
+        self.file.len()
+    }
+
+    /// `general.architecture`, such as `llama` or `qwen2`.
+    ///
+    /// # Errors
+    /// [`GgufError::MissingKey`] or [`GgufError::WrongType`].
+    pub fn architecture(&self) -> Result<&str, GgufError> {
+        self.require_str("general.architecture")
+    }
+
+    /// Whether the metadata has a key, of whatever type.
+    pub fn has(&self, key: &str) -> bool {
+        self.index.metadata.contains_key(key)
+    }
+
+    /// A string.
+    pub fn str(&self, key: &str) -> Option<&str> {
+        self.require_str(key).ok()
+    }
+
+    /// A non-negative integer of any width.
+    pub fn u64(&self, key: &str) -> Option<u64> {
+        self.require_u64(key).ok()
+    }
+
+    /// A floating point number of either width.
+    pub fn f64(&self, key: &str) -> Option<f64> {
+        self.require_f64(key).ok()
+    }
+
+    /// A boolean.
+    pub fn bool(&self, key: &str) -> Option<bool> {
+        self.require_bool(key).ok()
+    }
+
+    /// An array of strings.
+    pub fn strings(&self, key: &str) -> Option<Strings<'_>> {
+        self.require_strings(key).ok()
+    }
+
+    /// An array of floating point numbers, narrowed to 32 bits.
+    pub fn f32s(&self, key: &str) -> Option<Vec<f32>> {
+        self.require_f32s(key).ok()
+    }
+
+    /// An array of integers of any width that all fit.
+    pub fn i32s(&self, key: &str) -> Option<Vec<i32>> {
+        self.require_i32s(key).ok()
+    }
+
+    /// An array of integers of any width that all fit.
+    pub fn u32s(&self, key: &str) -> Option<Vec<u32>> {
+        self.require_u32s(key).ok()
+    }
+
+    /// [`str`](Self::str), or an error that names the key.
+    pub fn require_str(&self, key: &str) -> Result<&str, GgufError> {
+        self.require(key, "a string", Value::as_str)
+    }
+
+    /// [`u64`](Self::u64), or an error that names the key.
+    pub fn require_u64(&self, key: &str) -> Result<u64, GgufError> {
+        self.require(key, "a non-negative integer", Value::as_u64)
+    }
+
+    /// [`f64`](Self::f64), or an error that names the key.
+    pub fn require_f64(&self, key: &str) -> Result<f64, GgufError> {
+        self.require(key, "a floating point number", Value::as_f64)
+    }
+
+    /// [`bool`](Self::bool), or an error that names the key.
+    pub fn require_bool(&self, key: &str) -> Result<bool, GgufError> {
+        self.require(key, "a boolean", Value::as_bool)
+    }
+
+    /// [`strings`](Self::strings), or an error that names the key.
+    pub fn require_strings(&self, key: &str) -> Result<Strings<'_>, GgufError> {
+        self.require(key, "an array of strings", |value| value.strings(&self.file))
+    }
+
+    /// [`f32s`](Self::f32s), or an error that names the key.
+    pub fn require_f32s(&self, key: &str) -> Result<Vec<f32>, GgufError> {
+        self.require(key, "an array of floating point numbers", |value| {
+            value.floats(&self.file)
+        })
+    }
+
+    /// [`i32s`](Self::i32s), or an error that names the key.
+    pub fn require_i32s(&self, key: &str) -> Result<Vec<i32>, GgufError> {
+        self.require(key, "an array of 32-bit integers", |value| {
+            value.integers(&self.file)
+        })
+    }
+
+    /// [`u32s`](Self::u32s), or an error that names the key.
+    pub fn require_u32s(&self, key: &str) -> Result<Vec<u32>, GgufError> {
+        self.require(key, "an array of non-negative 32-bit integers", |value| {
+            value.integers(&self.file)
+        })
+    }
+
+    fn require<'a, T>(
+        &'a self,
+        key: &str,
+        expected: &'static str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<T, GgufError> {
+        let value = self
+            .index
+            .metadata
+            .get(key)
+            .ok_or_else(|| GgufError::MissingKey { key: key.to_owned() })?;
+        read(value).ok_or_else(|| GgufError::WrongType {
+            key: key.to_owned(),
+            expected,
+            found: value.kind(),
+        })
+    }
+
+    /// A tensor by name.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        let at = *self.index.tensor_at.get(name)?;
+        self.index.tensors.get(at)
+    }
+
+    /// Names of all tensors, in the order of the file.
+    pub fn tensor_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.index.tensors.iter().map(|tensor| tensor.name.as_str())
+    }
+
+    /// A tensor's data, viewed in place as `rows x cols`; a vector is one row, higher
+    /// dimensions are flattened into rows.
+    ///
+    /// # Errors
+    /// [`GgufError::MissingTensor`], or [`GgufError::Shape`] when the kernels refuse it.
+    pub fn matrix(&self, name: &str) -> Result<Matrix<'_>, GgufError> {
+        let tensor = self.tensor(name).ok_or_else(|| GgufError::MissingTensor {
+            name: name.to_owned(),
+        })?;
+        // The parser checked the range; an empty slice would be refused as a shape error.
+        let data = self.file.get(tensor.range.clone()).unwrap_or_default();
+        Matrix::new(tensor.ty, tensor.rows(), tensor.cols(), data).map_err(|error| GgufError::Shape {
+            name: name.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Gguf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gguf")
+            .field("version", &self.index.version)
+            .field("keys", &self.index.metadata.len())
+            .field("tensors", &self.index.tensors.len())
+            .field("bytes", &self.file.len())
+            .finish()
+    }
+}
