@@ -1,1 +1,34 @@
-//! placeholder
+//! Clients of Understudy's public API: nothing here sees more than any other program could.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`client`] | [`Client`]: every call of a node, each with a timeout |
+//! | [`events`] | [`Events`]: a server stream that ends on time |
+//! | [`error`] | [`ClientError`]: a status decoded into code, message, help and retry |
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tokio_stream::StreamExt as _;
+//! use understudy_agents::{Client, ClientError};
+//! use understudy_proto::v1::{GenerateRequest, generate_event::Event};
+//!
+//! # async fn ask() -> Result<(), ClientError> {
+//! let client = Client::connect("127.0.0.1:7861", Duration::from_secs(2)).await?;
+//! let request = GenerateRequest { prompt: "What is 2+2?".into(), ..Default::default() };
+//! let mut events = client.generate(request, Duration::from_secs(60)).await?;
+//! while let Some(event) = events.next().await {
+//!     if let Some(Event::Finished(finished)) = event?.event {
+//!         assert!(finished.text.contains('4'));
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod client;
+pub mod error;
+pub mod events;
+
+pub use client::Client;
+pub use error::ClientError;
+pub use events::Events;

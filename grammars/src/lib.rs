@@ -1,1 +1,51 @@
-//! placeholder
+//! Constraints on generated text: which tokens may come next.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`constraint`] | the [`Constraint`] trait: mask, accept, rollback, fork, forced tokens |
+//! | [`vocabulary`] | [`Vocabulary`]: a model's tokens as plain bytes, in a prefix tree |
+//! | [`pattern`] | [`Pattern`]: a regular expression or a choice of texts |
+//! | [`grammar`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
+//! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
+//! | [`error`] | [`GrammarError`] |
+//!
+//! This crate knows neither models nor IO: a vocabulary is bytes, a mask is bits.
+//!
+//! Invariants, each with a test of that number:
+//! - **INV-G1** a text made of allowed tokens, ended where the end is allowed, matches the
+//!   pattern as a whole; and every text that matches can be made.
+//! - **INV-G2** no dead ends: from every state that allowed tokens reach, the pattern can
+//!   be completed with tokens of the vocabulary.
+//! - **INV-G3** `rollback(n)` after `n` accepted tokens restores mask and verdicts.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use understudy_grammars::{Budget, Constraint, Grammar, Pattern, Vocabulary};
+//!
+//! let tokens = ["y", "e", "s", "n", "o", "yes", ""];
+//! let vocabulary = Arc::new(Vocabulary::new("demo", tokens, vec![6]));
+//! let pattern = Pattern::Choice(vec!["yes".into(), "no".into()]);
+//! let mut matcher = Grammar::compile(&pattern, &vocabulary, &Budget::default())?.matcher();
+//!
+//! let mut allowed = [0_u32; 1];
+//! matcher.mask(&mut allowed);
+//! assert_eq!(allowed[0], 0b0101001); // "y", "n", "yes"
+//! assert!(matcher.try_accept(3));
+//! assert_eq!(matcher.forced(), [4]); // after "n" only "o"
+//! # Ok::<(), understudy_grammars::GrammarError>(())
+//! ```
+
+mod automaton;
+pub mod cache;
+pub mod constraint;
+pub mod error;
+pub mod grammar;
+pub mod pattern;
+pub mod vocabulary;
+
+pub use cache::GrammarCache;
+pub use constraint::Constraint;
+pub use error::GrammarError;
+pub use grammar::{Budget, Grammar, Matcher};
+pub use pattern::Pattern;
+pub use vocabulary::{TokenId, Vocabulary};

@@ -1,1 +1,67 @@
-//! placeholder
+//! Numeric kernels, the compute pool and mapped files: the only crate that may use `unsafe`.
+//!
+//! | module | idea |
+//! |---|---|
+//! | `quant` | [`QuantType`]: the ggml storage types, their block sizes |
+//! | `dequant` | [`dequantize`]: stored blocks to `f32` |
+//! | `matmul` | [`Matrix`], [`matmul`], [`matmul_bias`]: quantized weights times `f32` rows |
+//! | `attention` | [`PagedKv`], [`AttentionRow`], [`attention`]: softmax attention over pages |
+//! | `rope` | [`RopeTable`], [`RopeAngles`], [`RopeScaling`]: rotary positions |
+//! | `elementwise` | [`rms_norm`], [`add_assign`], [`silu_mul`], [`gelu_tanh_mul`] |
+//! | `rows` | [`for_each_row`]: row-wise work spread over the pool |
+//! | `pool` | [`ComputePool`], [`default_threads`]: the threads that run all of the above |
+//! | `mapped` | [`MappedFile`]: weights read straight from the page cache |
+//! | `formats`, `simd`, `disjoint` | private: block layouts, eight-lane vectors, shared output |
+//!
+//! # Invariant K1: one row, one result
+//!
+//! A row's result is bit-identical whatever the number of rows in the call, its neighbours, the
+//! chunking of a prompt, the page layout and the number of threads. Caches, speculative
+//! verification and replay rely on it. It holds because each output has one summation order,
+//! fixed by its own inputs only: eight lanes over `k`, lane `j` accumulating `k ≡ j (mod 8)` in
+//! ascending order with fused multiply-add, then one fixed tree over the lanes. Every loop order,
+//! tile size and thread split in this crate keeps that order; the AVX2 path and the portable path
+//! give the same bits.
+//!
+//! # Example
+//!
+//! ```
+//! use understudy_kernels::{ComputePool, Matrix, QuantType, matmul};
+//!
+//! // A 2 x 4 matrix of f32 weights, row-major: y = W x.
+//! let weights: Vec<u8> = [1f32, 0., 0., 0., 1., 1., 1., 1.]
+//!     .iter()
+//!     .flat_map(|w| w.to_le_bytes())
+//!     .collect();
+//! let matrix = Matrix::new(QuantType::F32, 2, 4, &weights)?;
+//! let pool = ComputePool::new(2);
+//! let mut y = [0f32; 2];
+//! matmul(&pool, &matrix, &[1., 2., 3., 4.], &mut y);
+//! assert_eq!(y, [1., 10.]);
+//! # Ok::<(), understudy_kernels::ShapeError>(())
+//! ```
+
+mod attention;
+mod dequant;
+mod disjoint;
+mod elementwise;
+mod error;
+mod formats;
+mod mapped;
+mod matmul;
+mod pool;
+mod quant;
+mod rope;
+mod rows;
+mod simd;
+
+pub use attention::{AttentionRow, PagedKv, attention};
+pub use dequant::dequantize;
+pub use elementwise::{add_assign, gelu_tanh_mul, rms_norm, rms_norm_rows, silu_mul};
+pub use error::ShapeError;
+pub use mapped::MappedFile;
+pub use matmul::{Matrix, matmul, matmul_bias};
+pub use pool::{ComputePool, default_threads};
+pub use quant::QuantType;
+pub use rope::{RopeAngles, RopeScaling, RopeTable};
+pub use rows::for_each_row;

@@ -1,1 +1,73 @@
-//! placeholder
+//! The edge of a node: gRPC and HTTP outside, router and models inside.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`node`] | [`Node`]: starts, answers in this process, serves, drains |
+//! | [`config`] | [`NodeConfig`]: every setting with its default and unit |
+//! | [`inference`] | [`Inference`]: generate, embed, score, tokenize |
+//! | [`models`] | [`Models`]: list, load, unload, watch |
+//! | [`admission`] | [`Admission`]: how many requests at once, and how a node drains |
+//! | [`codes`] | the table of error codes, read by gateway, CLI and book |
+//! | [`failure`] | [`Failure`]: a refusal with code, facts, fields, help and retry |
+//! | [`server`] | sockets and limits of the transport |
+//!
+//! **Invariants.** Every call has a deadline: the caller's, and never later than the
+//! node's. A caller that leaves cancels its request. Nothing waits here: what does not fit
+//! is refused at once with `OVERLOADED` and a time to try again. Every refusal carries a
+//! code of [`codes::ALL`], whatever the caller sent.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use understudy_backend::{RequestCtx, fake::{FakeBackend, FakeSlots, Reply}};
+//! use understudy_gateway::{Node, NodeConfig, Parts};
+//! use understudy_proto::v1::{GenerateRequest, ModelStatus, generate_event::Event};
+//! use understudy_router::RouterHandle;
+//! # struct NoModels;
+//! # #[async_trait::async_trait]
+//! # impl understudy_gateway::ModelControl for NoModels {
+//! #     fn list(&self) -> Vec<ModelStatus> { Vec::new() }
+//! #     fn changes(&self) -> tokio::sync::watch::Receiver<u64> { tokio::sync::watch::channel(0).1 }
+//! #     async fn unload(&self, _: &RequestCtx, _: &str) -> Result<ModelStatus, understudy_gateway::Failure> {
+//! #         Ok(ModelStatus::default())
+//! #     }
+//! # }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let config = NodeConfig::parse("[[ladder]]\nmodel = \"small\"\n", "example").unwrap();
+//! let slots = Arc::new(FakeSlots::new().with(FakeBackend::new("small").when("2+2", Reply::text("4"))));
+//! let router = RouterHandle::spawn(config.router(), slots.clone()).await.unwrap();
+//! let node = Node::assemble(config, Parts { router, slots, control: Arc::new(NoModels) });
+//!
+//! let request = GenerateRequest { prompt: "2+2?".into(), ..Default::default() };
+//! let mut answer = node.inference().generate(RequestCtx::new("r1"), request).unwrap();
+//! let mut text = String::new();
+//! while let Some(event) = answer.next().await {
+//!     if let Some(Event::Finished(finished)) = event.unwrap().event {
+//!         text = finished.text;
+//!     }
+//! }
+//! assert_eq!(text, "4");
+//! # });
+//! ```
+
+pub mod admission;
+mod call;
+pub mod codes;
+pub mod config;
+pub mod failure;
+mod health;
+mod http;
+pub mod inference;
+pub mod models;
+pub mod node;
+pub mod server;
+mod wire;
+
+pub use admission::Admission;
+pub use codes::ErrorCode;
+pub use config::NodeConfig;
+pub use failure::Failure;
+pub use inference::{Answer, Inference};
+pub use models::{ModelControl, Models};
+pub use node::{Node, Parts};
+pub use server::Addresses;

@@ -1,4 +1,64 @@
-//! Policies over verbs (map and example follow).
+//! Policies over verbs: who answers a request, and the account of it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`request`] | [`AnswerRequest`], [`PolicySpec`], [`ConstraintSpec`]: what a caller asks |
+//! | [`policy_spec`] | `"cascade:threshold=0.6"` and back |
+//! | [`config`] | [`RouterConfig`]: ladder, thresholds, limits |
+//! | [`events`] | [`AnswerEvent`], [`Finished`]: what the caller hears |
+//! | [`transcript`] | [`Transcript`]: folds events to the text shown |
+//! | [`ledger`] | [`Ledger`]: who wrote what, at which cost, and why |
+//! | [`confidence`] | how sure a model was of an answer, as one number |
+//! | [`handle`] | [`RouterHandle`] and [`AnswerStream`]: the way in and out |
+//! | [`actor`] | [`RouterActor`], and the actor of one request |
+//! | [`error`] | [`RouterError`] |
+//!
+//! Inside, a policy (`policies/`) is a small program over `generate` (one rung writes,
+//! with failover) and `answer` (what has been shown, and the books).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use understudy_backend::{RequestCtx, fake::{FakeBackend, FakeSlots, Reply}};
+//! use understudy_router::{AnswerEvent, AnswerRequest, RouterConfig, RouterHandle, Transcript};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let small = FakeBackend::new("small").when("2+2", Reply::text("5").logprob(-3.0).signals(3.0, 0.1));
+//! let large = FakeBackend::new("large").when("2+2", Reply::text("4"));
+//! let slots = Arc::new(FakeSlots::new().with(small).with(large));
+//! let router = RouterHandle::spawn(RouterConfig::with_ladder(["small", "large"]), slots).await.unwrap();
+//!
+//! let request = AnswerRequest::ask("2+2?", "cascade".parse().unwrap());
+//! let mut events = router.answer(RequestCtx::new("r1"), request).unwrap();
+//! let mut transcript = Transcript::default();
+//! while let Some(event) = events.next().await {
+//!     transcript.apply(&event.unwrap()).unwrap();
+//! }
+//! assert_eq!(transcript.text(), "4"); // "5" was shown, then retracted
+//! assert_eq!(transcript.finished().unwrap().ledger.rungs[0].tokens_wasted, 1);
+//! # });
+//! ```
+
+pub mod actor;
+mod answer;
+pub mod confidence;
+pub mod config;
+mod constraints;
+pub mod error;
 pub mod events;
+mod generate;
+pub mod handle;
 pub mod ledger;
+mod plan;
+mod policies;
+pub mod policy_spec;
 pub mod request;
+pub mod transcript;
+
+pub use actor::RouterActor;
+pub use config::{RouterConfig, Rung};
+pub use error::RouterError;
+pub use events::{AnswerEvent, FinishReason, Finished};
+pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
+pub use ledger::{Decision, DecisionKind, Ledger, RungCost, Span};
+pub use request::{AnswerRequest, ConstraintSpec, PolicySpec};
+pub use transcript::Transcript;

@@ -44,3 +44,18 @@ pub enum ConstraintSpec {
     /// The answer is one of these.
     Choice(Vec<String>),
 }
+
+impl AnswerRequest {
+    /// One question with every other field at its default (512 tokens, greedy).
+    pub fn ask(question: impl Into<String>, policy: PolicySpec) -> Self {
+        Self {
+            messages: vec![ChatMessage { role: "user".into(), content: question.into() }],
+            policy,
+            ladder: Vec::new(),
+            max_tokens: 512,
+            sampler: SamplerSpec::default(),
+            stop: Vec::new(),
+            constraint: None,
+        }
+    }
+}

@@ -201,6 +201,11 @@ impl Gguf {
         self.index.tensors.get(at)
     }
 
+    /// The whole file; [`TensorInfo::range`] indexes it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.file
+    }
+
     /// Names of all tensors, in the order of the file.
     pub fn tensor_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.index.tensors.iter().map(|tensor| tensor.name.as_str())

@@ -1,0 +1,438 @@
+//! The fake as a [`Backend`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use understudy_engine::{
+    EngineError,
+    codec::Codec,
+    verbs::{Cost, Draft, RunSpec, SeqKey, SignalMode, StepResult, StopReason, TokenId, Verified},
+};
+
+use super::sequences::{Next, Sequences, text_of};
+use super::{ByteCodec, Fault, Reply};
+use crate::backend::RUN_CHANNEL_CAPACITY;
+use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunEvent, RunStream, SeqId};
+
+/// A verb that arrived, as a test wants to see it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// `open` with this prompt as text.
+    Open(String),
+    /// `extend` by this text.
+    Extend(String),
+    /// `run`.
+    Run(RunSpec),
+    /// `propose` of this many tokens.
+    Propose(usize),
+    /// `verify` of this drafted text.
+    Verify(String),
+    /// `truncate` to this length.
+    Truncate(usize),
+    /// `fork` on this lane.
+    Fork(u32),
+    /// `score` of these texts.
+    Score(Vec<String>),
+    /// `embed` of this text.
+    Embed(String),
+    /// `close`, by the caller or because the request was cancelled.
+    Close,
+}
+
+/// A backend that plays [`Reply`]s. Cheap to clone; clones share everything.
+///
+/// Without a matching [`when`](Self::when) it says `ok`.
+#[derive(Clone)]
+pub struct FakeBackend {
+    card: ModelCard,
+    cached_prefix: usize,
+    shared: Arc<Shared>,
+    permits: Option<Arc<Semaphore>>,
+}
+
+struct Shared {
+    sequences: Mutex<Sequences>,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl FakeBackend {
+    /// A fake of this name with a context of 4096 tokens and 1 MB read per token.
+    pub fn new(model: impl Into<String>) -> Self {
+        let sequences = Sequences {
+            boot: 1,
+            script: vec![(String::new(), Reply::text("ok"))],
+            ..Sequences::default()
+        };
+        Self {
+            card: ModelCard {
+                name: model.into(),
+                architecture: "fake".into(),
+                context: 4096,
+                bytes_per_token: 1_000_000,
+                numerics: "fake-exact".into(),
+                codec_digest: ByteCodec.digest().into(),
+            },
+            cached_prefix: 0,
+            shared: Arc::new(Shared { sequences: Mutex::new(sequences), calls: Mutex::default() }),
+            permits: None,
+        }
+    }
+
+    /// Says `reply` to prompts that contain `needle`. The last registered match wins.
+    pub fn when(self, needle: impl Into<String>, reply: Reply) -> Self {
+        self.lock().script.insert(0, (needle.into(), reply));
+        self
+    }
+
+    /// The longest sequence.
+    pub fn context(mut self, tokens: usize) -> Self {
+        self.card.context = tokens;
+        self
+    }
+
+    /// Pretends that this many prompt tokens are in the prefix cache.
+    pub fn cached_prefix(mut self, tokens: usize) -> Self {
+        self.cached_prefix = tokens;
+        self
+    }
+
+    /// Open sequences beyond this wait for a permit.
+    pub fn max_sequences(mut self, count: usize) -> Self {
+        self.permits = Some(Arc::new(Semaphore::new(count)));
+        self
+    }
+
+    /// Every verb that arrived, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sequences open now: a test's leak check.
+    pub fn open_sequences(&self) -> usize {
+        self.lock().count()
+    }
+
+    /// The engine dies now.
+    pub fn lose_engine(&self) {
+        self.lock().lose();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sequences> {
+        self.shared.sequences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, call: Call) {
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+
+    fn lost(&self, why: impl Into<String>) -> BackendError {
+        BackendError::EngineLost { model: self.card.name.clone(), why: why.into() }
+    }
+
+    fn cost(&self, prefill_rows: u64, decode_rows: u64) -> Cost {
+        Cost {
+            prefill_rows,
+            decode_rows,
+            forward_passes: decode_rows.max(u64::from(prefill_rows > 0)),
+            bytes_read: decode_rows * self.card.bytes_per_token,
+            compute_us: 10 * prefill_rows + 100 * decode_rows,
+        }
+    }
+
+    async fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, BackendError> {
+        match &self.permits {
+            Some(permits) => {
+                permits.clone().acquire_owned().await.map(Some).map_err(|_| self.lost("its permits are closed"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The sequences, if the handle is of this boot and the request still wants something.
+    fn sequences_for(&self, ctx: &RequestCtx, seq: SeqId) -> Result<MutexGuard<'_, Sequences>, BackendError> {
+        alive(ctx)?;
+        let sequences = self.lock();
+        if seq.boot == sequences.boot { Ok(sequences) } else { Err(EngineError::StaleSeq.into()) }
+    }
+
+    /// Closes the sequence when its request is cancelled.
+    fn tie_to_request(&self, ctx: &RequestCtx, seq: SeqId) {
+        let Ok(closed) = self.lock().get(seq.key).map(|sequence| sequence.closed.clone()) else { return };
+        let (cancel, backend) = (ctx.cancel.clone(), self.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = closed.cancelled() => {}
+                () = cancel.cancelled() => backend.close(seq),
+            }
+        });
+    }
+
+    /// Plays a run until it stops, breaks, or nobody reads.
+    async fn play(
+        self,
+        ctx: RequestCtx,
+        key: SeqKey,
+        spec: RunSpec,
+        closed: tokio_util::sync::CancellationToken,
+        events: mpsc::Sender<Result<RunEvent, BackendError>>,
+    ) {
+        let (mut rows, mut delay) = (0, self.first_delay(key));
+        let ended = loop {
+            tokio::select! {
+                biased;
+                () = ctx.cancel.cancelled() => break Ok(StopReason::Cancelled),
+                () = closed.cancelled() => break Err(self.lost("the engine was replaced")),
+                () = events.closed() => break Ok(StopReason::Cancelled),
+                () = tokio::time::sleep(delay) => {}
+            }
+            if rows == u64::from(spec.max_tokens) {
+                break Ok(StopReason::Length);
+            }
+            let step = self.lock().step(key, &spec);
+            match step {
+                Ok(Next::Token(step)) => {
+                    rows += 1;
+                    delay = self.token_delay(key);
+                    if events.send(Ok(RunEvent::Step(step))).await.is_err() {
+                        break Ok(StopReason::Cancelled);
+                    }
+                }
+                Ok(Next::Stop(reason)) => break Ok(reason),
+                Ok(Next::Fault(Fault::Error(error))) | Err(error) => break Err(error.into()),
+                Ok(Next::Fault(Fault::Lost(why))) => {
+                    self.lock().lose();
+                    break Err(self.lost(why));
+                }
+                Ok(Next::Fault(Fault::Hang)) => {
+                    tokio::select! {
+                        () = events.closed() => {}
+                        () = closed.cancelled() => {}
+                    }
+                    break Err(self.lost("it hung"));
+                }
+            }
+        };
+        let last = ended.map(|reason| self.stopped(key, reason, rows));
+        // A reader that left needs no ending.
+        let _ = events.send(last).await;
+    }
+
+    fn stopped(&self, key: SeqKey, reason: StopReason, rows: u64) -> RunEvent {
+        let mut sequences = self.lock();
+        let (len, prefill) = match sequences.get(key) {
+            Ok(sequence) => {
+                sequence.busy = false;
+                (sequence.tokens.len(), std::mem::take(&mut sequence.unpaid_rows))
+            }
+            Err(_) => (0, 0),
+        };
+        RunEvent::Stopped { reason, len, cost: self.cost(prefill, rows) }
+    }
+
+    fn first_delay(&self, key: SeqKey) -> Duration {
+        self.lock().delays(key).map_or(Duration::ZERO, |(first, each)| first + each)
+    }
+
+    fn token_delay(&self, key: SeqKey) -> Duration {
+        self.lock().delays(key).map_or(Duration::ZERO, |(_, each)| each)
+    }
+}
+
+/// A request that is over gets no more work done.
+fn alive(ctx: &RequestCtx) -> Result<(), BackendError> {
+    if ctx.cancel.is_cancelled() {
+        return Err(BackendError::Cancelled);
+    }
+    match ctx.remaining() {
+        Some(Duration::ZERO) => Err(BackendError::Deadline),
+        _ => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    fn codec(&self) -> Arc<dyn Codec> {
+        Arc::new(ByteCodec)
+    }
+
+    async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError> {
+        self.note(Call::Open(text_of(&request.prompt)));
+        check_tokens("prompt", &request.prompt)?;
+        if request.prompt.len() > self.card.context {
+            let (tokens, context) = (request.prompt.len(), self.card.context);
+            return Err(EngineError::ContextOverflow { tokens, context }.into());
+        }
+        let permit = ctx.bound(self.permit()).await?;
+        let cached = self.cached_prefix.min(request.prompt.len() - 1);
+        let unpaid = (request.prompt.len() - cached) as u64;
+        let seq = {
+            let mut sequences = self.lock();
+            let key = sequences.open(request.prompt, request.gate, unpaid, permit)?;
+            SeqId { node: NodeId(0), boot: sequences.boot, key }
+        };
+        self.tie_to_request(ctx, seq);
+        Ok(Opened { seq, cached })
+    }
+
+    async fn extend(&self, ctx: &RequestCtx, seq: SeqId, at: usize, ids: Vec<TokenId>) -> Result<usize, BackendError> {
+        self.note(Call::Extend(text_of(&ids)));
+        check_tokens("extension", &ids)?;
+        let mut sequences = self.sequences_for(ctx, seq)?;
+        let sequence = sequences.at(seq.key, at)?;
+        if at + ids.len() > self.card.context {
+            return Err(EngineError::ContextOverflow { tokens: at + ids.len(), context: self.card.context }.into());
+        }
+        for id in &ids {
+            if let Err(refused) = sequence.append(*id) {
+                sequence.truncate(at)?;
+                return Err(refused.into());
+            }
+        }
+        sequence.unpaid_rows += ids.len() as u64;
+        Ok(sequence.tokens.len())
+    }
+
+    async fn run(&self, ctx: &RequestCtx, seq: SeqId, at: usize, spec: RunSpec) -> Result<RunStream, BackendError> {
+        self.note(Call::Run(spec));
+        let closed = {
+            let mut sequences = self.sequences_for(ctx, seq)?;
+            let sequence = sequences.at(seq.key, at)?;
+            sequence.busy = true;
+            sequence.closed.clone()
+        };
+        let (sender, receiver) = mpsc::channel(RUN_CHANNEL_CAPACITY);
+        tokio::spawn(self.clone().play(ctx.clone(), seq.key, spec, closed, sender));
+        Ok(RunStream::new(self.card.name.clone(), receiver))
+    }
+
+    async fn propose(&self, ctx: &RequestCtx, seq: SeqId, at: usize, k: usize) -> Result<(Draft, Cost), BackendError> {
+        self.note(Call::Propose(k));
+        let mut sequences = self.sequences_for(ctx, seq)?;
+        sequences.at(seq.key, at)?;
+        let mut draft = Draft::default();
+        for ahead in 0..k {
+            let (token, _) = sequences.scripted(seq.key, ahead)?;
+            draft.ids.push(token);
+            draft.q.push(vec![(token, 1.0)]);
+            if token == ByteCodec::END {
+                break;
+            }
+        }
+        let rows = draft.ids.len() as u64;
+        Ok((draft, self.cost(0, rows)))
+    }
+
+    async fn verify(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        draft: Draft,
+        signals: SignalMode,
+    ) -> Result<(Verified, Cost), BackendError> {
+        self.note(Call::Verify(text_of(&draft.ids)));
+        check_tokens("draft", &draft.ids)?;
+        let mut sequences = self.sequences_for(ctx, seq)?;
+        sequences.at(seq.key, at)?;
+        let spec = RunSpec { max_tokens: 1, stop_when: Default::default(), signals };
+        let (mut steps, mut next, mut stop): (Vec<StepResult>, _, _) = (Vec::new(), None, None);
+        for drafted in draft.ids.iter().map(Some).chain([None]) {
+            match sequences.step(seq.key, &spec)? {
+                Next::Token(step) if drafted == Some(&step.token) => steps.push(step),
+                Next::Token(step) => next = Some(step),
+                Next::Stop(reason) => stop = Some(reason),
+                Next::Fault(Fault::Error(error)) => return Err(error.into()),
+                Next::Fault(Fault::Lost(why)) => {
+                    sequences.lose();
+                    return Err(self.lost(why));
+                }
+                Next::Fault(Fault::Hang) => {
+                    drop(sequences);
+                    return ctx.bound(std::future::pending()).await;
+                }
+            }
+            if next.is_some() || stop.is_some() {
+                break;
+            }
+        }
+        let cost = self.cost(0, draft.ids.len() as u64 + 1);
+        Ok((Verified { accepted: steps.len(), next, steps, stop }, cost))
+    }
+
+    async fn truncate(&self, ctx: &RequestCtx, seq: SeqId, len: usize) -> Result<usize, BackendError> {
+        self.note(Call::Truncate(len));
+        self.sequences_for(ctx, seq)?.idle(seq.key)?.truncate(len)?;
+        Ok(len)
+    }
+
+    async fn fork(&self, ctx: &RequestCtx, seq: SeqId, lane: u32) -> Result<SeqId, BackendError> {
+        self.note(Call::Fork(lane));
+        let permit = ctx.bound(self.permit()).await?;
+        let key = self.sequences_for(ctx, seq)?.fork(seq.key, permit)?;
+        let copy = SeqId { key, ..seq };
+        self.tie_to_request(ctx, copy);
+        Ok(copy)
+    }
+
+    async fn score(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        candidates: Vec<Vec<TokenId>>,
+    ) -> Result<(Vec<f32>, Cost), BackendError> {
+        self.note(Call::Score(candidates.iter().map(|ids| text_of(ids)).collect()));
+        let mut sequences = self.sequences_for(ctx, seq)?;
+        sequences.idle(seq.key)?;
+        let mut scores = Vec::with_capacity(candidates.len());
+        for candidate in &candidates {
+            check_tokens("candidate", candidate)?;
+            let mut score = 0.0;
+            for (ahead, id) in candidate.iter().enumerate() {
+                let (expected, logprob) = sequences.scripted(seq.key, ahead)?;
+                score += if *id == expected { logprob } else { UNEXPECTED_LOGPROB };
+            }
+            scores.push(score);
+        }
+        let rows = candidates.iter().map(|ids| ids.len() as u64).sum();
+        Ok((scores, self.cost(rows, 0)))
+    }
+
+    async fn embed(&self, ctx: &RequestCtx, ids: Vec<TokenId>) -> Result<(Vec<f32>, Cost), BackendError> {
+        self.note(Call::Embed(text_of(&ids)));
+        alive(ctx)?;
+        check_tokens("text", &ids)?;
+        let mut histogram = [0.0_f32; 32];
+        for id in &ids {
+            histogram[*id as usize % 32] += 1.0;
+        }
+        let norm = histogram.iter().map(|x| x * x).sum::<f32>().sqrt();
+        Ok((histogram.iter().map(|x| x / norm).collect(), self.cost(ids.len() as u64, 0)))
+    }
+
+    fn close(&self, seq: SeqId) {
+        let mut sequences = self.lock();
+        if seq.boot == sequences.boot && sequences.get(seq.key).is_ok() {
+            sequences.close(seq.key);
+            self.note(Call::Close);
+        }
+    }
+}
+
+/// What the fake thinks of a token that its script does not expect.
+const UNEXPECTED_LOGPROB: f32 = -10.0;
+
+fn check_tokens(what: &'static str, ids: &[TokenId]) -> Result<(), BackendError> {
+    if ids.is_empty() {
+        return Err(EngineError::Empty(what).into());
+    }
+    match ids.iter().find(|id| **id as usize >= ByteCodec::VOCAB) {
+        Some(id) => Err(EngineError::TokenOutOfRange { id: *id, vocab: ByteCodec::VOCAB }.into()),
+        None => Ok(()),
+    }
+}

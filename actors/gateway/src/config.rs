@@ -1,0 +1,259 @@
+//! What a node is told at its start.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Failure, codes};
+
+/// A node's settings, from a TOML file. Every field has a default; an unknown one is refused.
+///
+/// ```
+/// use understudy_gateway::NodeConfig;
+///
+/// let config = NodeConfig::parse("[engine]\nthreads = 4\n", "node.toml").unwrap();
+/// assert_eq!((config.engine.threads, config.engine.context_tokens), (4, 4096));
+/// let error = NodeConfig::parse("[engine]\nthread = 4\n", "node.toml").unwrap_err();
+/// assert!(error.to_string().contains("thread"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// Folder of models and state. Default: `UNDERSTUDY_HOME`, or the platform's data folder.
+    pub home: Option<PathBuf>,
+    /// Models, cheapest first. Default: the catalogue's default ladder, default thresholds.
+    pub ladder: Vec<Rung>,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Engines.
+    pub engine: Engine,
+    /// Answers.
+    pub answer: Answer,
+    /// Most of everything that can pile up.
+    pub limits: Limits,
+    /// Times.
+    pub timeouts: Timeouts,
+}
+
+/// One model of the ladder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rung {
+    /// A catalogue name, or the path of a GGUF file.
+    pub model: String,
+    /// `cascade` keeps this rung's answer when its confidence, 0 to 1, reaches this.
+    /// Default: the router's. The last rung needs none.
+    #[serde(default)]
+    pub threshold: Option<f32>,
+}
+
+/// Addresses. Port 0 lets the system choose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// gRPC. Default `127.0.0.1:7861`.
+    pub grpc: SocketAddr,
+    /// HTTP. Default `127.0.0.1:7862`.
+    pub http: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { grpc: SocketAddr::from(([127, 0, 0, 1], 7861)), http: SocketAddr::from(([127, 0, 0, 1], 7862)) }
+    }
+}
+
+/// What each engine may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// Longest sequence, prompt and answer, in tokens; a model's own limit may be lower.
+    /// Default 4096.
+    pub context_tokens: usize,
+    /// Tokens of KV memory per model, shared by its sequences. Default 16384.
+    pub kv_tokens: usize,
+    /// Compute threads; 0 takes one per physical core. Default 0.
+    pub threads: usize,
+    /// Sequences that one model decodes at the same time. Default 8.
+    pub max_sequences: usize,
+    /// Load the first rung at the start instead of at the first request. Default false.
+    pub preload: bool,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { context_tokens: 4096, kv_tokens: 16384, threads: 0, max_sequences: 8, preload: false }
+    }
+}
+
+/// Defaults of answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Answer {
+    /// Tokens of an answer when the request names no number. Default 1024.
+    pub max_tokens: u32,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { max_tokens: 1024 }
+    }
+}
+
+/// Capacities. Whatever does not fit is refused at once with `OVERLOADED`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests in flight over all models. Each may hold a 4 MiB prompt. Default 64.
+    pub max_requests: usize,
+    /// Requests that wait for one model's sequences. Default 32.
+    pub queue_per_model: usize,
+    /// Streams that watch models. Default 32.
+    pub max_watchers: usize,
+    /// Calls in flight on one connection; more wait in the client. Default 256.
+    pub streams_per_connection: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_requests: 64, queue_per_model: 32, max_watchers: 32, streams_per_connection: 256 }
+    }
+}
+
+/// Times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// The longest deadline of a request, and the deadline of one that names none.
+    /// Default 600000.
+    pub request_ms: u64,
+    /// How long a stopping node lets requests finish. Default 10000.
+    pub drain_ms: u64,
+    /// A connection that is silent this long is pinged, and closed when it stays silent as
+    /// long again. Default 20000.
+    pub keepalive_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { request_ms: 600_000, drain_ms: 10_000, keepalive_ms: 20_000 }
+    }
+}
+
+impl Timeouts {
+    /// [`request_ms`](Self::request_ms) as a duration.
+    pub fn request(&self) -> Duration {
+        Duration::from_millis(self.request_ms)
+    }
+
+    /// [`drain_ms`](Self::drain_ms) as a duration.
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+
+    /// [`keepalive_ms`](Self::keepalive_ms) as a duration.
+    pub fn keepalive(&self) -> Duration {
+        Duration::from_millis(self.keepalive_ms)
+    }
+}
+
+impl NodeConfig {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// `CONFIG_INVALID` naming the file, the line and the field.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let origin = path.display().to_string();
+        let text = fs::read_to_string(path).map_err(|error| invalid(&origin, error))?;
+        Self::parse(&text, &origin)
+    }
+
+    /// Reads TOML text; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// `CONFIG_INVALID` naming the origin, the line and the field.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, Failure> {
+        let config: Self = toml::from_str(text).map_err(|error| invalid(origin, error))?;
+        match config.first_problem() {
+            Some(problem) => Err(invalid(origin, problem)),
+            None => Ok(config),
+        }
+    }
+
+    fn first_problem(&self) -> Option<String> {
+        let positive = [
+            ("engine.context_tokens", self.engine.context_tokens),
+            ("engine.kv_tokens", self.engine.kv_tokens),
+            ("engine.max_sequences", self.engine.max_sequences),
+            ("answer.max_tokens", self.answer.max_tokens as usize),
+            ("limits.max_requests", self.limits.max_requests),
+            ("limits.max_watchers", self.limits.max_watchers),
+            ("limits.streams_per_connection", self.limits.streams_per_connection as usize),
+            ("timeouts.request_ms", self.timeouts.request_ms as usize),
+            ("timeouts.keepalive_ms", self.timeouts.keepalive_ms as usize),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Some(format!("{name} must be at least 1"));
+        }
+        if self.engine.kv_tokens < self.engine.context_tokens {
+            return Some("engine.kv_tokens must be at least engine.context_tokens".into());
+        }
+        self.ladder.iter().enumerate().find_map(|(i, rung)| {
+            let twice = self.ladder[..i].iter().any(|earlier| earlier.model == rung.model);
+            let threshold_fits = rung.threshold.is_none_or(|threshold| (0.0..=1.0).contains(&threshold));
+            match () {
+                () if rung.model.trim().is_empty() => Some(format!("ladder[{i}].model is empty")),
+                () if twice => Some(format!("ladder[{i}].model: {:?} is there twice", rung.model)),
+                () if !threshold_fits => Some(format!("ladder[{i}].threshold must be between 0 and 1")),
+                () => None,
+            }
+        })
+    }
+}
+
+fn invalid(origin: &str, why: impl std::fmt::Display) -> Failure {
+    Failure::new(codes::CONFIG_INVALID, format!("{origin}: {why}")).with("file", origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_the_contract_and_survive_a_round_trip() {
+        let config = NodeConfig::default();
+        assert_eq!(config.listen.grpc.to_string(), "127.0.0.1:7861");
+        assert_eq!(config.listen.http.to_string(), "127.0.0.1:7862");
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(NodeConfig::parse(&text, "x").unwrap(), config);
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_by_name() {
+        for (text, word) in [
+            ("lader = []", "lader"),
+            ("[engine]\ncontext_tokens = 0", "engine.context_tokens"),
+            ("[engine]\nkv_tokens = 16", "engine.kv_tokens"),
+            ("[listen]\ngrpc = \"localhost\"", "grpc"),
+            ("[[ladder]]\nmodel = \"a\"\nthreshold = 1.5", "ladder[0].threshold"),
+            ("[[ladder]]\nmodel = \"a\"\n[[ladder]]\nmodel = \"a\"", "ladder[1].model"),
+            ("[[ladder]]\nmodel = \" \"", "ladder[0].model"),
+            ("[timeouts]\nrequest_ms = -1", "request_ms"),
+        ] {
+            let error = NodeConfig::parse(text, "node.toml").unwrap_err();
+            assert_eq!(error.code, codes::CONFIG_INVALID);
+            assert!(error.message.contains(word) && error.message.starts_with("node.toml"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = NodeConfig::load(Path::new("no-such-folder/node.toml")).unwrap_err();
+        assert!(error.message.contains("no-such-folder/node.toml"), "{error}");
+    }
+}

@@ -1,0 +1,202 @@
+//! The `Inference` service: the same answers over gRPC and inside this process.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures::stream::{self, Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status};
+use understudy_backend::{Backend, BackendError, OpenRequest, RequestCtx, Slots};
+use understudy_engine::{
+    codec::{Codec, CodecError},
+    verbs::{SamplerSpec, TokenId},
+};
+use understudy_proto::v1::{
+    self, EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest,
+    TokenizeResponse, generate_event::Event,
+};
+use understudy_router::{AnswerStream, RouterHandle};
+
+use crate::{
+    Admission, Failure, admission::Place, call, codes,
+    wire::{self, invalid},
+};
+
+const MOST_CANDIDATES: usize = 64;
+
+/// What a node answers with. Cheap to clone.
+#[derive(Clone)]
+pub struct Inference {
+    router: RouterHandle,
+    slots: Arc<dyn Slots>,
+    admission: Admission,
+    defaults: Defaults,
+}
+
+/// What a request gets that names nothing else.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    /// Model of `Embed`, `Score` and `Tokenize`.
+    pub model: String,
+    /// Tokens of an answer.
+    pub max_tokens: u32,
+    /// The longest deadline, and the deadline of a call that names none.
+    pub deadline: Duration,
+}
+
+/// One answer, event by event. Dropping it cancels the request.
+pub struct Answer {
+    events: AnswerStream,
+    admission: Admission,
+    ended: bool,
+    _place: Place,
+}
+
+impl Answer {
+    /// The next event; `None` after the last one or after an error.
+    pub async fn next(&mut self) -> Option<Result<GenerateEvent, Failure>> {
+        if self.ended {
+            return None;
+        }
+        let event = match self.events.next().await {
+            Some(Ok(event)) => Ok(wire::generate_event(event)),
+            Some(Err(error)) => Err(self.explained(error.into())),
+            None => Err(Failure::new(codes::INTERNAL, "the answer ended without its last event")),
+        };
+        self.ended = !matches!(&event, Ok(GenerateEvent { event: Some(event) }) if !matches!(event, Event::Finished(_)));
+        Some(event)
+    }
+
+    /// The events as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = Result<GenerateEvent, Failure>> + Send + 'static {
+        stream::unfold(self, async |mut answer| answer.next().await.map(|event| (event, answer)))
+    }
+
+    /// Whoever was cancelled because the node stops should hear so.
+    fn explained(&self, failure: Failure) -> Failure {
+        if failure.code == codes::CANCELLED && self.admission.was_cut() {
+            return Failure::new(codes::DRAINING, "the node stopped before the answer was complete");
+        }
+        failure
+    }
+}
+
+impl Inference {
+    /// Answers through `router`; the other verbs go to `slots` directly.
+    pub fn new(router: RouterHandle, slots: Arc<dyn Slots>, admission: Admission, defaults: Defaults) -> Self {
+        Self { router, slots, admission, defaults }
+    }
+
+    /// One answer.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the request, `OVERLOADED`, `DRAINING`. Errors that come up
+    /// later arrive in the answer.
+    pub fn generate(&self, ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+        let place = self.admission.enter(&ctx)?;
+        let request = wire::answer_request(request, self.defaults.max_tokens)?;
+        let events = self.router.answer(ctx, request)?;
+        Ok(Answer { events, admission: self.admission.clone(), ended: false, _place: place })
+    }
+
+    /// A text as a vector.
+    ///
+    /// # Errors
+    /// `PROMPT_EMPTY`, `CONTEXT_OVERFLOW`, or why the model is not there.
+    pub async fn embed(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
+        let _place = self.admission.enter(&ctx)?;
+        if request.text.is_empty() {
+            return Err(Failure::new(codes::PROMPT_EMPTY, "the text is empty").with_field("text", "is empty"));
+        }
+        let backend = self.backend(&ctx, &request.model).await?;
+        let ids = encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
+        let tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let (values, _) = ctx.bound(backend.embed(&ctx, ids)).await?;
+        Ok(EmbedResponse { model: backend.card().name.clone(), values, tokens })
+    }
+
+    /// Log-probabilities of candidate answers.
+    ///
+    /// # Errors
+    /// `PROMPT_EMPTY`, `REQUEST_INVALID`, `CONTEXT_OVERFLOW`, or why the model is not there.
+    pub async fn score(&self, ctx: RequestCtx, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
+        let _place = self.admission.enter(&ctx)?;
+        if !(1..=MOST_CANDIDATES).contains(&request.candidates.len()) || request.candidates.iter().any(String::is_empty) {
+            return Err(invalid("candidates", "must be 1 to 64 texts, none empty"));
+        }
+        let messages = wire::chat(request.messages)?;
+        let backend = self.backend(&ctx, &request.model).await?;
+        let codec = backend.codec();
+        let candidates = request.candidates;
+        let (prompt, candidates) = encoded(&ctx, codec, move |codec| {
+            let prompt = codec.encode_prompt(&codec.render(&messages)?)?;
+            let candidates: Result<Vec<_>, _> = candidates.iter().map(|text| codec.encode_text(text)).collect();
+            Ok((prompt, candidates?))
+        })
+        .await?;
+        let open = OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None };
+        let opened = ctx.bound(backend.open(&ctx, open)).await?;
+        let scored = ctx.bound(backend.score(&ctx, opened.seq, candidates)).await;
+        backend.close(opened.seq);
+        Ok(ScoreResponse { model: backend.card().name.clone(), logprobs: scored?.0 })
+    }
+
+    /// A text as token ids.
+    ///
+    /// # Errors
+    /// Why the model is not there.
+    pub async fn tokenize(&self, ctx: RequestCtx, request: TokenizeRequest) -> Result<TokenizeResponse, Failure> {
+        let _place = self.admission.enter(&ctx)?;
+        let backend = self.backend(&ctx, &request.model).await?;
+        let ids: Vec<TokenId> = encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
+        Ok(TokenizeResponse { ids })
+    }
+
+    async fn backend(&self, ctx: &RequestCtx, model: &str) -> Result<Arc<dyn Backend>, Failure> {
+        let model = if model.is_empty() { &self.defaults.model } else { model };
+        if model.is_empty() {
+            return Err(invalid("model", "is empty, and this node has no ladder"));
+        }
+        // Nobody is shown the progress: a unary call has one answer.
+        let (progress, _) = mpsc::channel(1);
+        Ok(ctx.bound(self.slots.backend(ctx, model, progress)).await?)
+    }
+}
+
+/// Runs a tokenizer off the async threads: a text of megabytes takes it a while.
+async fn encoded<T: Send + 'static>(
+    ctx: &RequestCtx,
+    codec: Arc<dyn Codec>,
+    work: impl FnOnce(&dyn Codec) -> Result<T, CodecError> + Send + 'static,
+) -> Result<T, Failure> {
+    let job = tokio::task::spawn_blocking(move || work(codec.as_ref()));
+    let finished = ctx.bound(async { Ok::<_, BackendError>(job.await) }).await?;
+    let encoded = finished.map_err(|error| Failure::new(codes::INTERNAL, format!("the tokenizer failed: {error}")))?;
+    Ok(encoded?)
+}
+
+#[tonic::async_trait]
+impl v1::inference_server::Inference for Inference {
+    type GenerateStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
+
+    async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<Self::GenerateStream>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let ctx = call::context(&metadata, &message.request_id, self.defaults.deadline)?;
+        let answer = Inference::generate(self, ctx, message)?;
+        Ok(Response::new(answer.into_stream().map(|event| event.map_err(Status::from)).boxed()))
+    }
+
+    async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
+        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        Ok(Response::new(Inference::embed(self, ctx, request.into_inner()).await?))
+    }
+
+    async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
+        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        Ok(Response::new(Inference::score(self, ctx, request.into_inner()).await?))
+    }
+
+    async fn tokenize(&self, request: Request<TokenizeRequest>) -> Result<Response<TokenizeResponse>, Status> {
+        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        Ok(Response::new(Inference::tokenize(self, ctx, request.into_inner()).await?))
+    }
+}

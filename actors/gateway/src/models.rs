@@ -1,0 +1,251 @@
+//! The `Models` service: what is there, what is loaded, and every change of it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::stream::{self, Stream, StreamExt as _};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use understudy_backend::{BackendError, LoadEvent, RequestCtx, Slots};
+use understudy_proto::v1::{
+    self, ListModelsRequest, ListModelsResponse, LoadModelRequest, ModelStatus, UnloadModelRequest, WatchModelsRequest,
+};
+
+use crate::{Admission, Failure, admission::Place, call};
+
+/// Progress of a load waits here for its reader. Full: progress is skipped (it is
+/// informative only), the end waits.
+const LOAD_CHANNEL_CAPACITY: usize = 32;
+
+/// A watcher that names no deadline comes again after a day.
+const LONGEST_WATCH: Duration = Duration::from_secs(24 * 3600);
+
+/// The models of a node, as the service needs them.
+#[async_trait]
+pub trait ModelControl: Send + Sync + 'static {
+    /// Loaded models and the rest of the catalogue, in a stable order.
+    fn list(&self) -> Vec<ModelStatus>;
+
+    /// Changes whenever some status of [`list`](Self::list) does.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Drains and unloads a model; answers its status afterwards.
+    async fn unload(&self, ctx: &RequestCtx, model: &str) -> Result<ModelStatus, Failure>;
+}
+
+/// Lists, loads, unloads and watches models. Cheap to clone.
+#[derive(Clone)]
+pub struct Models {
+    slots: Arc<dyn Slots>,
+    control: Arc<dyn ModelControl>,
+    admission: Admission,
+    watchers: Admission,
+    longest_call: Duration,
+}
+
+impl Models {
+    /// Loads through `slots`, the rest through `control`. Loads and unloads count as
+    /// requests of `admission`; watchers have places of their own, so that dashboards
+    /// cannot keep requests out.
+    pub fn new(
+        slots: Arc<dyn Slots>,
+        control: Arc<dyn ModelControl>,
+        admission: Admission,
+        watchers: Admission,
+        longest_call: Duration,
+    ) -> Self {
+        Self { slots, control, admission, watchers, longest_call }
+    }
+
+    /// Every model of the catalogue and every loaded slot.
+    pub fn list(&self) -> Vec<ModelStatus> {
+        self.control.list()
+    }
+
+    /// Loads a model; the last status is `ready`. Dropping the stream gives up waiting.
+    ///
+    /// # Errors
+    /// `OVERLOADED`, `DRAINING`. Why it cannot be loaded arrives in the stream.
+    pub fn load(
+        &self,
+        ctx: RequestCtx,
+        model: String,
+    ) -> Result<ReceiverStream<Result<ModelStatus, Failure>>, Failure> {
+        let place = self.admission.enter(&ctx)?;
+        let (statuses, receiver) = mpsc::channel(LOAD_CHANNEL_CAPACITY);
+        tokio::spawn(self.clone().follow_load(ctx, model, statuses, place));
+        Ok(ReceiverStream::new(receiver))
+    }
+
+    async fn follow_load(
+        self,
+        ctx: RequestCtx,
+        model: String,
+        statuses: mpsc::Sender<Result<ModelStatus, Failure>>,
+        _place: Place,
+    ) {
+        let (progress, mut events) = mpsc::channel(LOAD_CHANNEL_CAPACITY);
+        let mut load = std::pin::pin!(ctx.bound(self.slots.backend(&ctx, &model, progress)));
+        let last = loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => {
+                    // Informative: skipped when the reader is slow.
+                    let _ = statuses.try_send(Ok(progress_status(event)));
+                }
+                loaded = &mut load => break loaded,
+                () = statuses.closed() => return,
+            }
+        };
+        let last = last.map(|backend| {
+            let card = backend.card();
+            self.listed(&card.name).unwrap_or_else(|| ModelStatus {
+                model: card.name.clone(),
+                state: "ready".into(),
+                numerics: card.numerics.clone(),
+                context: u32::try_from(card.context).unwrap_or(u32::MAX),
+                ..Default::default()
+            })
+        });
+        tokio::select! {
+            // A reader that left needs no ending.
+            _ = statuses.send(last.map_err(Failure::from)) => {}
+            () = ctx.cancel.cancelled() => {}
+        }
+    }
+
+    fn listed(&self, model: &str) -> Option<ModelStatus> {
+        self.control.list().into_iter().find(|status| status.model == model)
+    }
+
+    /// Drains and unloads a model.
+    ///
+    /// # Errors
+    /// `MODEL_UNKNOWN`, `DEADLINE`, `OVERLOADED`, `DRAINING`.
+    pub async fn unload(&self, ctx: RequestCtx, model: &str) -> Result<ModelStatus, Failure> {
+        let _place = self.admission.enter(&ctx)?;
+        let control = &self.control;
+        ctx.bound(async { Ok(control.unload(&ctx, model).await) }).await?
+    }
+
+    /// The present status of every model, then every change until the deadline or the
+    /// node's end.
+    ///
+    /// # Errors
+    /// `OVERLOADED`, `DRAINING`.
+    pub fn watch(&self, ctx: RequestCtx) -> Result<impl Stream<Item = Result<ModelStatus, Failure>> + Send + 'static, Failure> {
+        let place = self.watchers.enter(&ctx)?;
+        let watcher = Watcher {
+            changes: self.control.changes(),
+            control: self.control.clone(),
+            shown: HashMap::new(),
+            news: VecDeque::new(),
+            ended: false,
+            ctx,
+            _place: place,
+        };
+        let first = watcher.refreshed();
+        Ok(stream::unfold(first, async |mut watcher| watcher.next().await.map(|status| (status, watcher))))
+    }
+}
+
+/// A reader of changes. A slow one skips intermediate states, so nothing piles up: at most
+/// one status per model waits.
+struct Watcher {
+    control: Arc<dyn ModelControl>,
+    changes: watch::Receiver<u64>,
+    shown: HashMap<String, ModelStatus>,
+    news: VecDeque<ModelStatus>,
+    ended: bool,
+    ctx: RequestCtx,
+    _place: Place,
+}
+
+impl Watcher {
+    fn refreshed(mut self) -> Self {
+        self.refresh();
+        self
+    }
+
+    fn refresh(&mut self) {
+        self.changes.mark_unchanged();
+        for status in self.control.list() {
+            if self.shown.get(&status.model) != Some(&status) {
+                self.shown.insert(status.model.clone(), status.clone());
+                self.news.push_back(status);
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<Result<ModelStatus, Failure>> {
+        loop {
+            if self.ended {
+                return None;
+            }
+            if let Some(status) = self.news.pop_front() {
+                return Some(Ok(status));
+            }
+            let changes = &mut self.changes;
+            let changed = async { changes.changed().await.map_err(|_| BackendError::Cancelled) };
+            match self.ctx.bound(changed).await {
+                Ok(()) => self.refresh(),
+                // The node ends.
+                Err(BackendError::Cancelled) => self.ended = true,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error.into()));
+                }
+            }
+        }
+    }
+}
+
+fn progress_status(event: LoadEvent) -> ModelStatus {
+    match event {
+        LoadEvent::Fetching { model, source, done, total } => ModelStatus {
+            model,
+            state: "fetching".into(),
+            detail: format!("from {source}"),
+            done_bytes: done,
+            bytes: total,
+            ..Default::default()
+        },
+        LoadEvent::Loading { model } => ModelStatus { model, state: "loading".into(), ..Default::default() },
+    }
+}
+
+type StatusStream = Pin<Box<dyn Stream<Item = Result<ModelStatus, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl v1::models_server::Models for Models {
+    type LoadStream = StatusStream;
+    type WatchStream = StatusStream;
+
+    async fn list(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+        call::context(request.metadata(), "", self.longest_call)?;
+        Ok(Response::new(ListModelsResponse { models: Models::list(self) }))
+    }
+
+    async fn load(&self, request: Request<LoadModelRequest>) -> Result<Response<StatusStream>, Status> {
+        let ctx = call::context(request.metadata(), "", self.longest_call)?;
+        let statuses = Models::load(self, ctx, request.into_inner().model)?;
+        Ok(Response::new(statuses.map(|status| status.map_err(Status::from)).boxed()))
+    }
+
+    async fn unload(&self, request: Request<UnloadModelRequest>) -> Result<Response<ModelStatus>, Status> {
+        let ctx = call::context(request.metadata(), "", self.longest_call)?;
+        Ok(Response::new(Models::unload(self, ctx, &request.into_inner().model).await?))
+    }
+
+    async fn watch(&self, request: Request<WatchModelsRequest>) -> Result<Response<StatusStream>, Status> {
+        let ctx = call::context(request.metadata(), "", LONGEST_WATCH)?;
+        let statuses = Models::watch(self, ctx)?;
+        Ok(Response::new(statuses.map(|status| status.map_err(Status::from)).boxed()))
+    }
+}

@@ -1,0 +1,142 @@
+//! A node: router, models and servers as one thing that starts, answers and drains.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use understudy_backend::Slots;
+use understudy_router::{RouterConfig, RouterHandle, Rung};
+
+use crate::{
+    Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig,
+    health::Health,
+    inference::Defaults,
+    server::{Servers, Sockets},
+};
+
+/// What a node is made of. Tests put fakes here.
+pub struct Parts {
+    /// Answers, over `slots`.
+    pub router: RouterHandle,
+    /// Finds models by name.
+    pub slots: Arc<dyn Slots>,
+    /// Lists, watches and unloads them.
+    pub control: Arc<dyn ModelControl>,
+}
+
+/// A running node. Answers inside this process through [`inference`](Self::inference), and
+/// to others after [`serve`](Self::serve).
+pub struct Node {
+    config: NodeConfig,
+    parts: Parts,
+    admission: Admission,
+    watchers: Admission,
+    inference: Inference,
+    models: Models,
+    servers: Mutex<Option<Servers>>,
+}
+
+impl Node {
+    /// A node of these parts. `config.ladder` names the default models.
+    pub fn assemble(config: NodeConfig, parts: Parts) -> Self {
+        let admission = Admission::new(config.limits.max_requests);
+        let watchers = Admission::new(config.limits.max_watchers);
+        let longest_call = config.timeouts.request();
+        let defaults = Defaults {
+            model: config.ladder.first().map(|rung| rung.model.clone()).unwrap_or_default(),
+            max_tokens: config.answer.max_tokens,
+            deadline: longest_call,
+        };
+        let inference = Inference::new(parts.router.clone(), parts.slots.clone(), admission.clone(), defaults);
+        let models = Models::new(
+            parts.slots.clone(),
+            parts.control.clone(),
+            admission.clone(),
+            watchers.clone(),
+            longest_call,
+        );
+        Self { config, parts, admission, watchers, inference, models, servers: Mutex::new(None) }
+    }
+
+    /// Listens. Answers where, which differs from the settings for port 0. A second call
+    /// answers the same.
+    ///
+    /// # Errors
+    /// `ADDR_IN_USE`, `ADDR_UNUSABLE`; nothing listens then.
+    pub async fn serve(&self) -> Result<Addresses, Failure> {
+        let mut servers = self.servers.lock().await;
+        if let Some(running) = &*servers {
+            return Ok(running.addresses);
+        }
+        let sockets = Sockets::bind(&self.config).await?;
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        let ladder = self.config.ladder.iter().map(|rung| rung.model.clone()).collect();
+        let (mut health, readiness) = Health::new(reporter, self.parts.control.clone(), ladder);
+        // The first answer to a health check is already the truth.
+        health.report().await;
+        tokio::spawn(health.follow(self.admission.closed()));
+        let services = (self.inference.clone(), self.models.clone());
+        let started = Servers::start(sockets, &self.config, services, health_service, readiness)?;
+        let addresses = started.addresses;
+        *servers = Some(started);
+        tracing::info!(grpc = %addresses.grpc, http = %addresses.http, "node listens");
+        Ok(addresses)
+    }
+
+    /// Stops: health turns to not serving and new requests are refused at once; requests in
+    /// flight finish within the drain time, then are cancelled; then the sockets close.
+    /// Answers how many were cancelled.
+    pub async fn drain(&self) -> usize {
+        self.watchers.close();
+        let cut = self.admission.drain(self.config.timeouts.drain()).await;
+        self.watchers.drain(std::time::Duration::ZERO).await;
+        if let Some(servers) = self.servers.lock().await.take() {
+            servers.stop().await;
+        }
+        self.parts.router.stop();
+        tracing::info!(cut, "node drained");
+        cut
+    }
+
+    /// The service that answers, for callers in this process: same events, no socket.
+    pub fn inference(&self) -> &Inference {
+        &self.inference
+    }
+
+    /// The service that loads models, likewise.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// The router.
+    pub fn router(&self) -> &RouterHandle {
+        &self.parts.router
+    }
+
+    /// The models by name.
+    pub fn slots(&self) -> &Arc<dyn Slots> {
+        &self.parts.slots
+    }
+
+    /// The settings it runs with.
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.admission.in_flight()
+    }
+}
+
+impl NodeConfig {
+    /// What the router needs of it.
+    pub fn router(&self) -> RouterConfig {
+        let rung = |rung: &crate::config::Rung| Rung { model: rung.model.clone(), threshold: rung.threshold };
+        RouterConfig {
+            ladder: self.ladder.iter().map(rung).collect(),
+            default_max_tokens: self.answer.max_tokens,
+            max_requests: self.limits.max_requests,
+            ..RouterConfig::default()
+        }
+    }
+}

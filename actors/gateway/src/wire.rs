@@ -1,0 +1,213 @@
+//! Between the protos and the router's own types.
+
+use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
+use understudy_proto::v1::{self, constraint::Kind, generate_event::Event};
+use understudy_router::{AnswerEvent, AnswerRequest, ConstraintSpec, Decision, DecisionKind, Finished, Ledger, PolicySpec};
+
+use crate::{Failure, codes};
+
+/// Reads a request. What the router checks itself is left to it.
+///
+/// # Errors
+/// `PROMPT_EMPTY`, `POLICY_UNKNOWN`, `CONSTRAINT_INVALID` or `REQUEST_INVALID` with the field.
+pub(crate) fn answer_request(request: v1::GenerateRequest, default_max_tokens: u32) -> Result<AnswerRequest, Failure> {
+    Ok(AnswerRequest {
+        policy: policy(&request)?,
+        messages: conversation(request.messages, request.prompt)?,
+        ladder: request.ladder,
+        max_tokens: request.max_tokens.unwrap_or(default_max_tokens),
+        sampler: request.sampling.map(sampler).unwrap_or_default(),
+        stop: request.stop,
+        constraint: request.constraint.map(constraint).transpose()?,
+    })
+}
+
+fn conversation(messages: Vec<v1::Message>, prompt: String) -> Result<Vec<ChatMessage>, Failure> {
+    if !prompt.is_empty() {
+        if !messages.is_empty() {
+            return Err(invalid("prompt", "is set together with messages; use one of them"));
+        }
+        return chat(vec![v1::Message { role: "user".into(), content: prompt }]);
+    }
+    chat(messages)
+}
+
+/// A conversation that ends with some text.
+pub(crate) fn chat(messages: Vec<v1::Message>) -> Result<Vec<ChatMessage>, Failure> {
+    if messages.last().is_none_or(|last| last.content.trim().is_empty()) {
+        return Err(Failure::new(codes::PROMPT_EMPTY, "the prompt is empty").with_field("prompt", "is empty"));
+    }
+    Ok(messages.into_iter().map(|m| ChatMessage { role: m.role, content: m.content }).collect())
+}
+
+fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
+    let word = match request.policy.trim() {
+        "" if request.model.is_empty() => "cascade",
+        "" => "direct",
+        word => word,
+    };
+    let spec: PolicySpec = word.parse().map_err(|error: understudy_router::policy_spec::PolicyParseError| {
+        let why = error.to_string();
+        Failure::new(codes::POLICY_UNKNOWN, why.clone()).with_field("policy", why)
+    })?;
+    match spec {
+        spec if request.model.is_empty() => Ok(spec),
+        PolicySpec::Direct { model: None } => Ok(PolicySpec::Direct { model: Some(request.model.clone()) }),
+        PolicySpec::Direct { model: Some(_) } => Err(invalid("model", "is set, and the policy names one too")),
+        PolicySpec::Cascade { .. } => Err(invalid("model", "is for the policy direct; cascade takes a ladder")),
+    }
+}
+
+fn sampler(sampling: v1::Sampling) -> SamplerSpec {
+    let defaults = SamplerSpec::default();
+    SamplerSpec {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p.unwrap_or(defaults.top_p),
+        min_p: sampling.min_p,
+        repetition_penalty: sampling.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+        frequency_penalty: sampling.frequency_penalty,
+        presence_penalty: sampling.presence_penalty,
+        seed: sampling.seed.unwrap_or(defaults.seed),
+        ..defaults
+    }
+}
+
+fn constraint(constraint: v1::Constraint) -> Result<ConstraintSpec, Failure> {
+    match constraint.kind {
+        Some(Kind::Regex(pattern)) => Ok(ConstraintSpec::Regex(pattern)),
+        Some(Kind::Choice(choice)) => Ok(ConstraintSpec::Choice(choice.options)),
+        None => {
+            let why = "names no kind that this node knows";
+            Err(Failure::new(codes::CONSTRAINT_INVALID, format!("constraint {why}")).with_field("constraint", why))
+        }
+    }
+}
+
+pub(crate) fn invalid(field: &str, why: &str) -> Failure {
+    Failure::new(codes::REQUEST_INVALID, format!("{field} {why}")).with_field(field, why)
+}
+
+/// An event as the wire has it.
+pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
+    let event = match event {
+        AnswerEvent::Started { request_id, policy, ladder } => Event::Started(v1::Started { request_id, policy, ladder }),
+        AnswerEvent::Loading { model, source, done, total } => {
+            Event::Loading(v1::Loading { model, source, done_bytes: done, total_bytes: total })
+        }
+        AnswerEvent::Delta { model, text, tokens } => Event::Delta(v1::Delta { model, text, tokens }),
+        AnswerEvent::Decided(decided) if decided.kind == DecisionKind::Escalate => {
+            Event::Escalated(v1::Escalated { decision: Some(decision(decided)) })
+        }
+        AnswerEvent::Decided(decided) => Event::Decided(decision(decided)),
+        AnswerEvent::Retracted { bytes, model, reason } => {
+            Event::Retracted(v1::Retracted { bytes: bytes as u64, model, reason })
+        }
+        AnswerEvent::Finished(end) => Event::Finished(finished(*end)),
+    };
+    v1::GenerateEvent { event: Some(event) }
+}
+
+fn finished(end: Finished) -> v1::Finished {
+    v1::Finished {
+        finish_reason: end.reason.as_str().to_owned(),
+        usage: Some(v1::Usage {
+            prompt_tokens: end.prompt_tokens,
+            completion_tokens: end.completion_tokens,
+            cached_prompt_tokens: end.cached_prompt_tokens,
+        }),
+        timing: Some(v1::Timing { ttft_ms: end.ttft_ms, total_ms: end.total_ms, decode_tok_s: end.decode_tok_s }),
+        ledger: Some(ledger(end.ledger)),
+        text: end.text,
+        model: end.model,
+        policy: end.policy,
+        numerics: end.numerics,
+    }
+}
+
+fn ledger(account: Ledger) -> v1::Ledger {
+    let span = |span: understudy_router::Span| v1::Span {
+        author: span.author,
+        start: span.start as u64,
+        end: span.end as u64,
+        tokens: span.tokens,
+        why: span.why,
+    };
+    let rung = |rung: understudy_router::RungCost| v1::RungCost {
+        model: rung.model,
+        prompt_tokens: rung.prompt_tokens,
+        tokens_kept: rung.tokens_kept,
+        tokens_wasted: rung.tokens_wasted,
+        forward_passes: rung.cost.forward_passes,
+        bytes_read: rung.cost.bytes_read,
+        ms: rung.wall_ms,
+        row_steps: rung.cost.prefill_rows + rung.cost.decode_rows,
+    };
+    v1::Ledger {
+        spans: account.spans.into_iter().map(span).collect(),
+        rungs: account.rungs.into_iter().map(rung).collect(),
+        drafted: account.drafted,
+        accepted: account.accepted,
+        forced: account.forced,
+        decisions: account.decisions.into_iter().map(decision).collect(),
+    }
+}
+
+fn decision(decided: Decision) -> v1::Decision {
+    v1::Decision {
+        kind: decided.kind.as_str().to_owned(),
+        from: decided.from,
+        to: decided.to.unwrap_or_default(),
+        reason: decided.reason,
+        confidence: decided.confidence,
+        threshold: decided.threshold,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(prompt: &str) -> v1::GenerateRequest {
+        v1::GenerateRequest { prompt: prompt.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn unset_fields_take_their_defaults() {
+        let request = answer_request(ask("hi"), 77).unwrap();
+        assert_eq!(request.policy, PolicySpec::Cascade { threshold: None });
+        assert_eq!((request.max_tokens, &request.sampler), (77, &SamplerSpec::default()));
+        assert_eq!(request.messages, [ChatMessage { role: "user".into(), content: "hi".into() }]);
+        let sampling = v1::Sampling { temperature: 0.5, ..Default::default() };
+        let request = answer_request(v1::GenerateRequest { sampling: Some(sampling), ..ask("hi") }, 77).unwrap();
+        assert_eq!(request.sampler, SamplerSpec { temperature: 0.5, ..Default::default() });
+    }
+
+    #[test]
+    fn a_model_means_direct() {
+        let with = |policy: &str, model: &str| v1::GenerateRequest {
+            policy: policy.into(),
+            model: model.into(),
+            ..ask("hi")
+        };
+        let direct = |model: &str| PolicySpec::Direct { model: Some(model.into()) };
+        assert_eq!(policy(&with("", "m")).unwrap(), direct("m"));
+        assert_eq!(policy(&with("direct", "m")).unwrap(), direct("m"));
+        assert_eq!(policy(&with("direct:model=n", "")).unwrap(), direct("n"));
+        assert_eq!(policy(&with("cascade:threshold=0.6", "")).unwrap(), PolicySpec::Cascade { threshold: Some(0.6) });
+        assert_eq!(policy(&with("cascade", "m")).unwrap_err().code, codes::REQUEST_INVALID);
+        assert_eq!(policy(&with("direct:model=n", "m")).unwrap_err().code, codes::REQUEST_INVALID);
+        assert_eq!(policy(&with("cascde", "")).unwrap_err().code, codes::POLICY_UNKNOWN);
+    }
+
+    #[test]
+    fn contradictions_and_blanks_are_refused() {
+        let message = |content: &str| v1::Message { role: "user".into(), content: content.into() };
+        let both = v1::GenerateRequest { messages: vec![message("a")], ..ask("b") };
+        assert_eq!(answer_request(both, 1).unwrap_err().fields[0].0, "prompt");
+        assert_eq!(answer_request(ask(" \n"), 1).unwrap_err().code, codes::PROMPT_EMPTY);
+        assert_eq!(answer_request(ask(""), 1).unwrap_err().code, codes::PROMPT_EMPTY);
+        let empty = v1::GenerateRequest { constraint: Some(v1::Constraint { kind: None }), ..ask("b") };
+        assert_eq!(answer_request(empty, 1).unwrap_err().code, codes::CONSTRAINT_INVALID);
+    }
+}

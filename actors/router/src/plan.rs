@@ -1,0 +1,195 @@
+//! Checks a request before anything is done, and resolves its ladder.
+
+use understudy_engine::verbs::SamplerSpec;
+use understudy_grammars::Pattern;
+
+use crate::config::{check_ladder, check_share};
+use crate::{AnswerRequest, ConstraintSpec, PolicySpec, RouterConfig, RouterError};
+
+/// Roles that chat templates know.
+const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
+/// A stop text longer than this would hold back that much of the answer.
+const LONGEST_STOP: usize = 256;
+/// More options are better stated as a grammar.
+const MOST_OPTIONS: usize = 1_000;
+
+/// Who may answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Plan {
+    /// Policy word.
+    pub(crate) policy: &'static str,
+    /// At least one.
+    pub(crate) rungs: Vec<PlannedRung>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PlannedRung {
+    pub(crate) model: String,
+    /// Confidence from which its answer stays.
+    pub(crate) threshold: f32,
+}
+
+impl Plan {
+    /// # Errors
+    /// [`RouterError::Invalid`] naming the field.
+    pub(crate) fn of(request: &AnswerRequest, config: &RouterConfig) -> Result<Self, RouterError> {
+        check_messages(request)?;
+        check_budget(request, config)?;
+        check_sampler(&request.sampler)?;
+        check_constraint(request.constraint.as_ref())?;
+        let (names, threshold) = match &request.policy {
+            PolicySpec::Direct { model: Some(model) } => (vec![model.clone()], None),
+            PolicySpec::Direct { model: None } => (ladder(request, config).into_iter().take(1).collect(), None),
+            PolicySpec::Cascade { threshold } => (ladder(request, config), *threshold),
+        };
+        check_ladder(names.iter().map(String::as_str))?;
+        if names.is_empty() {
+            return Err(RouterError::invalid("ladder", "is empty, in the request and in the configuration"));
+        }
+        if let Some(threshold) = threshold {
+            check_share("threshold", threshold)?;
+        }
+        let planned = |model: String| PlannedRung {
+            threshold: threshold.unwrap_or_else(|| config.threshold_of(&model)),
+            model,
+        };
+        Ok(Self { policy: request.policy.name(), rungs: names.into_iter().map(planned).collect() })
+    }
+}
+
+fn ladder(request: &AnswerRequest, config: &RouterConfig) -> Vec<String> {
+    if request.ladder.is_empty() {
+        config.ladder.iter().map(|rung| rung.model.clone()).collect()
+    } else {
+        request.ladder.clone()
+    }
+}
+
+fn check_messages(request: &AnswerRequest) -> Result<(), RouterError> {
+    let Some(last) = request.messages.last() else {
+        return Err(RouterError::invalid("messages", "must not be empty"));
+    };
+    if last.content.trim().is_empty() {
+        return Err(RouterError::invalid("messages", "the last message has no text"));
+    }
+    match request.messages.iter().find(|message| !ROLES.contains(&message.role.as_str())) {
+        Some(odd) => Err(RouterError::invalid(
+            "messages",
+            format!("unknown role {:?}; known: {}", odd.role, ROLES.join(", ")),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_budget(request: &AnswerRequest, config: &RouterConfig) -> Result<(), RouterError> {
+    let limit = config.max_tokens_limit;
+    if !(1..=limit).contains(&request.max_tokens) {
+        return Err(RouterError::invalid("max_tokens", format!("{} is not between 1 and {limit}", request.max_tokens)));
+    }
+    if request.stop.len() > config.max_stops {
+        let why = format!("{} texts, at most {} are allowed", request.stop.len(), config.max_stops);
+        return Err(RouterError::invalid("stop", why));
+    }
+    if request.stop.iter().any(|stop| stop.is_empty() || stop.len() > LONGEST_STOP) {
+        return Err(RouterError::invalid("stop", format!("each text must have 1 to {LONGEST_STOP} bytes")));
+    }
+    Ok(())
+}
+
+fn check_sampler(sampler: &SamplerSpec) -> Result<(), RouterError> {
+    let within = |field: &str, value: f32, low: f32, high: f32| {
+        if (low..=high).contains(&value) {
+            Ok(())
+        } else {
+            Err(RouterError::invalid(field, format!("{value} is not between {low} and {high}")))
+        }
+    };
+    within("temperature", sampler.temperature, 0.0, 100.0)?;
+    check_share("top_p", sampler.top_p)?;
+    check_share("min_p", sampler.min_p)?;
+    within("repetition_penalty", sampler.repetition_penalty, 0.01, 100.0)?;
+    within("frequency_penalty", sampler.frequency_penalty, -100.0, 100.0)?;
+    within("presence_penalty", sampler.presence_penalty, -100.0, 100.0)
+}
+
+fn check_constraint(constraint: Option<&ConstraintSpec>) -> Result<(), RouterError> {
+    let Some(constraint) = constraint else { return Ok(()) };
+    if let ConstraintSpec::Choice(options) = constraint
+        && options.len() > MOST_OPTIONS
+    {
+        let why = format!("{} options, at most {MOST_OPTIONS} are allowed", options.len());
+        return Err(RouterError::invalid("constraint", why));
+    }
+    Pattern::from(constraint).check().map_err(|error| RouterError::invalid("constraint", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> AnswerRequest {
+        AnswerRequest::ask("hello", PolicySpec::Cascade { threshold: None })
+    }
+
+    type Spoil = fn(&mut AnswerRequest);
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let config = RouterConfig::with_ladder(["a", "b"]);
+        let wrong: [(&str, Spoil); 21] = [
+            ("messages", |r| r.messages.clear()),
+            ("messages", |r| r.messages[0].content = " \n".into()),
+            ("messages", |r| r.messages[0].role = "robot".into()),
+            ("max_tokens", |r| r.max_tokens = 0),
+            ("max_tokens", |r| r.max_tokens = 32_769),
+            ("temperature", |r| r.sampler.temperature = f32::NAN),
+            ("temperature", |r| r.sampler.temperature = -0.1),
+            ("top_p", |r| r.sampler.top_p = 1.1),
+            ("top_p", |r| r.sampler.top_p = -0.1),
+            ("min_p", |r| r.sampler.min_p = f32::NAN),
+            ("repetition_penalty", |r| r.sampler.repetition_penalty = 0.0),
+            ("frequency_penalty", |r| r.sampler.frequency_penalty = f32::INFINITY),
+            ("stop", |r| r.stop = vec!["x".into(); 17]),
+            ("stop", |r| r.stop = vec![String::new()]),
+            ("ladder", |r| r.ladder = vec!["a".into(), "a".into()]),
+            ("ladder", |r| r.ladder = vec![" ".into()]),
+            ("ladder", |r| r.policy = PolicySpec::Direct { model: Some(String::new()) }),
+            ("threshold", |r| r.policy = PolicySpec::Cascade { threshold: Some(f32::NAN) }),
+            ("constraint", |r| r.constraint = Some(ConstraintSpec::Regex("(".into()))),
+            ("constraint", |r| r.constraint = Some(ConstraintSpec::Choice(vec![]))),
+            ("constraint", |r| r.constraint = Some(ConstraintSpec::Choice(vec!["x".into(); 1_001]))),
+        ];
+        for (expected, spoil) in wrong {
+            let mut request = request();
+            spoil(&mut request);
+            let Err(RouterError::Invalid { field, .. }) = Plan::of(&request, &config) else {
+                panic!("{expected} was accepted: {request:?}");
+            };
+            assert_eq!(field, expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_ladder_is_refused_unless_a_model_is_named() {
+        let config = RouterConfig::default();
+        assert!(matches!(Plan::of(&request(), &config), Err(RouterError::Invalid { field, .. }) if field == "ladder"));
+        let direct = AnswerRequest { policy: PolicySpec::Direct { model: Some("m".into()) }, ..request() };
+        assert_eq!(Plan::of(&direct, &config).unwrap().rungs[0].model, "m");
+    }
+
+    #[test]
+    fn thresholds_come_from_request_rung_and_default_in_that_order() {
+        let mut config = RouterConfig::with_ladder(["a", "b"]);
+        config.ladder[0].threshold = Some(0.7);
+        let thresholds = |policy: &str, ladder: &[&str]| {
+            let ladder = ladder.iter().map(|name| (*name).into()).collect();
+            let request = AnswerRequest { policy: policy.parse().unwrap(), ladder, ..request() };
+            let plan = Plan::of(&request, &config).unwrap();
+            plan.rungs.into_iter().map(|rung| (rung.model, rung.threshold)).collect::<Vec<_>>()
+        };
+        assert_eq!(thresholds("cascade", &[]), [("a".into(), 0.7), ("b".into(), 0.5)]);
+        assert_eq!(thresholds("cascade", &["c", "a"]), [("c".into(), 0.5), ("a".into(), 0.7)]);
+        assert_eq!(thresholds("cascade:threshold=0.2", &[]), [("a".into(), 0.2), ("b".into(), 0.2)]);
+        assert_eq!(thresholds("direct", &[]), [("a".into(), 0.7)]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Asks, listens to the end, and checks the books of every answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
+use understudy_backend::{RequestCtx, Slots};
+use understudy_router::{
+    AnswerEvent, AnswerRequest, AnswerStream, Decision, DecisionKind, Finished, RouterConfig, RouterError, RouterHandle,
+    Transcript,
+};
+
+/// What a caller was told.
+pub struct Told {
+    pub events: Vec<AnswerEvent>,
+    pub end: Result<Finished, RouterError>,
+    /// The text shown at the end.
+    pub shown: String,
+}
+
+impl Told {
+    pub fn finished(&self) -> &Finished {
+        self.end.as_ref().expect("the answer failed")
+    }
+
+    pub fn kinds(&self) -> Vec<DecisionKind> {
+        self.decisions().iter().map(|decision| decision.kind).collect()
+    }
+
+    pub fn decisions(&self) -> Vec<&Decision> {
+        let decided = |event| if let &AnswerEvent::Decided(ref decision) = event { Some(decision) } else { None };
+        self.events.iter().filter_map(decided).collect()
+    }
+
+    /// Bytes of each retraction.
+    pub fn retractions(&self) -> Vec<usize> {
+        let bytes = |event: &_| if let AnswerEvent::Retracted { bytes, .. } = event { Some(*bytes) } else { None };
+        self.events.iter().filter_map(bytes).collect()
+    }
+}
+
+/// A confident reply.
+pub fn sure(text: &str) -> Reply {
+    Reply::text(text)
+}
+
+/// A reply that no threshold accepts.
+pub fn unsure(text: &str) -> Reply {
+    Reply::text(text).logprob(-3.0).signals(3.0, 0.05)
+}
+
+pub fn says(model: &str, reply: Reply) -> FakeBackend {
+    FakeBackend::new(model).when("", reply)
+}
+
+pub fn slots(backends: &[&FakeBackend]) -> FakeSlots {
+    backends.iter().fold(FakeSlots::new(), |slots, backend| slots.with((*backend).clone()))
+}
+
+pub fn question(policy: &str) -> AnswerRequest {
+    AnswerRequest::ask("question", policy.parse().expect("a policy"))
+}
+
+pub async fn router(slots: impl Slots + 'static, ladder: &[&str]) -> RouterHandle {
+    router_with(slots, RouterConfig::with_ladder(ladder.iter().copied())).await
+}
+
+pub async fn router_with(slots: impl Slots + 'static, config: RouterConfig) -> RouterHandle {
+    RouterHandle::spawn(config, Arc::new(slots)).await.expect("starts")
+}
+
+/// Asks with this policy over a ladder of these fakes; afterwards nothing may be open.
+pub async fn ask(policy: &str, backends: &[&FakeBackend]) -> Told {
+    ask_for(question(policy), backends).await
+}
+
+pub async fn ask_for(request: AnswerRequest, backends: &[&FakeBackend]) -> Told {
+    let names: Vec<String> = backends.iter().map(|backend| name(backend)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let router = router(slots(backends), &names).await;
+    let told = listen(router.answer(RequestCtx::new("r"), request).expect("admitted")).await;
+    nothing_left(&router, backends).await;
+    told
+}
+
+pub fn name(backend: &FakeBackend) -> String {
+    use understudy_backend::Backend;
+    backend.card().name.clone()
+}
+
+/// No open sequence and no running request, at most a moment after the end.
+pub async fn nothing_left(router: &RouterHandle, backends: &[&FakeBackend]) {
+    let left = || router.running() + backends.iter().map(|backend| backend.open_sequences()).sum::<usize>();
+    for _ in 0..100 {
+        if left() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a second after the end, sequences or requests are still open");
+}
+
+/// Listens to the end, within an hour of paused time.
+pub async fn listen(mut stream: AnswerStream) -> Told {
+    let (mut events, mut transcript, mut end) = (Vec::new(), Transcript::default(), None);
+    let all = async {
+        while let Some(event) = stream.next().await {
+            assert!(end.is_none(), "something followed the end");
+            match event {
+                Ok(event) => {
+                    transcript.apply(&event).expect("retractions fit");
+                    if let AnswerEvent::Finished(finished) = &event {
+                        end = Some(Ok((**finished).clone()));
+                    }
+                    events.push(event);
+                }
+                Err(error) => end = Some(Err(error)),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3600), all).await.expect("the answer hangs");
+    let told = Told { events, end: end.expect("the stream ended without an end"), shown: transcript.text().into() };
+    if let Ok(finished) = &told.end {
+        check_books(&told, finished);
+    }
+    told
+}
+
+/// INV-L1 to INV-L6.
+fn check_books(told: &Told, finished: &Finished) {
+    let ledger = &finished.ledger;
+    let mut place = 0;
+    for span in &ledger.spans {
+        assert_eq!(span.start, place, "INV-L1");
+        assert!(span.end > span.start && finished.text.is_char_boundary(span.end), "INV-L1");
+        place = span.end;
+    }
+    assert_eq!(place, finished.text.len(), "INV-L1");
+    for rung in &ledger.rungs {
+        let kept: u32 = ledger.spans.iter().filter(|span| span.author == rung.model).map(|span| span.tokens).sum();
+        assert_eq!(rung.tokens_kept, kept, "INV-L5");
+        // The fake computes one row per token that it hands out, and runs that break keep
+        // their count to themselves.
+        let generated = u64::from(rung.tokens_kept + rung.tokens_wasted);
+        assert!(generated >= rung.cost.decode_rows, "INV-L2: {rung:?}");
+    }
+    let started = told.events.first().expect("an event");
+    let AnswerEvent::Started { ladder, .. } = started else { panic!("began with {started:?}") };
+    let asked: Vec<_> = ledger.rungs.iter().map(|rung| &rung.model).collect();
+    assert_eq!(asked, ladder.iter().take(asked.len()).collect::<Vec<_>>(), "INV-L3");
+    assert_eq!(told.shown, finished.text, "INV-L4");
+    assert_eq!(finished.completion_tokens, ledger.spans.iter().map(|span| span.tokens).sum::<u32>(), "INV-L5");
+    assert_eq!(told.decisions(), ledger.decisions.iter().collect::<Vec<_>>(), "INV-L6");
+}

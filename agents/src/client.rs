@@ -1,0 +1,221 @@
+//! Every call of a node.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::{
+    Request, Response, Status,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+use understudy_proto::{
+    PROTOCOL_VERSION, names,
+    v1::{
+        EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ListModelsRequest, LoadModelRequest, ModelStatus,
+        ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, UnloadModelRequest, WatchModelsRequest,
+        inference_client::InferenceClient, models_client::ModelsClient,
+    },
+};
+
+use crate::{ClientError, Events};
+
+/// How much longer than its deadline a stream is read: a node ends an answer *at* the
+/// deadline and its last event, with the text so far, arrives a little later.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A ping after this long without a frame while a call runs finds a dead node.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Answers to a message as long as a request may be come back from `Tokenize`.
+const LARGEST_ANSWER_BYTES: usize = 32 << 20;
+
+/// A connection to a node. Cheap to clone; clones share the connection, which is made
+/// again when it breaks.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects to `HOST:PORT` (or `http://HOST:PORT`).
+    ///
+    /// # Errors
+    /// `SERVER_UNREACHABLE` when the address is malformed or nobody answers in time.
+    pub async fn connect(addr: &str, timeout: Duration) -> Result<Self, ClientError> {
+        let uri = if addr.contains("://") { addr.to_owned() } else { format!("http://{addr}") };
+        let endpoint = Endpoint::from_shared(uri)
+            .map_err(|error| ClientError::unreachable(addr, error))?
+            .connect_timeout(timeout)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .tcp_nodelay(true);
+        match tokio::time::timeout(timeout, endpoint.connect()).await {
+            Ok(Ok(channel)) => Ok(Self { channel }),
+            Ok(Err(error)) => Err(ClientError::unreachable(addr, root_cause(&error))),
+            Err(_) => Err(ClientError::unreachable(addr, format!("nothing heard for {} ms", timeout.as_millis()))),
+        }
+    }
+
+    /// One answer. The node ends it at the deadline with the text so far.
+    ///
+    /// # Errors
+    /// The node's refusal; errors after the first event arrive in the stream.
+    pub async fn generate(
+        &self,
+        request: GenerateRequest,
+        timeout: Duration,
+    ) -> Result<Events<GenerateEvent>, ClientError> {
+        let mut inference = self.inference();
+        self.stream(request, timeout, async move |request| inference.generate(request).await).await
+    }
+
+    /// A text as a vector.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn embed(&self, request: EmbedRequest, timeout: Duration) -> Result<EmbedResponse, ClientError> {
+        unary(timeout, self.inference().embed(with_deadline(request, timeout))).await
+    }
+
+    /// Log-probabilities of candidate answers.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn score(&self, request: ScoreRequest, timeout: Duration) -> Result<ScoreResponse, ClientError> {
+        unary(timeout, self.inference().score(with_deadline(request, timeout))).await
+    }
+
+    /// A text as token ids.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn tokenize(&self, request: TokenizeRequest, timeout: Duration) -> Result<TokenizeResponse, ClientError> {
+        unary(timeout, self.inference().tokenize(with_deadline(request, timeout))).await
+    }
+
+    /// Every model of the catalogue and every loaded slot.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn models(&self, timeout: Duration) -> Result<Vec<ModelStatus>, ClientError> {
+        let listed = unary(timeout, self.models_client().list(with_deadline(ListModelsRequest {}, timeout))).await?;
+        Ok(listed.models)
+    }
+
+    /// Loads a model; the last status is `ready`.
+    ///
+    /// # Errors
+    /// The node's refusal; a failing load ends the stream with an error.
+    pub async fn load(&self, model: &str, timeout: Duration) -> Result<Events<ModelStatus>, ClientError> {
+        let mut models = self.models_client();
+        let request = LoadModelRequest { model: model.to_owned() };
+        self.stream(request, timeout, async move |request| models.load(request).await).await
+    }
+
+    /// Drains and unloads a model.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn unload(&self, model: &str, timeout: Duration) -> Result<ModelStatus, ClientError> {
+        let request = UnloadModelRequest { model: model.to_owned() };
+        unary(timeout, self.models_client().unload(with_deadline(request, timeout))).await
+    }
+
+    /// Every change of a model's state, starting with the present ones. Ends with
+    /// `DEADLINE` after `timeout`.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn watch(&self, timeout: Duration) -> Result<Events<ModelStatus>, ClientError> {
+        let mut models = self.models_client();
+        self.stream(WatchModelsRequest {}, timeout, async move |request| models.watch(request).await).await
+    }
+
+    /// Whether a service serves: `""` is the node, [`names::model_health`] a model.
+    ///
+    /// # Errors
+    /// `CALL_UNKNOWN` or the status `NotFound` for a name that the node does not know.
+    pub async fn is_serving(&self, service: &str, timeout: Duration) -> Result<bool, ClientError> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let mut health = HealthClient::new(self.channel.clone());
+        let checked = unary(timeout, health.check(with_deadline(request, timeout))).await?;
+        Ok(checked.status() == ServingStatus::Serving)
+    }
+
+    /// Names of the services that the node offers, from `grpc.reflection.v1`.
+    ///
+    /// # Errors
+    /// `CALL_UNKNOWN` when the node has no reflection.
+    pub async fn reflection_list(&self, timeout: Duration) -> Result<Vec<String>, ClientError> {
+        let list = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut reflection = ServerReflectionClient::new(self.channel.clone());
+        let work = async {
+            let request = with_deadline(tokio_stream::once(list), timeout);
+            let mut answers = reflection.server_reflection_info(request).await?.into_inner();
+            Ok(Response::new(answers.message().await?))
+        };
+        match unary(timeout, work).await?.and_then(|answer| answer.message_response) {
+            Some(MessageResponse::ListServicesResponse(list)) => {
+                Ok(list.service.into_iter().map(|service| service.name).collect())
+            }
+            _ => Err(Status::unimplemented("the node's reflection lists no services").into()),
+        }
+    }
+
+    fn inference(&self) -> InferenceClient<Channel> {
+        InferenceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER_BYTES)
+    }
+
+    fn models_client(&self) -> ModelsClient<Channel> {
+        ModelsClient::new(self.channel.clone())
+    }
+
+    async fn stream<Q, A>(
+        &self,
+        request: Q,
+        timeout: Duration,
+        call: impl AsyncFnOnce(Request<Q>) -> Result<Response<tonic::Streaming<A>>, Status>,
+    ) -> Result<Events<A>, ClientError> {
+        let until = Instant::now() + timeout + GRACE;
+        let opened = call(with_deadline(request, timeout));
+        match tokio::time::timeout_at(until, opened).await {
+            Ok(opened) => Ok(Events::new(opened?.into_inner(), timeout, until)),
+            Err(_) => Err(ClientError::too_late(timeout)),
+        }
+    }
+}
+
+/// The request with its deadline and our protocol in the metadata.
+fn with_deadline<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request.metadata_mut().insert(names::PROTOCOL_METADATA, MetadataValue::from(PROTOCOL_VERSION));
+    request
+}
+
+/// Waits no longer than the timeout, whatever the transport does.
+async fn unary<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, ClientError> {
+    match tokio::time::timeout(timeout + GRACE, call).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(ClientError::too_late(timeout)),
+    }
+}
+
+/// The innermost cause: "connection refused" says more than "transport error".
+fn root_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => root_cause(cause),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,167 @@
+//! Speed of the matrix products beside what this machine can do at most.
+//!
+//! `cargo run --release -p understudy-kernels --example roofline [threads]`, under ten seconds.
+#![allow(clippy::print_stdout)] // a report for a terminal
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use understudy_kernels::{
+    AttentionRow, ComputePool, Matrix, PagedKv, QuantType, attention, default_threads, matmul,
+};
+
+const SHAPES: [(&str, QuantType, usize, usize); 9] = [
+    ("SmolLM2 attention", QuantType::Q4_1, 576, 576),
+    ("SmolLM2 feed-forward", QuantType::Q4_1, 1536, 576),
+    ("Qwen 0.5B feed-forward", QuantType::Q5_0, 4864, 896),
+    ("Qwen 0.5B head", QuantType::Q8_0, 32768, 896),
+    ("Qwen 1.5B gate", QuantType::Q4K, 8960, 1536),
+    ("Qwen 1.5B down", QuantType::Q4K, 1536, 8960),
+    ("Qwen 1.5B down", QuantType::Q6K, 1536, 8960),
+    ("Qwen 1.5B gate", QuantType::Q5K, 8960, 1536),
+    ("plain floats", QuantType::F16, 4096, 1536),
+];
+
+fn main() {
+    let threads = std::env::args().nth(1).and_then(|n| n.parse().ok());
+    let pool = ComputePool::new(threads.unwrap_or_else(default_threads));
+    let (flops, bytes) = (fma_ceiling(&pool), read_ceiling(&pool));
+    println!("{} threads: at most {flops:.0} GFLOP/s, {bytes:.1} GB/s", pool.threads());
+    println!("one call of the pool: {:.2} us\n", 1e6 * call_time(&pool));
+    println!("GB/s of one row; GFLOP/s of 4, 32 and 512 rows");
+    for (name, ty, rows, cols) in SHAPES {
+        // Many rows at once do not care how many outputs there are: a share is enough.
+        let share = |n| if n > 1 { rows.min(1024) } else { rows };
+        let speed = |n| matmul_time(&pool, ty, share(n), cols, n);
+        let flop = (2 * share(2) * cols) as f64 / 1e9;
+        let stored = ty.row_bytes(cols).unwrap_or(0) * rows;
+        println!(
+            "{name:24}{:6}{:>14}{:8.1}{:8.0}{:8.0}{:8.0}",
+            ty.name(),
+            format!("{rows} x {cols}"),
+            stored as f64 / 1e9 / speed(1),
+            4.0 * flop / speed(4),
+            32.0 * flop / speed(32),
+            512.0 * flop / speed(512),
+        );
+    }
+    println!("\nattention over 1500 keys: GFLOP/s of 64 causal rows, GB/s of one row");
+    for (heads, kv_heads, head_dim) in [(9, 3, 64), (14, 2, 64), (12, 2, 128), (4, 1, 256), (16, 16, 64)] {
+        let (prefill, decode) = attention_speed(&pool, heads, kv_heads, head_dim);
+        println!("{heads:4} heads of {head_dim:3} over {kv_heads:2}:{prefill:8.0}{decode:8.1}");
+    }
+}
+
+/// The best of the runs that fit in a tenth of a second, after one to warm up.
+fn seconds(mut f: impl FnMut()) -> f64 {
+    f();
+    let (start, mut best) = (Instant::now(), f64::INFINITY);
+    while start.elapsed() < Duration::from_millis(100) {
+        let run = Instant::now();
+        f();
+        best = best.min(run.elapsed().as_secs_f64());
+    }
+    best
+}
+
+fn call_time(pool: &ComputePool) -> f64 {
+    seconds(|| (0..100).for_each(|_| pool.run(pool.threads(), &|part| _ = black_box(part)))) / 100.0
+}
+
+/// Random bytes whose half-precision scales are all small and finite.
+fn random_bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let byte = |_| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 56) as u8 & 0x3b
+    };
+    (0..len).map(byte).collect()
+}
+
+fn matmul_time(pool: &ComputePool, ty: QuantType, rows: usize, cols: usize, n: usize) -> f64 {
+    let stored = ty.row_bytes(cols).unwrap_or(0) * rows;
+    // One row reads its weights from memory in a model: rotate over copies larger than a cache.
+    let copies = if n == 1 { 80_000_000 / stored + 1 } else { 1 };
+    let data = random_bytes(stored * copies);
+    let x: Vec<f32> = (0..n * cols).map(|i| (i % 31) as f32 - 15.0).collect();
+    let mut y = vec![0.0; n * rows];
+    let mut next = data.chunks_exact(stored).cycle();
+    seconds(|| match next.next().map(|data| Matrix::new(ty, rows, cols, data)) {
+        Some(Ok(w)) => matmul(pool, &w, black_box(&x), &mut y),
+        other => println!("{other:?}"),
+    })
+}
+
+fn attention_speed(
+    pool: &ComputePool,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+) -> (f64, f64) {
+    let (keys, page_len, n) = (1500, 16, 64);
+    let pages: Vec<u32> = (0..keys as u32 / 16 + 1).rev().collect();
+    let k: Vec<f32> = (0..pages.len() * page_len * kv_heads * head_dim)
+        .map(|i| (i as f32 * 0.11).sin())
+        .collect();
+    let v: Vec<f32> = k.iter().rev().copied().collect();
+    let kv = PagedKv { k: &k, v: &v, page_len, kv_heads, head_dim };
+    let q: Vec<f32> = (0..n * heads * head_dim).map(|i| (i as f32 * 0.21).cos()).collect();
+    let row = |(r, q)| AttentionRow { q, pages: &pages, start: 0, end: keys - n + r + 1 };
+    let rows: Vec<_> = q.chunks_exact(heads * head_dim).enumerate().map(row).collect();
+    let mut out = vec![0.0; q.len()];
+    let prefill = seconds(|| attention(pool, &kv, heads, 0.125, &rows, &mut out));
+    let seen: usize = rows.iter().map(|row| row.end).sum();
+    let last = rows.len() - 1;
+    let one = &mut out[..heads * head_dim];
+    let decode = seconds(|| attention(pool, &kv, heads, 0.125, &rows[last..], one));
+    let flop = 4.0 * (seen * heads * head_dim) as f64;
+    let read = 8.0 * (keys * kv_heads * head_dim) as f64;
+    (flop / 1e9 / prefill, read / 1e9 / decode)
+}
+
+/// Multiply-adds on registers only, on every thread.
+fn fma_ceiling(pool: &ComputePool) -> f64 {
+    const STEPS: usize = 1 << 20;
+    #[inline(always)]
+    fn multiply_add(seed: f32) {
+        let (scale, mut sums) = (black_box(0.999_f32), [[seed; 8]; 12]);
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                for lane in sum {
+                    *lane = lane.mul_add(scale, 1e-3);
+                }
+            }
+        }
+        black_box(sums);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let lanes = multiply_add;
+    #[cfg(target_arch = "x86_64")]
+    let lanes = |seed: f32| {
+        #[target_feature(enable = "avx2,fma")]
+        fn with_features(seed: f32) {
+            multiply_add(seed);
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the line above found the features.
+            unsafe { with_features(seed) }
+        }
+    };
+    let time = seconds(|| pool.run(pool.threads(), &|part| lanes(part as f32)));
+    (2 * 8 * 12 * STEPS * pool.threads()) as f64 / 1e9 / time
+}
+
+/// Sums 256 MB, a share on every thread.
+fn read_ceiling(pool: &ComputePool) -> f64 {
+    let data = vec![1u64; 32 << 20];
+    let share = data.len() / pool.threads();
+    let time = seconds(|| {
+        pool.run(pool.threads(), &|part| {
+            let sums = data[part * share..][..share].chunks_exact(8).fold([0u64; 8], |sums, x| {
+                std::array::from_fn(|i| sums[i].wrapping_add(x[i]))
+            });
+            black_box(sums);
+        });
+    });
+    (8 * share * pool.threads()) as f64 / 1e9 / time
+}

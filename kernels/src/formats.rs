@@ -1,0 +1,266 @@
+//! The block layouts of ggml, each decoded thirty-two weights at a time.
+//!
+//! Every quantized weight is `q * scale + bias` with an unsigned `q`: one fused multiply-add.
+//! The product is exact in `f32` for all of these types (at most 24 significant bits), so the
+//! result is the correctly rounded weight, equal to ggml's two-step expression. The fused dot
+//! product and the tile path both call [`Format::group`], so both see the same bits.
+
+use crate::QuantType;
+use crate::simd::Simd;
+
+/// Weights in a group: what [`Format::group`] decodes.
+pub(crate) const GROUP: usize = 32;
+
+/// A stored type's layout. Plain floats are read in blocks of 32, the last of which may be
+/// partial (see [`padded`]).
+pub(crate) trait Format {
+    /// Weights in a block, a multiple of [`GROUP`].
+    const LEN: usize;
+    /// Bytes in a block.
+    const BYTES: usize;
+    /// What the groups of a block share.
+    type Head: Copy;
+
+    fn head<S: Simd>(simd: S, block: &[u8]) -> Self::Head;
+    /// Weights `32 g..32 g + 32` of the block.
+    fn group<S: Simd>(simd: S, head: &Self::Head, block: &[u8], g: usize) -> [S::F; 4];
+}
+
+/// Something to do with a type's layout.
+pub(crate) trait WithFormat {
+    fn with<F: Format>(self);
+}
+
+/// Does it with the layout of `ty`.
+pub(crate) fn with_format(ty: QuantType, work: impl WithFormat) {
+    match ty {
+        QuantType::F32 => work.with::<F32>(),
+        QuantType::F16 => work.with::<F16>(),
+        QuantType::BF16 => work.with::<Bf16>(),
+        QuantType::Q4_0 => work.with::<Q4_0>(),
+        QuantType::Q4_1 => work.with::<Q4_1>(),
+        QuantType::Q5_0 => work.with::<Q5_0>(),
+        QuantType::Q5_1 => work.with::<Q5_1>(),
+        QuantType::Q8_0 => work.with::<Q8_0>(),
+        QuantType::Q4K => work.with::<Q4K>(),
+        QuantType::Q5K => work.with::<Q5K>(),
+        QuantType::Q6K => work.with::<Q6K>(),
+    }
+}
+
+/// The last, partial block of a row of plain floats, with zero weights after it. At most one
+/// block of the widest float type, which is 128 bytes.
+#[inline(always)]
+pub(crate) fn padded(partial: &[u8]) -> [u8; 4 * GROUP] {
+    let mut block = [0; 4 * GROUP];
+    block[..partial.len()].copy_from_slice(partial);
+    block
+}
+
+/// `N` bytes of a block. The offsets are the layouts' own, always inside the block.
+#[inline(always)]
+fn at<const N: usize>(block: &[u8], offset: usize) -> &[u8; N] {
+    match block[offset..].first_chunk() {
+        Some(bytes) => bytes,
+        None => unreachable!("a block shorter than its layout"),
+    }
+}
+
+#[inline(always)]
+fn half_at<S: Simd>(s: S, block: &[u8], offset: usize) -> f32 {
+    s.half(u16::from_le_bytes(*at(block, offset)))
+}
+
+/// `q * scale + bias`, with a scale and a bias for each half of the group.
+#[inline(always)]
+fn affine<S: Simd>(s: S, quants: S::B, scale: [f32; 2], bias: [f32; 2]) -> [S::F; 4] {
+    let [a, b, c, d] = s.floats(quants);
+    let (scale, bias) =
+        ([s.splat(scale[0]), s.splat(scale[1])], [s.splat(bias[0]), s.splat(bias[1])]);
+    [
+        s.fma(a, scale[0], bias[0]),
+        s.fma(b, scale[0], bias[0]),
+        s.fma(c, scale[1], bias[1]),
+        s.fma(d, scale[1], bias[1]),
+    ]
+}
+
+pub(crate) struct F32;
+impl Format for F32 {
+    const LEN: usize = GROUP;
+    const BYTES: usize = 4 * GROUP;
+    type Head = ();
+
+    #[inline(always)]
+    fn head<S: Simd>(_: S, _: &[u8]) {}
+    #[inline(always)]
+    fn group<S: Simd>(s: S, (): &(), block: &[u8], _: usize) -> [S::F; 4] {
+        let [a, b, c, d] = [at(block, 0), at(block, 32), at(block, 64), at(block, 96)];
+        [s.singles(a), s.singles(b), s.singles(c), s.singles(d)]
+    }
+}
+
+pub(crate) struct F16;
+impl Format for F16 {
+    const LEN: usize = GROUP;
+    const BYTES: usize = 2 * GROUP;
+    type Head = ();
+
+    #[inline(always)]
+    fn head<S: Simd>(_: S, _: &[u8]) {}
+    #[inline(always)]
+    fn group<S: Simd>(s: S, (): &(), block: &[u8], _: usize) -> [S::F; 4] {
+        let [a, b, c, d] = [at(block, 0), at(block, 16), at(block, 32), at(block, 48)];
+        [s.halves(a), s.halves(b), s.halves(c), s.halves(d)]
+    }
+}
+
+pub(crate) struct Bf16;
+impl Format for Bf16 {
+    const LEN: usize = GROUP;
+    const BYTES: usize = 2 * GROUP;
+    type Head = ();
+
+    #[inline(always)]
+    fn head<S: Simd>(_: S, _: &[u8]) {}
+    #[inline(always)]
+    fn group<S: Simd>(s: S, (): &(), block: &[u8], _: usize) -> [S::F; 4] {
+        let [a, b, c, d] = [at(block, 0), at(block, 16), at(block, 32), at(block, 48)];
+        [s.bfloats(a), s.bfloats(b), s.bfloats(c), s.bfloats(d)]
+    }
+}
+
+/// The 32-weight types: scale and bias in front, then the quants.
+macro_rules! small_block {
+    ($name:ident, $bytes:literal, |$s:ident, $block:ident| head $head:expr, quants $quants:expr) => {
+        pub(crate) struct $name;
+        impl Format for $name {
+            const LEN: usize = GROUP;
+            const BYTES: usize = $bytes;
+            type Head = (f32, f32);
+
+            #[inline(always)]
+            fn head<S: Simd>($s: S, $block: &[u8]) -> (f32, f32) {
+                $head
+            }
+            #[inline(always)]
+            fn group<S: Simd>($s: S, head: &(f32, f32), $block: &[u8], _: usize) -> [S::F; 4] {
+                affine($s, $quants, [head.0; 2], [head.1; 2])
+            }
+        }
+    };
+}
+
+small_block!(Q4_0, 18, |s, block|
+    head { let d = half_at(s, block, 0); (d, -8.0 * d) },
+    quants s.nibbles(at(block, 2)));
+
+small_block!(Q4_1, 20, |s, block|
+    head (half_at(s, block, 0), half_at(s, block, 2)),
+    quants s.nibbles(at(block, 4)));
+
+small_block!(Q5_0, 22, |s, block|
+    head { let d = half_at(s, block, 0); (d, -16.0 * d) },
+    quants s.or(s.nibbles(at(block, 6)), s.bits16(u32::from_le_bytes(*at(block, 2)))));
+
+small_block!(Q5_1, 24, |s, block|
+    head (half_at(s, block, 0), half_at(s, block, 2)),
+    quants s.or(s.nibbles(at(block, 8)), s.bits16(u32::from_le_bytes(*at(block, 4)))));
+
+// Signed bytes, moved to unsigned by flipping the top bit.
+small_block!(Q8_0, 34, |s, block|
+    head { let d = half_at(s, block, 0); (d, -128.0 * d) },
+    quants s.xor(s.bytes(at(block, 2)), 0x80));
+
+/// Scale and bias of each group of a 256-weight block.
+#[derive(Clone, Copy)]
+pub(crate) struct Groups<const N: usize> {
+    scale: [f32; N],
+    bias: [f32; N],
+}
+
+/// Q4_K and Q5_K: `d`, `dmin`, then eight 6-bit scales and eight 6-bit minima in twelve bytes.
+#[inline(always)]
+fn k_groups<S: Simd>(s: S, block: &[u8]) -> Groups<8> {
+    let (d, dmin) = (half_at(s, block, 0), half_at(s, block, 2));
+    let [a, b, c] = [4, 8, 12].map(|offset| u32::from_le_bytes(*at(block, offset)));
+    // Scales 0-3 are the low six bits of `a`, minima 0-3 those of `b`; the rest keep their low
+    // nibbles in `c` and their top two bits above the first ones.
+    let scales = [a & 0x3f3f_3f3f, (c & 0x0f0f_0f0f) | ((a >> 2) & 0x3030_3030)];
+    let minima = [b & 0x3f3f_3f3f, ((c >> 4) & 0x0f0f_0f0f) | ((b >> 2) & 0x3030_3030)];
+    let bytes = |[low, high]: [u32; 2]| (u64::from(low) | u64::from(high) << 32).to_le_bytes();
+    let mut groups = Groups { scale: [0.0; 8], bias: [0.0; 8] };
+    s.store(s.mul(s.floats8(bytes(scales)), s.splat(d)), &mut groups.scale);
+    s.store(s.mul(s.floats8(bytes(minima)), s.splat(-dmin)), &mut groups.bias);
+    groups
+}
+
+pub(crate) struct Q4K;
+impl Format for Q4K {
+    const LEN: usize = 256;
+    const BYTES: usize = 144;
+    type Head = Groups<8>;
+
+    #[inline(always)]
+    fn head<S: Simd>(s: S, block: &[u8]) -> Groups<8> {
+        k_groups(s, block)
+    }
+    #[inline(always)]
+    fn group<S: Simd>(s: S, head: &Groups<8>, block: &[u8], g: usize) -> [S::F; 4] {
+        let packed = s.bytes(at(block, 16 + 32 * (g / 2)));
+        let quants = s.field(packed, 4 * (g as u32 % 2), 15);
+        affine(s, quants, [head.scale[g]; 2], [head.bias[g]; 2])
+    }
+}
+
+pub(crate) struct Q5K;
+impl Format for Q5K {
+    const LEN: usize = 256;
+    const BYTES: usize = 176;
+    type Head = Groups<8>;
+
+    #[inline(always)]
+    fn head<S: Simd>(s: S, block: &[u8]) -> Groups<8> {
+        k_groups(s, block)
+    }
+    #[inline(always)]
+    fn group<S: Simd>(s: S, head: &Groups<8>, block: &[u8], g: usize) -> [S::F; 4] {
+        let packed = s.bytes(at(block, 48 + 32 * (g / 2)));
+        let low = s.field(packed, 4 * (g as u32 % 2), 15);
+        let high = s.bit16(s.bytes(at(block, 16)), 1 << g);
+        affine(s, s.or(low, high), [head.scale[g]; 2], [head.bias[g]; 2])
+    }
+}
+
+pub(crate) struct Q6K;
+impl Format for Q6K {
+    const LEN: usize = 256;
+    const BYTES: usize = 210;
+    type Head = Groups<16>;
+
+    #[inline(always)]
+    fn head<S: Simd>(s: S, block: &[u8]) -> Groups<16> {
+        let d = s.splat(half_at(s, block, 208));
+        let mut groups = Groups { scale: [0.0; 16], bias: [0.0; 16] };
+        let (scales, _) = groups.scale.as_chunks_mut();
+        let (biases, _) = groups.bias.as_chunks_mut();
+        for (i, (scale, bias)) in scales.iter_mut().zip(biases).enumerate() {
+            let signed: &[u8; 8] = at(block, 192 + 8 * i);
+            let floats = s.floats8(signed.map(|byte| byte ^ 0x80));
+            let scaled = s.mul(s.add(floats, s.splat(-128.0)), d);
+            s.store(scaled, scale);
+            s.store(s.mul(scaled, s.splat(-32.0)), bias);
+        }
+        groups
+    }
+    #[inline(always)]
+    fn group<S: Simd>(s: S, head: &Groups<16>, block: &[u8], g: usize) -> [S::F; 4] {
+        let (half, quarter) = (g / 4, g as u32 % 4);
+        let packed = s.bytes(at(block, 64 * half + 32 * (g % 2)));
+        let low = s.field(packed, 4 * (quarter / 2), 15);
+        let high = s.field(s.bytes(at(block, 128 + 32 * half)), 2 * quarter, 3);
+        let quants = s.or(low, s.times16(high));
+        let two = |values: &[f32; 16]| [values[2 * g], values[2 * g + 1]];
+        affine(s, quants, two(&head.scale), two(&head.bias))
+    }
+}

@@ -1,0 +1,243 @@
+//! The engine: sequences, jobs, and one batched forward pass per tick.
+//!
+//! | module | its part of a tick |
+//! |---|---|
+//! | [`sequence`] | tokens and pages of each sequence |
+//! | [`job`] | verbs in progress and the rows they need |
+//! | [`plan`] | which rows share the next pass |
+//! | [`settle`] | what each job makes of its logits |
+
+mod job;
+mod plan;
+mod sequence;
+mod settle;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use understudy_kernels::ComputePool;
+
+use crate::EngineError;
+use crate::kv::{KvStore, PAGE_LEN, PageTable};
+use crate::model::{Model, Row, Scratch, Want};
+use crate::sampling::Sampler;
+use crate::tick::{EngineStats, Pulse, Tick, TickEngine};
+use crate::verbs::{Cost, JobEvent, JobId, Outcome, StopReason, TokenId, Verb};
+use job::{Job, Work};
+use plan::Share;
+use sequence::SequenceTable;
+
+/// How much an engine may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Open sequences; one more `open` fails with `OutOfKv`.
+    pub max_sequences: usize,
+    /// Tokens of KV memory over all sequences, rounded up to pages.
+    pub kv_tokens: usize,
+    /// Longest sequence; capped by the model's own context.
+    pub context: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { max_sequences: 16, kv_tokens: 16_384, context: 8_192 }
+    }
+}
+
+/// A model, its KV memory and the verbs in progress. Single owner; see [`TickEngine`].
+pub struct Engine {
+    model: Arc<Model>,
+    end_ids: Vec<TokenId>,
+    context: usize,
+    pool: Arc<ComputePool>,
+    pulse: Pulse,
+    kv: KvStore,
+    pages: PageTable,
+    sequences: SequenceTable,
+    /// In order of arrival.
+    jobs: Vec<Job>,
+    /// Events that arose outside a pass. Bounded by the submissions between two ticks.
+    outbox: Vec<(JobId, JobEvent)>,
+    scratch: Scratch,
+    sampler: Sampler,
+    shares: Vec<Share>,
+    total: Cost,
+}
+
+impl Engine {
+    /// An engine over a model. `end_ids` are the tokens that end a generation.
+    pub fn new(
+        model: Arc<Model>,
+        end_ids: Vec<TokenId>,
+        pool: Arc<ComputePool>,
+        options: &EngineOptions,
+        pulse: Pulse,
+    ) -> Self {
+        let context = options.context.min(model.config().context);
+        let pages = options.kv_tokens.max(context).div_ceil(PAGE_LEN);
+        Self {
+            kv: KvStore::new(model.config(), pages),
+            pages: PageTable::new(pages),
+            sequences: SequenceTable::new(options.max_sequences),
+            sampler: Sampler::new(model.config().vocab),
+            scratch: Scratch::default(),
+            jobs: Vec::new(),
+            outbox: Vec::new(),
+            shares: Vec::new(),
+            total: Cost::default(),
+            model,
+            end_ids,
+            context,
+            pool,
+            pulse,
+        }
+    }
+
+    /// Longest sequence it accepts.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Gives every planned row a page of its own; jobs that memory is out for end here.
+    fn secure_pages(&mut self) {
+        let mut lacking = Vec::new();
+        for share in &self.shares {
+            let job = &self.jobs[share.job];
+            let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
+            let secured = sequence.reserve(share.to, &mut self.pages)
+                && sequence.make_writable(share.from, share.to, &mut self.pages, &mut self.kv);
+            if !secured {
+                lacking.push(share.job);
+            }
+        }
+        self.shares.retain(|share| !lacking.contains(&share.job));
+        for &index in lacking.iter().rev() {
+            let (seq, is_run) = (self.jobs[index].seq, matches!(self.jobs[index].work, Work::Run { .. }));
+            let answer = match self.sequences.get(seq) {
+                Ok(sequence) if is_run => {
+                    Ok(Outcome::Ran { stop: StopReason::ContextFull, len: sequence.tokens.len() })
+                }
+                _ => Err(EngineError::OutOfKv("every page is in use".into())),
+            };
+            self.finish_later(index, answer);
+        }
+        if !lacking.is_empty() {
+            // Indices moved: plan again at the next tick rather than patch them up.
+            self.shares.clear();
+        }
+    }
+
+    /// One forward pass over the planned rows.
+    fn compute(&mut self) {
+        let mut rows = Vec::new();
+        for share in &self.shares {
+            let Ok(sequence) = self.sequences.get(self.jobs[share.job].seq) else { continue };
+            rows.extend((share.from..share.to).map(|pos| Row {
+                token: sequence.tokens[pos],
+                pos,
+                pages: &sequence.pages,
+                want: match () {
+                    () if share.hidden => Want::Hidden,
+                    () if pos >= share.want_from => Want::Logits,
+                    () => Want::Nothing,
+                },
+            }));
+        }
+        let started = Instant::now();
+        self.model.forward(&self.pool, &mut self.kv, &rows, &mut self.scratch, &self.pulse);
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.charge(micros);
+    }
+
+    /// Splits the pass's time and bytes over its rows, so that the sums over jobs equal
+    /// the engine's counters exactly.
+    fn charge(&mut self, micros: u64) {
+        let rows: u64 = self.shares.iter().map(|share| (share.to - share.from) as u64).sum();
+        let head_rows: u64 = self.shares.iter().map(|share| share.wanted() as u64).sum();
+        let (block_bytes, head_bytes) = self.model.pass_bytes();
+        let per_token = self.kv.bytes_per_token();
+        let split = |amount: u64, parts: u64, done: u64, of: u64| {
+            // Telescoping integer split: the parts always add up to the amount.
+            if of == 0 { 0 } else { amount * (done + parts) / of - amount * done / of }
+        };
+        let (mut done, mut head_done) = (0, 0);
+        for share in &self.shares {
+            let count = (share.to - share.from) as u64;
+            let wanted = share.wanted() as u64;
+            let kv_read: u64 = (share.from..share.to).map(|pos| (pos as u64 + 1) * per_token).sum();
+            let cost = Cost {
+                prefill_rows: count - wanted,
+                decode_rows: wanted,
+                forward_passes: 1,
+                bytes_read: split(block_bytes, count, done, rows)
+                    + split(head_bytes, wanted, head_done, head_rows)
+                    + kv_read,
+                compute_us: split(micros, count, done, rows),
+            };
+            done += count;
+            head_done += wanted;
+            self.jobs[share.job].cost += cost;
+            self.total += cost;
+        }
+    }
+
+    /// Ends a job outside a pass; its event comes with the next tick.
+    fn finish_later(&mut self, index: usize, result: Result<Outcome, EngineError>) {
+        let job = self.jobs.remove(index);
+        if let Ok(sequence) = self.sequences.get_mut(job.seq) {
+            sequence.busy = None;
+        }
+        if let Work::Embed { .. } = job.work {
+            self.close(job.seq);
+        }
+        self.outbox.push((job.id, JobEvent::Done { result, cost: job.cost }));
+    }
+}
+
+impl TickEngine for Engine {
+    fn submit(&mut self, job: JobId, verb: Verb) {
+        self.accept(job, verb);
+    }
+
+    fn cancel(&mut self, job: JobId) {
+        if let Some(index) = self.jobs.iter().position(|candidate| candidate.id == job) {
+            let answer = self.abandon(index);
+            self.finish_later(index, answer);
+        }
+    }
+
+    fn set_paused(&mut self, job: JobId, paused: bool) {
+        if let Some(job) = self.jobs.iter_mut().find(|candidate| candidate.id == job) {
+            job.paused = paused;
+        }
+    }
+
+    fn tick(&mut self, events: &mut Vec<(JobId, JobEvent)>) -> Tick {
+        self.pulse.beat();
+        events.append(&mut self.outbox);
+        self.append_forced_runs(events);
+        plan::plan(&self.jobs, &self.sequences, &mut self.shares);
+        self.secure_pages();
+        if !self.shares.is_empty() {
+            self.compute();
+        }
+        let settled = self.settle(events);
+        match self.shares.is_empty() && !settled && self.outbox.is_empty() {
+            true => Tick::Idle,
+            false => Tick::Worked,
+        }
+    }
+
+    fn stats(&self) -> EngineStats {
+        EngineStats {
+            sequences: self.sequences.open_count(),
+            jobs: self.jobs.len(),
+            kv_pages_used: self.pages.held(),
+            kv_pages_total: self.pages.total(),
+            total: self.total,
+        }
+    }
+}

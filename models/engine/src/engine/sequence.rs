@@ -1,0 +1,208 @@
+//! Sequences: their tokens, their pages, and the slots they live in.
+
+use crate::EngineError;
+use crate::gate::TokenGate;
+use crate::kv::{KvStore, PAGE_LEN, PageId, PageTable};
+use crate::verbs::{JobId, SamplerSpec, SeqKey, TokenId};
+
+/// One sequence. `computed <= tokens.len()`; the rest waits for a forward pass.
+pub(super) struct Sequence {
+    pub tokens: Vec<TokenId>,
+    /// How many tokens have their KV.
+    pub computed: usize,
+    /// Cover at least `computed` tokens.
+    pub pages: Vec<PageId>,
+    /// Leading pages that are in the prefix tree.
+    sealed: usize,
+    /// Tokens before this were given, not generated: the gate never saw them.
+    pub gated_from: usize,
+    pub sampler: SamplerSpec,
+    pub gate: Option<Box<dyn TokenGate>>,
+    pub busy: Option<JobId>,
+}
+
+/// All slots of an engine.
+pub(super) struct SequenceTable {
+    slots: Vec<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    generation: u32,
+    sequence: Option<Sequence>,
+}
+
+impl SequenceTable {
+    pub fn new(slots: usize) -> Self {
+        Self { slots: (0..slots).map(|_| Slot::default()).collect() }
+    }
+
+    pub fn open_count(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.sequence.is_some()).count()
+    }
+
+    pub fn insert(&mut self, sequence: Sequence) -> Option<SeqKey> {
+        let index = self.slots.iter().position(|slot| slot.sequence.is_none())?;
+        let slot = &mut self.slots[index];
+        slot.sequence = Some(sequence);
+        Some(SeqKey { slot: index as u32, generation: slot.generation })
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.slots.iter().all(|slot| slot.sequence.is_some())
+    }
+
+    pub fn get(&self, key: SeqKey) -> Result<&Sequence, EngineError> {
+        let slot = self.slots.get(key.slot as usize).filter(|slot| slot.generation == key.generation);
+        slot.and_then(|slot| slot.sequence.as_ref()).ok_or(EngineError::StaleSeq)
+    }
+
+    pub fn get_mut(&mut self, key: SeqKey) -> Result<&mut Sequence, EngineError> {
+        let slot = self.slots.get_mut(key.slot as usize).filter(|slot| slot.generation == key.generation);
+        slot.and_then(|slot| slot.sequence.as_mut()).ok_or(EngineError::StaleSeq)
+    }
+
+    /// The sequence, if no other verb works on it and it has the length the caller expects.
+    pub fn expect(&mut self, key: SeqKey, at: Option<usize>) -> Result<&mut Sequence, EngineError> {
+        let sequence = self.get_mut(key)?;
+        if sequence.busy.is_some() {
+            return Err(EngineError::SeqBusy);
+        }
+        match at {
+            Some(expected) if expected != sequence.tokens.len() => {
+                Err(EngineError::LengthMismatch { expected, actual: sequence.tokens.len() })
+            }
+            _ => Ok(sequence),
+        }
+    }
+
+    pub fn remove(&mut self, key: SeqKey) -> Option<Sequence> {
+        let slot = self.slots.get_mut(key.slot as usize).filter(|slot| slot.generation == key.generation)?;
+        let sequence = slot.sequence.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        Some(sequence)
+    }
+}
+
+impl Sequence {
+    /// A sequence of a prompt, with whatever the prefix tree has of it and pages for the rest.
+    pub fn open(
+        prompt: Vec<TokenId>,
+        sampler: SamplerSpec,
+        gate: Option<Box<dyn TokenGate>>,
+        pages: &mut PageTable,
+    ) -> Result<Self, EngineError> {
+        let cached = pages.match_prefix(&prompt);
+        let mut sequence = Self {
+            computed: cached.len() * PAGE_LEN,
+            sealed: cached.len(),
+            pages: cached,
+            gated_from: prompt.len(),
+            tokens: prompt,
+            sampler,
+            gate,
+            busy: None,
+        };
+        match sequence.reserve(sequence.tokens.len(), pages) {
+            true => Ok(sequence),
+            false => {
+                let wanted = sequence.tokens.len();
+                sequence.release(pages);
+                Err(EngineError::OutOfKv(format!(
+                    "{wanted} tokens do not fit into the {} free pages of {PAGE_LEN} tokens",
+                    pages.available()
+                )))
+            }
+        }
+    }
+
+    /// Grows the page list to cover `len` tokens; `false` when memory is out.
+    pub fn reserve(&mut self, len: usize, pages: &mut PageTable) -> bool {
+        while self.pages.len() * PAGE_LEN < len {
+            match pages.allocate() {
+                Some(page) => self.pages.push(page),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Makes the pages of positions `from..to` this sequence's own, copying shared ones.
+    pub fn make_writable(&mut self, from: usize, to: usize, pages: &mut PageTable, kv: &mut KvStore) -> bool {
+        for index in from / PAGE_LEN..to.div_ceil(PAGE_LEN) {
+            let page = self.pages[index];
+            if pages.is_writable(page) {
+                continue;
+            }
+            let Some(own) = pages.allocate() else { return false };
+            kv.copy_page(page, own);
+            pages.release(page);
+            self.pages[index] = own;
+            self.sealed = self.sealed.min(index);
+        }
+        true
+    }
+
+    /// Notes that positions up to `computed` have their KV, and seals the pages they filled.
+    pub fn advance(&mut self, computed: usize, pages: &mut PageTable) {
+        self.computed = computed;
+        while (self.sealed + 1) * PAGE_LEN <= computed {
+            let parent = self.sealed.checked_sub(1).map(|index| self.pages[index]);
+            let tokens = &self.tokens[self.sealed * PAGE_LEN..(self.sealed + 1) * PAGE_LEN];
+            if !pages.seal(self.pages[self.sealed], parent, tokens) {
+                return;
+            }
+            self.sealed += 1;
+        }
+    }
+
+    /// Appends a token that the gate has to accept; `false` when it does not.
+    pub fn push(&mut self, token: TokenId) -> bool {
+        let accepted = self.gate.as_mut().is_none_or(|gate| gate.accept(token));
+        if accepted {
+            self.tokens.push(token);
+        }
+        accepted
+    }
+
+    /// Drops everything after `len` tokens and rewinds the gate.
+    pub fn truncate(&mut self, len: usize, pages: &mut PageTable) {
+        let gated = self.tokens.len().saturating_sub(len.max(self.gated_from));
+        if let (Some(gate), true) = (&mut self.gate, gated > 0) {
+            gate.rollback(gated);
+        }
+        self.cut(len, pages);
+    }
+
+    /// Drops tokens after `len` that the gate never saw.
+    pub fn cut(&mut self, len: usize, pages: &mut PageTable) {
+        self.tokens.truncate(len);
+        self.gated_from = self.gated_from.min(len);
+        self.computed = self.computed.min(len);
+        let keep = len.div_ceil(PAGE_LEN).min(self.pages.len());
+        for page in self.pages.drain(keep..) {
+            pages.release(page);
+        }
+        self.sealed = self.sealed.min(len / PAGE_LEN);
+    }
+
+    /// A copy that shares every page.
+    pub fn fork(&self, lane: u32, pages: &mut PageTable) -> Self {
+        self.pages.iter().for_each(|&page| pages.share(page));
+        Self {
+            tokens: self.tokens.clone(),
+            computed: self.computed,
+            pages: self.pages.clone(),
+            sealed: self.sealed,
+            gated_from: self.gated_from,
+            sampler: SamplerSpec { lane, ..self.sampler.clone() },
+            gate: self.gate.as_ref().map(|gate| gate.fork()),
+            busy: None,
+        }
+    }
+
+    /// Gives all pages back.
+    pub fn release(self, pages: &mut PageTable) {
+        self.pages.into_iter().for_each(|page| pages.release(page));
+    }
+}

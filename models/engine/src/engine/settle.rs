@@ -1,0 +1,335 @@
+//! After a pass: every job whose rows are complete takes its next step.
+
+use understudy_kernels::add_assign;
+
+use crate::EngineError;
+use crate::engine::Engine;
+use crate::engine::job::Work;
+use crate::engine::plan::Share;
+use crate::engine::sequence::Sequence;
+use crate::sampling::{Choice, Purpose, Sampler};
+use crate::verbs::{
+    Draft, JobEvent, JobId, Outcome, RunSpec, SignalMode, StepResult, StopReason, StopWhen, TokenId, Verified,
+};
+
+type Answer = Result<Outcome, EngineError>;
+
+impl Engine {
+    /// Runs under a gate take tokens that have no alternative without any arithmetic, and
+    /// runs that need nothing more end.
+    pub(super) fn append_forced_runs(&mut self, events: &mut Vec<(JobId, JobEvent)>) {
+        for job in &mut self.jobs {
+            let Work::Run { spec, produced } = &mut job.work else { continue };
+            let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
+            let forced = match &mut sequence.gate {
+                Some(gate) if !job.paused => gate.forced(),
+                _ => continue,
+            };
+            for token in forced {
+                let is_full = sequence.tokens.len() >= self.context;
+                if *produced >= spec.max_tokens || is_full || !sequence.push(token) {
+                    break;
+                }
+                *produced += 1;
+                let step = StepResult { token, logprob: 0.0, signals: None, forced: true };
+                events.push((job.id, JobEvent::Step(step)));
+            }
+        }
+    }
+
+    /// Whether any job moved.
+    pub(super) fn settle(&mut self, events: &mut Vec<(JobId, JobEvent)>) -> bool {
+        let shares = std::mem::take(&mut self.shares);
+        let (mut logits_at, mut hidden_at) = (0, 0);
+        for share in &shares {
+            let wanted = if share.hidden { 0 } else { share.wanted() };
+            let hidden = if share.hidden { share.to - share.from } else { 0 };
+            self.settle_share(share, logits_at, hidden_at, events);
+            logits_at += wanted;
+            hidden_at += hidden;
+        }
+        let before = self.jobs.len();
+        self.finish_spent(events);
+        self.shares = shares;
+        before != self.jobs.len()
+    }
+
+    fn settle_share(
+        &mut self,
+        share: &Share,
+        logits_at: usize,
+        hidden_at: usize,
+        events: &mut Vec<(JobId, JobEvent)>,
+    ) {
+        let job = &mut self.jobs[share.job];
+        let Ok(sequence) = self.sequences.get_mut(job.seq) else { return };
+        sequence.advance(share.to, &mut self.pages);
+        let vocab = self.model.config().vocab;
+        let hidden = self.model.config().hidden;
+        if let Work::Embed { sum } = &mut job.work {
+            sum.resize(hidden, 0.0);
+            let states = &self.scratch.hidden[hidden_at * hidden..];
+            states.chunks_exact(hidden).take(share.to - share.from).for_each(|state| add_assign(sum, state));
+            return;
+        }
+        if share.wanted() == 0 {
+            return;
+        }
+        let logits = &mut self.scratch.logits[logits_at * vocab..(logits_at + share.wanted()) * vocab];
+        let mut step = Step { sequence, sampler: &mut self.sampler, end_ids: &self.end_ids, context: self.context };
+        let answer = match &mut job.work {
+            Work::Run { spec, produced } => {
+                let (emitted, answer) = step.run(logits, spec, produced);
+                events.extend(emitted.map(|token| (job.id, JobEvent::Step(token))));
+                answer
+            }
+            Work::Propose { base, k, draft } => {
+                let answer = step.propose(logits, *k, draft);
+                if answer.is_some() {
+                    step.sequence.truncate(*base, &mut self.pages);
+                }
+                answer
+            }
+            Work::Verify { base, draft, signals } => {
+                let answer = step.verify(logits, vocab, *base, draft, *signals);
+                if answer.is_err() {
+                    step.sequence.cut(*base, &mut self.pages);
+                }
+                let kept = answer.as_ref().map_or(*base, |verified| base + verified.accepted);
+                step.sequence.cut(kept, &mut self.pages);
+                Some(answer.and_then(|verified| step.keep_next(verified)).map(Outcome::Verified))
+            }
+            Work::Score { base, candidates, scores } => {
+                let candidate = &candidates[scores.len()];
+                scores.push(score_rows(logits, vocab, candidate));
+                step.sequence.cut(*base, &mut self.pages);
+                match candidates.get(scores.len()) {
+                    Some(next) => {
+                        step.sequence.tokens.extend_from_slice(next);
+                        step.sequence.computed = step.sequence.computed.min(*base - 1);
+                        None
+                    }
+                    None => Some(Ok(Outcome::Scores(std::mem::take(scores)))),
+                }
+            }
+            Work::Embed { .. } => None,
+        };
+        job.answer = answer;
+    }
+
+    /// Ends every job that has its answer.
+    fn finish_spent(&mut self, events: &mut Vec<(JobId, JobEvent)>) {
+        let mut index = 0;
+        while index < self.jobs.len() {
+            match self.answer_of(index) {
+                Some(answer) => {
+                    self.finish_later(index, answer);
+                    events.append(&mut self.outbox);
+                }
+                None => index += 1,
+            }
+        }
+    }
+
+    fn answer_of(&mut self, index: usize) -> Option<Answer> {
+        let job = &mut self.jobs[index];
+        if let Some(answer) = job.answer.take() {
+            return Some(answer);
+        }
+        let sequence = self.sequences.get_mut(job.seq).ok()?;
+        let len = sequence.tokens.len();
+        match &mut job.work {
+            Work::Embed { sum } if sequence.computed == len => Some(Ok(Outcome::Embedding(unit_mean(sum, len)))),
+            Work::Run { spec, .. } if spec.max_tokens == 0 => {
+                (sequence.computed + 1 >= len).then_some(Ok(Outcome::Ran { stop: StopReason::Length, len }))
+            }
+            Work::Run { spec, produced } => {
+                let stop = match &mut sequence.gate {
+                    Some(gate) if gate.is_complete() => StopReason::Constraint,
+                    _ if *produced >= spec.max_tokens => StopReason::Length,
+                    _ if len >= self.context => StopReason::ContextFull,
+                    _ => return None,
+                };
+                Some(Ok(Outcome::Ran { stop, len }))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One job's step over its logits.
+struct Step<'a> {
+    sequence: &'a mut Sequence,
+    sampler: &'a mut Sampler,
+    end_ids: &'a [TokenId],
+    context: usize,
+}
+
+impl Step<'_> {
+    fn run(
+        &mut self,
+        logits: &mut [f32],
+        spec: &RunSpec,
+        produced: &mut u32,
+    ) -> (Option<StepResult>, Option<Answer>) {
+        let signals = match spec.stop_when == StopWhen::default() {
+            true => spec.signals,
+            false if spec.signals == SignalMode::None => SignalMode::Masked,
+            false => spec.signals,
+        };
+        let step = match self.choose(logits, Purpose::Sample, signals) {
+            Ok(step) => step,
+            Err(error) => return (None, Some(Err(error))),
+        };
+        let stopped = |stop, len| (None, Some(Ok(Outcome::Ran { stop, len })));
+        if crosses(&spec.stop_when, &step) {
+            return stopped(StopReason::Signal, self.sequence.tokens.len());
+        }
+        if self.end_ids.contains(&step.token) {
+            return stopped(StopReason::End, self.sequence.tokens.len());
+        }
+        if !self.sequence.push(step.token) {
+            return (None, Some(Err(EngineError::DeadEnd)));
+        }
+        *produced += 1;
+        (Some(step), None)
+    }
+
+    fn propose(&mut self, logits: &mut [f32], k: usize, draft: &mut Draft) -> Option<Answer> {
+        let mask = mask_of(self.sequence, logits.len());
+        let drawn = self.sampler.draft(logits, &self.choice(mask.as_deref(), Purpose::Draft));
+        let (token, q) = match drawn {
+            Ok(drawn) => drawn,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_end = self.end_ids.contains(&token);
+        if !is_end && !self.sequence.push(token) {
+            return Some(Err(EngineError::DeadEnd));
+        }
+        draft.ids.push(token);
+        draft.q.push(q);
+        let is_done = is_end || draft.ids.len() >= k || self.sequence.tokens.len() >= self.context;
+        is_done.then(|| Ok(Outcome::Proposed(std::mem::take(draft))))
+    }
+
+    /// Walks the draft; on return the gate has seen exactly the accepted tokens.
+    fn verify(
+        &mut self,
+        logits: &mut [f32],
+        vocab: usize,
+        base: usize,
+        draft: &Draft,
+        signals: SignalMode,
+    ) -> Result<Verified, EngineError> {
+        let mut verified = Verified { accepted: 0, next: None, steps: Vec::new(), stop: None };
+        // The walk judges each position as if the rest of the draft were not there yet.
+        let drafted = self.sequence.tokens.split_off(base);
+        let outcome = self.walk(logits, vocab, draft, signals, &mut verified);
+        if let (Err(_), Some(gate)) = (&outcome, &mut self.sequence.gate) {
+            gate.rollback(verified.accepted);
+        }
+        self.sequence.tokens.truncate(base);
+        self.sequence.tokens.extend(drafted);
+        outcome.map(|()| verified)
+    }
+
+    fn walk(
+        &mut self,
+        logits: &mut [f32],
+        vocab: usize,
+        draft: &Draft,
+        signals: SignalMode,
+        verified: &mut Verified,
+    ) -> Result<(), EngineError> {
+        for (index, row) in logits.chunks_exact_mut(vocab).enumerate() {
+            if self.sequence.gate.as_mut().is_some_and(|gate| gate.is_complete()) {
+                verified.stop = Some(StopReason::Constraint);
+                return Ok(());
+            }
+            let Some(&token) = draft.ids.get(index) else {
+                verified.next = Some(self.choose(row, Purpose::Sample, signals)?);
+                return Ok(());
+            };
+            let mask = mask_of(self.sequence, vocab);
+            let choice = Choice { signals, ..self.choice(mask.as_deref(), Purpose::Accept) };
+            let judged = self.sampler.judge(row, token, &draft.q[index], &choice)?;
+            if !judged.accepted {
+                verified.next = Some(judged.step);
+                return Ok(());
+            }
+            if self.end_ids.contains(&token) {
+                verified.stop = Some(StopReason::End);
+                return Ok(());
+            }
+            if !self.sequence.push(token) {
+                return Err(EngineError::DeadEnd);
+            }
+            verified.steps.push(judged.step);
+            verified.accepted += 1;
+        }
+        Ok(())
+    }
+
+    /// Appends the target's own token, unless it ends the generation.
+    fn keep_next(&mut self, mut verified: Verified) -> Result<Verified, EngineError> {
+        match verified.next {
+            Some(next) if self.end_ids.contains(&next.token) => {
+                verified.next = None;
+                verified.stop = Some(StopReason::End);
+            }
+            Some(next) if !self.sequence.push(next.token) => return Err(EngineError::DeadEnd),
+            _ => {}
+        }
+        Ok(verified)
+    }
+
+    fn choose(&mut self, logits: &mut [f32], purpose: Purpose, signals: SignalMode) -> Result<StepResult, EngineError> {
+        let mask = mask_of(self.sequence, logits.len());
+        let choice = Choice { signals, ..self.choice(mask.as_deref(), purpose) };
+        self.sampler.choose(logits, &choice)
+    }
+
+    fn choice<'b>(&'b self, mask: Option<&'b [u32]>, purpose: Purpose) -> Choice<'b> {
+        Choice {
+            spec: &self.sequence.sampler,
+            history: &self.sequence.tokens,
+            mask,
+            position: self.sequence.tokens.len() as u64,
+            purpose,
+            signals: SignalMode::None,
+        }
+    }
+}
+
+/// The allowed set, where a gate restricts it.
+fn mask_of(sequence: &mut Sequence, vocab: usize) -> Option<Vec<u32>> {
+    let gate = sequence.gate.as_mut()?;
+    let mut mask = vec![0; vocab.div_ceil(32)];
+    gate.mask(&mut mask);
+    Some(mask)
+}
+
+fn crosses(stop_when: &StopWhen, step: &StepResult) -> bool {
+    let Some(signals) = step.signals else { return false };
+    let too_uncertain = stop_when.entropy_above.is_some_and(|most| signals.entropy > most);
+    let too_close = stop_when.margin_below.is_some_and(|least| signals.margin < least);
+    too_uncertain || too_close
+}
+
+/// Sum of log-probabilities of a candidate, row by row.
+fn score_rows(logits: &[f32], vocab: usize, candidate: &[TokenId]) -> f32 {
+    let rows = logits.chunks_exact(vocab).zip(candidate);
+    rows.map(|(row, &token)| {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = row.iter().map(|logit| (logit - max).exp()).sum();
+        row[token as usize] - max - sum.ln()
+    })
+    .sum()
+}
+
+/// The mean of summed states, scaled to length 1.
+fn unit_mean(sum: &[f32], rows: usize) -> Vec<f32> {
+    let mean: Vec<f32> = sum.iter().map(|value| value / rows as f32).collect();
+    let norm = mean.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    mean.into_iter().map(|value| value / norm).collect()
+}

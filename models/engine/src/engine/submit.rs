@@ -1,0 +1,217 @@
+//! What each verb does on arrival. Verbs that need no arithmetic are answered here.
+
+use crate::EngineError;
+use crate::engine::Engine;
+use crate::engine::job::{Job, Work};
+use crate::engine::plan::MAX_WANTED_ROWS;
+use crate::engine::sequence::Sequence;
+use crate::verbs::{Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, SamplerSpec, SeqKey, SignalMode, StopReason, TokenId, Verb};
+
+impl Engine {
+    pub(super) fn accept(&mut self, id: JobId, verb: Verb) {
+        let answer = match verb {
+            Verb::Open(spec) => self.open(spec).map(Some),
+            Verb::Extend { seq, at, ids } => self.extend(seq, at, &ids).map(Some),
+            Verb::Truncate { seq, len } => self.truncate(seq, len).map(Some),
+            Verb::Fork { seq, lane } => self.fork(seq, lane).map(Some),
+            Verb::Close { seq } => {
+                self.close(seq);
+                Ok(Some(Outcome::Closed))
+            }
+            Verb::Run { seq, at, spec } => self.start(id, seq, at, Work::Run { spec, produced: 0 }),
+            Verb::Propose { seq, at, k } => self.propose(id, seq, at, k),
+            Verb::Verify { seq, at, draft, signals } => self.verify(id, seq, at, draft, signals),
+            Verb::Score { seq, candidates } => self.score(id, seq, candidates),
+            Verb::Embed { ids } => self.embed(id, ids),
+        };
+        let result = match answer {
+            Ok(None) => return,
+            Ok(Some(outcome)) => Ok(outcome),
+            Err(error) => Err(error),
+        };
+        self.outbox.push((id, JobEvent::Done { result, cost: Cost::default() }));
+    }
+
+    fn open(&mut self, spec: OpenSpec) -> Result<Outcome, EngineError> {
+        self.check_ids("the prompt", &spec.prompt)?;
+        self.check_fits(spec.prompt.len())?;
+        if self.sequences.is_full() {
+            return Err(EngineError::OutOfKv("every sequence slot is in use".into()));
+        }
+        let sequence = Sequence::open(spec.prompt, spec.sampler, spec.gate, &mut self.pages)?;
+        let cached = sequence.computed;
+        match self.sequences.insert(sequence) {
+            Some(seq) => Ok(Outcome::Opened { seq, cached }),
+            None => Err(EngineError::OutOfKv("every sequence slot is in use".into())),
+        }
+    }
+
+    fn extend(&mut self, seq: SeqKey, at: usize, ids: &[TokenId]) -> Result<Outcome, EngineError> {
+        self.check_ids("the extension", ids)?;
+        self.check_fits(at.saturating_add(ids.len()))?;
+        let sequence = self.sequences.expect(seq, Some(at))?;
+        if let Some(gate) = &mut sequence.gate {
+            for (index, &id) in ids.iter().enumerate() {
+                if !gate.accept(id) {
+                    gate.rollback(index);
+                    return Err(EngineError::InvalidArgument(format!(
+                        "the constraint does not allow token {id} of the extension"
+                    )));
+                }
+            }
+        }
+        sequence.tokens.extend_from_slice(ids);
+        Ok(Outcome::Length(sequence.tokens.len()))
+    }
+
+    fn truncate(&mut self, seq: SeqKey, len: usize) -> Result<Outcome, EngineError> {
+        let sequence = self.sequences.expect(seq, None)?;
+        if len == 0 || len > sequence.tokens.len() {
+            return Err(EngineError::InvalidArgument(format!(
+                "cannot truncate {} tokens to {len}",
+                sequence.tokens.len()
+            )));
+        }
+        sequence.truncate(len, &mut self.pages);
+        Ok(Outcome::Length(len))
+    }
+
+    fn fork(&mut self, seq: SeqKey, lane: u32) -> Result<Outcome, EngineError> {
+        if self.sequences.is_full() {
+            return Err(EngineError::OutOfKv("every sequence slot is in use".into()));
+        }
+        let copy = self.sequences.expect(seq, None)?.fork(lane, &mut self.pages);
+        match self.sequences.insert(copy) {
+            Some(copy) => Ok(Outcome::Forked(copy)),
+            None => Err(EngineError::OutOfKv("every sequence slot is in use".into())),
+        }
+    }
+
+    fn propose(&mut self, id: JobId, seq: SeqKey, at: usize, k: usize) -> Result<Option<Outcome>, EngineError> {
+        check_count("a draft", k)?;
+        self.check_fits(at.saturating_add(k))?;
+        self.start(id, seq, at, Work::Propose { base: at, k, draft: Draft::default() })
+    }
+
+    fn verify(
+        &mut self,
+        id: JobId,
+        seq: SeqKey,
+        at: usize,
+        draft: Draft,
+        signals: SignalMode,
+    ) -> Result<Option<Outcome>, EngineError> {
+        self.check_draft(&draft)?;
+        self.check_fits(at.saturating_add(draft.ids.len() + 1))?;
+        let ids = draft.ids.clone();
+        self.start(id, seq, at, Work::Verify { base: at, draft, signals })?;
+        self.sequences.get_mut(seq)?.tokens.extend(ids);
+        Ok(None)
+    }
+
+    fn score(
+        &mut self,
+        id: JobId,
+        seq: SeqKey,
+        candidates: Vec<Vec<TokenId>>,
+    ) -> Result<Option<Outcome>, EngineError> {
+        let base = self.sequences.get(seq)?.tokens.len();
+        let Some(first) = candidates.first().cloned() else {
+            return Err(EngineError::Empty("the candidate list"));
+        };
+        for candidate in &candidates {
+            self.check_ids("a candidate", candidate)?;
+            self.check_fits(base + candidate.len())?;
+            check_count("a candidate", candidate.len())?;
+        }
+        self.start(id, seq, base, Work::Score { base, candidates, scores: Vec::new() })?;
+        self.sequences.get_mut(seq)?.tokens.extend(first);
+        Ok(None)
+    }
+
+    fn embed(&mut self, id: JobId, ids: Vec<TokenId>) -> Result<Option<Outcome>, EngineError> {
+        let opened = self.open(OpenSpec { prompt: ids, sampler: SamplerSpec::default(), gate: None })?;
+        let Outcome::Opened { seq, .. } = opened else { return Ok(Some(opened)) };
+        let sequence = self.sequences.get_mut(seq)?;
+        // Hidden states are not cached, only keys and values: every row is computed.
+        sequence.computed = 0;
+        let len = sequence.tokens.len();
+        self.start(id, seq, len, Work::Embed { sum: Vec::new() })
+    }
+
+    /// Queues a job over a sequence.
+    fn start(&mut self, id: JobId, seq: SeqKey, at: usize, work: Work) -> Result<Option<Outcome>, EngineError> {
+        let sequence = self.sequences.expect(seq, Some(at))?;
+        sequence.busy = Some(id);
+        // The last token's logits are wanted, so its row is computed (again, if need be).
+        sequence.computed = sequence.computed.min(sequence.tokens.len() - 1);
+        self.jobs.push(Job { id, seq, work, cost: Cost::default(), paused: false, answer: None });
+        Ok(None)
+    }
+
+    /// Drops a sequence; a job on it is cancelled first.
+    pub(super) fn close(&mut self, seq: SeqKey) {
+        let Some(sequence) = self.sequences.remove(seq) else { return };
+        if let Some(index) = self.jobs.iter().position(|job| Some(job.id) == sequence.busy) {
+            let job = self.jobs.remove(index);
+            self.outbox.push((job.id, JobEvent::Done { result: Err(EngineError::Cancelled), cost: job.cost }));
+        }
+        sequence.release(&mut self.pages);
+    }
+
+    /// What a cancelled job answers, its sequence put back to a clean state.
+    pub(super) fn abandon(&mut self, index: usize) -> Result<Outcome, EngineError> {
+        let job = &self.jobs[index];
+        let sequence = self.sequences.get_mut(job.seq)?;
+        match &job.work {
+            Work::Run { .. } => Ok(Outcome::Ran { stop: StopReason::Cancelled, len: sequence.tokens.len() }),
+            Work::Propose { base, .. } => {
+                sequence.truncate(*base, &mut self.pages);
+                Err(EngineError::Cancelled)
+            }
+            Work::Verify { base, .. } | Work::Score { base, .. } => {
+                sequence.cut(*base, &mut self.pages);
+                Err(EngineError::Cancelled)
+            }
+            Work::Embed { .. } => Err(EngineError::Cancelled),
+        }
+    }
+
+    fn check_ids(&self, what: &'static str, ids: &[TokenId]) -> Result<(), EngineError> {
+        let vocab = self.model.config().vocab;
+        if ids.is_empty() {
+            return Err(EngineError::Empty(what));
+        }
+        match ids.iter().find(|&&id| id as usize >= vocab) {
+            Some(&id) => Err(EngineError::TokenOutOfRange { id, vocab }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_fits(&self, tokens: usize) -> Result<(), EngineError> {
+        if tokens > self.context {
+            return Err(EngineError::ContextOverflow { tokens, context: self.context });
+        }
+        Ok(())
+    }
+
+    fn check_draft(&self, draft: &Draft) -> Result<(), EngineError> {
+        self.check_ids("the draft", &draft.ids)?;
+        check_count("a draft", draft.ids.len())?;
+        if draft.q.len() != draft.ids.len() {
+            return Err(EngineError::InvalidArgument("a draft needs one distribution per token".into()));
+        }
+        Ok(())
+    }
+}
+
+fn check_count(what: &str, count: usize) -> Result<(), EngineError> {
+    match count {
+        0 => Err(EngineError::InvalidArgument(format!("{what} needs at least one token"))),
+        count if count >= MAX_WANTED_ROWS => Err(EngineError::InvalidArgument(format!(
+            "{what} of {count} tokens is longer than the {} that one pass verifies",
+            MAX_WANTED_ROWS - 1
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,235 @@
+//! One pass over a batch of rows: tokens of any sequences at any positions.
+//!
+//! **Invariant INV-K1**: a row's result depends on its own sequence only, bit for bit; not
+//! on which other rows share the pass, nor on how a prompt was cut into passes.
+
+use understudy_kernels::{
+    AttentionRow, ComputePool, RopeAngles, add_assign, attention, for_each_row, gelu_tanh_mul, matmul,
+    matmul_bias, rms_norm, silu_mul,
+};
+
+use crate::kv::{KvStore, PAGE_LEN, PageId};
+use crate::model::config::{Activation, RopePairs};
+use crate::model::{Model, weights::Block};
+use crate::tick::Pulse;
+use crate::verbs::TokenId;
+
+/// What is wanted of a row besides its KV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Nothing.
+    Nothing,
+    /// The logits after its token.
+    Logits,
+    /// The final normalised hidden state.
+    Hidden,
+}
+
+/// One token to compute. Its page and all before it belong to `pages`.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Token at this position.
+    pub token: TokenId,
+    /// Position in its sequence. Rows of one sequence come in ascending order.
+    pub pos: usize,
+    /// The sequence's pages.
+    pub pages: &'a [PageId],
+    /// What to return.
+    pub want: Want,
+}
+
+/// Buffers of a pass, kept between passes so that decoding allocates nothing.
+#[derive(Default)]
+pub struct Scratch {
+    residual: Vec<f32>,
+    normed: Vec<f32>,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    attended: Vec<f32>,
+    projected: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    wanted: Vec<f32>,
+    /// `[rows that want logits] x vocab`, in row order.
+    pub logits: Vec<f32>,
+    /// `[rows that want hidden] x hidden`, in row order.
+    pub hidden: Vec<f32>,
+}
+
+/// The rotation of every row's position, global and local.
+struct Rotations {
+    global: Vec<RopeAngles>,
+    local: Vec<RopeAngles>,
+}
+
+impl Model {
+    /// Computes rows, appends their keys and values, and leaves what they want in `scratch`.
+    /// The pulse beats once per block.
+    pub fn forward(
+        &self,
+        pool: &ComputePool,
+        kv: &mut KvStore,
+        rows: &[Row<'_>],
+        scratch: &mut Scratch,
+        pulse: &Pulse,
+    ) {
+        self.embed_rows(rows, scratch);
+        let rotations = self.rotations(rows);
+        for (layer, block) in self.weights.blocks.iter().enumerate() {
+            self.attend(pool, kv, layer, block, rows, &rotations, scratch);
+            self.feed_forward(pool, block, rows.len(), scratch);
+            pulse.beat();
+        }
+        self.finish(pool, rows, scratch);
+        pulse.beat();
+    }
+
+    fn embed_rows(&self, rows: &[Row<'_>], scratch: &mut Scratch) {
+        let hidden = self.config.hidden;
+        scratch.residual.resize(rows.len() * hidden, 0.0);
+        for (row, out) in rows.iter().zip(scratch.residual.chunks_exact_mut(hidden)) {
+            self.weights.embedding.row(&self.gguf, row.token as usize, out);
+            if self.config.embedding_scale != 1.0 {
+                out.iter_mut().for_each(|value| *value *= self.config.embedding_scale);
+            }
+        }
+    }
+
+    fn rotations(&self, rows: &[Row<'_>]) -> Rotations {
+        let global = rows.iter().map(|row| self.weights.rope.angles(row.pos)).collect();
+        let local = match &self.weights.local_rope {
+            Some(rope) => rows.iter().map(|row| rope.angles(row.pos)).collect(),
+            None => Vec::new(),
+        };
+        Rotations { global, local }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site; a struct would only rename these")]
+    fn attend(
+        &self,
+        pool: &ComputePool,
+        kv: &mut KvStore,
+        layer: usize,
+        block: &Block,
+        rows: &[Row<'_>],
+        rotations: &Rotations,
+        scratch: &mut Scratch,
+    ) {
+        let config = &self.config;
+        let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_width());
+        let count = rows.len();
+        normalise(pool, &scratch.residual, &block.attn_norm, config.norm_eps, &mut scratch.normed);
+        scratch.q.resize(count * q_width, 0.0);
+        scratch.k.resize(count * kv_width, 0.0);
+        scratch.v.resize(count * kv_width, 0.0);
+        let x = &scratch.normed;
+        matmul_bias(pool, &block.q.view(&self.gguf), x, &mut scratch.q, block.q_bias.as_deref());
+        matmul_bias(pool, &block.k.view(&self.gguf), x, &mut scratch.k, block.k_bias.as_deref());
+        matmul_bias(pool, &block.v.view(&self.gguf), x, &mut scratch.v, block.v_bias.as_deref());
+
+        let angles = if config.is_global(layer) { &rotations.global } else { &rotations.local };
+        self.place_heads(&mut scratch.q, q_width, block.q_norm.as_deref(), angles);
+        self.place_heads(&mut scratch.k, kv_width, block.k_norm.as_deref(), angles);
+
+        let appended = scratch.k.chunks_exact(kv_width).zip(scratch.v.chunks_exact(kv_width));
+        for (row, (k, v)) in rows.iter().zip(appended) {
+            kv.write(layer, row.pages[row.pos / PAGE_LEN], row.pos % PAGE_LEN, k, v);
+        }
+
+        let queries: Vec<AttentionRow<'_>> = rows
+            .iter()
+            .zip(scratch.q.chunks_exact(q_width))
+            .map(|(row, q)| AttentionRow {
+                q,
+                pages: row.pages,
+                start: config.first_visible(layer, row.pos),
+                end: row.pos + 1,
+            })
+            .collect();
+        scratch.attended.resize(count * q_width, 0.0);
+        attention(pool, &kv.layer(layer), config.heads, config.attention_scale, &queries, &mut scratch.attended);
+
+        scratch.projected.resize(count * config.hidden, 0.0);
+        matmul(pool, &block.attn_out.view(&self.gguf), &scratch.attended, &mut scratch.projected);
+        self.add_to_residual(pool, block.post_attn_norm.as_deref(), scratch);
+    }
+
+    /// Norms and rotates each head of each row in place.
+    fn place_heads(&self, heads: &mut [f32], width: usize, norm: Option<&[f32]>, angles: &[RopeAngles]) {
+        let head_dim = self.config.head_dim;
+        let mut normed = vec![0.0; head_dim];
+        for (row, angles) in heads.chunks_exact_mut(width).zip(angles) {
+            for head in row.chunks_exact_mut(head_dim) {
+                if let Some(weight) = norm {
+                    rms_norm(head, weight, self.config.norm_eps, &mut normed);
+                    head.copy_from_slice(&normed);
+                }
+                match self.config.rope_pairs {
+                    RopePairs::Halves => angles.rotate_neox(head),
+                    RopePairs::Adjacent => angles.rotate_adjacent(head),
+                }
+            }
+        }
+    }
+
+    fn feed_forward(&self, pool: &ComputePool, block: &Block, count: usize, scratch: &mut Scratch) {
+        let config = &self.config;
+        normalise(pool, &scratch.residual, &block.ffn_norm, config.norm_eps, &mut scratch.normed);
+        scratch.gate.resize(count * config.feed_forward, 0.0);
+        scratch.up.resize(count * config.feed_forward, 0.0);
+        matmul(pool, &block.gate.view(&self.gguf), &scratch.normed, &mut scratch.gate);
+        matmul(pool, &block.up.view(&self.gguf), &scratch.normed, &mut scratch.up);
+        let width = config.feed_forward;
+        let up = &scratch.up;
+        for_each_row(pool, &mut scratch.gate, width, &|row, gate| {
+            let up = &up[row * width..(row + 1) * width];
+            match config.activation {
+                Activation::Silu => silu_mul(gate, up),
+                Activation::GeluTanh => gelu_tanh_mul(gate, up),
+            }
+        });
+        scratch.projected.resize(count * config.hidden, 0.0);
+        matmul(pool, &block.down.view(&self.gguf), &scratch.gate, &mut scratch.projected);
+        self.add_to_residual(pool, block.post_ffn_norm.as_deref(), scratch);
+    }
+
+    fn add_to_residual(&self, pool: &ComputePool, post_norm: Option<&[f32]>, scratch: &mut Scratch) {
+        match post_norm {
+            Some(weight) => {
+                normalise(pool, &scratch.projected, weight, self.config.norm_eps, &mut scratch.normed);
+                add_assign(&mut scratch.residual, &scratch.normed);
+            }
+            None => add_assign(&mut scratch.residual, &scratch.projected),
+        }
+    }
+
+    /// Final norm of the rows that anybody reads, and their logits.
+    fn finish(&self, pool: &ComputePool, rows: &[Row<'_>], scratch: &mut Scratch) {
+        let hidden = self.config.hidden;
+        let mut gather = |want: Want, residual: &[f32], out: &mut Vec<f32>| {
+            scratch.wanted.clear();
+            for (row, state) in rows.iter().zip(residual.chunks_exact(hidden)) {
+                if row.want == want {
+                    scratch.wanted.extend_from_slice(state);
+                }
+            }
+            normalise(pool, &scratch.wanted, &self.weights.output_norm, self.config.norm_eps, out);
+        };
+        gather(Want::Hidden, &scratch.residual, &mut scratch.hidden);
+        gather(Want::Logits, &scratch.residual, &mut scratch.normed);
+        scratch.logits.resize(scratch.normed.len() / hidden * self.config.vocab, 0.0);
+        if !scratch.normed.is_empty() {
+            matmul(pool, &self.weights.head.view(&self.gguf), &scratch.normed, &mut scratch.logits);
+        }
+    }
+}
+
+/// RMS norm of every row; `out` takes the size of `x`.
+fn normalise(pool: &ComputePool, x: &[f32], weight: &[f32], eps: f32, out: &mut Vec<f32>) {
+    let width = weight.len();
+    out.resize(x.len(), 0.0);
+    for_each_row(pool, out, width, &|row, out| {
+        rms_norm(&x[row * width..(row + 1) * width], weight, eps, out);
+    });
+}

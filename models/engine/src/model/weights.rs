@@ -1,0 +1,162 @@
+//! Where each tensor lies in the file, found and shape-checked once.
+
+use std::ops::Range;
+
+use understudy_kernels::{Matrix, QuantType, RopeScaling, RopeTable, dequantize};
+
+use crate::gguf::{Gguf, GgufError};
+use crate::model::{LoadError, ModelConfig};
+
+/// A matrix that stays in the mapped file.
+#[derive(Debug, Clone)]
+pub struct MatrixAt {
+    ty: QuantType,
+    rows: usize,
+    cols: usize,
+    range: Range<usize>,
+}
+
+impl MatrixAt {
+    fn find(gguf: &Gguf, name: &str, rows: usize, cols: usize) -> Result<Self, LoadError> {
+        let matrix = gguf.matrix(name)?;
+        if (matrix.rows, matrix.cols) != (rows, cols) {
+            return Err(LoadError::Shape {
+                name: name.to_owned(),
+                rows: matrix.rows,
+                cols: matrix.cols,
+                want_rows: rows,
+                want_cols: cols,
+            });
+        }
+        let info = gguf.tensor(name).ok_or_else(|| GgufError::MissingTensor { name: name.to_owned() })?;
+        Ok(Self { ty: matrix.ty, rows, cols, range: info.range.clone() })
+    }
+
+    /// The matrix over the file it was found in.
+    pub(super) fn view<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
+        Matrix { ty: self.ty, rows: self.rows, cols: self.cols, data: &gguf.bytes()[self.range.clone()] }
+    }
+
+    /// One dequantized row, such as a token's embedding.
+    pub(super) fn row(&self, gguf: &Gguf, row: usize, out: &mut [f32]) {
+        let row_bytes = self.range.len() / self.rows;
+        let start = self.range.start + row * row_bytes;
+        let filled = dequantize(self.ty, &gguf.bytes()[start..start + row_bytes], out);
+        debug_assert!(filled.is_ok(), "shape was checked when the tensor was found");
+    }
+
+    fn bytes(&self) -> u64 {
+        self.range.len() as u64
+    }
+}
+
+/// One transformer block.
+#[derive(Debug, Clone)]
+pub struct Block {
+    pub(super) attn_norm: Vec<f32>,
+    pub(super) q: MatrixAt,
+    pub(super) k: MatrixAt,
+    pub(super) v: MatrixAt,
+    pub(super) q_bias: Option<Vec<f32>>,
+    pub(super) k_bias: Option<Vec<f32>>,
+    pub(super) v_bias: Option<Vec<f32>>,
+    pub(super) q_norm: Option<Vec<f32>>,
+    pub(super) k_norm: Option<Vec<f32>>,
+    pub(super) attn_out: MatrixAt,
+    pub(super) post_attn_norm: Option<Vec<f32>>,
+    pub(super) ffn_norm: Vec<f32>,
+    pub(super) gate: MatrixAt,
+    pub(super) up: MatrixAt,
+    pub(super) down: MatrixAt,
+    pub(super) post_ffn_norm: Option<Vec<f32>>,
+}
+
+/// Every tensor of a model.
+pub struct Weights {
+    pub(super) embedding: MatrixAt,
+    pub(super) blocks: Vec<Block>,
+    pub(super) output_norm: Vec<f32>,
+    pub(super) head: MatrixAt,
+    pub(super) rope: RopeTable,
+    pub(super) local_rope: Option<RopeTable>,
+    pub(super) block_bytes: u64,
+    pub(super) head_bytes: u64,
+}
+
+impl Weights {
+    /// Finds all tensors of a configuration.
+    ///
+    /// # Errors
+    /// [`LoadError`] naming the first tensor that is missing or misshapen.
+    pub fn find(gguf: &Gguf, config: &ModelConfig) -> Result<Self, LoadError> {
+        let embedding = MatrixAt::find(gguf, "token_embd.weight", config.vocab, config.hidden)?;
+        let head = match gguf.tensor("output.weight") {
+            Some(_) => MatrixAt::find(gguf, "output.weight", config.vocab, config.hidden)?,
+            None => embedding.clone(),
+        };
+        let blocks = (0..config.layers)
+            .map(|layer| Block::find(gguf, config, layer))
+            .collect::<Result<Vec<_>, _>>()?;
+        let scaling = match gguf.tensor("rope_freqs.weight") {
+            Some(_) => RopeScaling::Factors(vector(gguf, "rope_freqs.weight", config.head_dim / 2)?),
+            None if config.rope_linear_factor != 1.0 => RopeScaling::Linear(config.rope_linear_factor),
+            None => RopeScaling::None,
+        };
+        Ok(Self {
+            block_bytes: blocks.iter().map(Block::bytes).sum(),
+            head_bytes: head.bytes(),
+            rope: RopeTable::new(config.head_dim, config.rope_base, scaling),
+            local_rope: config
+                .sliding
+                .map(|sliding| RopeTable::new(config.head_dim, sliding.rope_base, RopeScaling::None)),
+            output_norm: vector(gguf, "output_norm.weight", config.hidden)?,
+            embedding,
+            blocks,
+            head,
+        })
+    }
+}
+
+impl Block {
+    fn find(gguf: &Gguf, config: &ModelConfig, layer: usize) -> Result<Self, LoadError> {
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let matrix = |part: &str, rows, cols| MatrixAt::find(gguf, &name(part), rows, cols);
+        let norm = |part: &str, len| vector(gguf, &name(part), len);
+        let optional = |wanted: bool, part: &str, len| wanted.then(|| norm(part, len)).transpose();
+        let (hidden, ffn) = (config.hidden, config.feed_forward);
+        let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_width());
+        Ok(Self {
+            attn_norm: norm("attn_norm.weight", hidden)?,
+            q: matrix("attn_q.weight", q_width, hidden)?,
+            k: matrix("attn_k.weight", kv_width, hidden)?,
+            v: matrix("attn_v.weight", kv_width, hidden)?,
+            q_bias: optional(config.qkv_bias, "attn_q.bias", q_width)?,
+            k_bias: optional(config.qkv_bias, "attn_k.bias", kv_width)?,
+            v_bias: optional(config.qkv_bias, "attn_v.bias", kv_width)?,
+            q_norm: optional(config.qk_norm, "attn_q_norm.weight", config.head_dim)?,
+            k_norm: optional(config.qk_norm, "attn_k_norm.weight", config.head_dim)?,
+            attn_out: matrix("attn_output.weight", hidden, q_width)?,
+            post_attn_norm: optional(config.post_norms, "post_attention_norm.weight", hidden)?,
+            ffn_norm: norm("ffn_norm.weight", hidden)?,
+            gate: matrix("ffn_gate.weight", ffn, hidden)?,
+            up: matrix("ffn_up.weight", ffn, hidden)?,
+            down: matrix("ffn_down.weight", hidden, ffn)?,
+            post_ffn_norm: optional(config.post_norms, "post_ffw_norm.weight", hidden)?,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        [&self.q, &self.k, &self.v, &self.attn_out, &self.gate, &self.up, &self.down]
+            .into_iter()
+            .map(MatrixAt::bytes)
+            .sum()
+    }
+}
+
+/// A small tensor, dequantized.
+fn vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>, LoadError> {
+    let at = MatrixAt::find(gguf, name, 1, len)?;
+    let mut values = vec![0.0; len];
+    at.row(gguf, 0, &mut values);
+    Ok(values)
+}

@@ -1,0 +1,43 @@
+//! One short name for everything that decides a model's ids and prompts.
+
+use sha2::{Digest, Sha256};
+
+use crate::gguf::Gguf;
+
+/// 128 bits of SHA-256 over the tokenizer's metadata and the chat template, in hex.
+///
+/// Two files with the same digest turn the same messages into the same ids, whatever
+/// their weights.
+pub(super) fn of(file: &Gguf) -> String {
+    let mut hash = Sha256::new();
+    for key in ["model", "pre"] {
+        field(&mut hash, file.str(&format!("tokenizer.ggml.{key}")).unwrap_or_default());
+    }
+    field(&mut hash, file.str("tokenizer.chat_template").unwrap_or_default());
+    for key in ["tokens", "merges"] {
+        let strings = file.strings(&format!("tokenizer.ggml.{key}")).into_iter().flatten();
+        strings.for_each(|text| field(&mut hash, text));
+        hash.update([0xFF]);
+    }
+    for kind in file.i32s("tokenizer.ggml.token_type").unwrap_or_default() {
+        hash.update(kind.to_le_bytes());
+    }
+    for score in file.f32s("tokenizer.ggml.scores").unwrap_or_default() {
+        hash.update(score.to_le_bytes());
+    }
+    for key in ["bos", "eos", "eot", "eom", "unknown"] {
+        let id = file.u64(&format!("tokenizer.ggml.{key}_token_id"));
+        hash.update(id.unwrap_or(u64::MAX).to_le_bytes());
+    }
+    for key in ["add_bos_token", "add_space_prefix"] {
+        let flag = file.bool(&format!("tokenizer.ggml.{key}"));
+        hash.update([flag.map_or(2, u8::from)]);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The length comes first so that fields cannot run into each other.
+fn field(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_le_bytes());
+    hash.update(text);
+}

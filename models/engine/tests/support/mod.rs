@@ -1,0 +1,89 @@
+//! What the engine's integration tests share.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::path::{Path, PathBuf};
+
+use understudy_engine::kv::{KvStore, PAGE_LEN, PageId};
+use understudy_engine::model::{Model, Row, Scratch, Want};
+use understudy_engine::tick::Pulse;
+use understudy_kernels::{ComputePool, default_threads};
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A model's file on this machine. A missing one is a failure, never a skip.
+pub fn model_file(name: &str, file: &str) -> PathBuf {
+    let home = std::env::var_os("UNDERSTUDY_HOME").map(PathBuf::from).unwrap_or_else(data_folder);
+    let path = home.join("models").join(name).join(file);
+    assert!(path.is_file(), "{} is missing; run: cargo run --release -- pull {name}", path.display());
+    path
+}
+
+fn data_folder() -> PathBuf {
+    let home = PathBuf::from(std::env::var_os("HOME").expect("HOME is set"));
+    match cfg!(target_os = "macos") {
+        true => home.join("Library/Application Support/understudy"),
+        false => std::env::var_os("XDG_DATA_HOME")
+            .map_or_else(|| home.join(".local/share"), PathBuf::from)
+            .join("understudy"),
+    }
+}
+
+/// Index of the largest logit.
+pub fn argmax(logits: &[f32]) -> u32 {
+    let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    best.map_or(0, |(index, _)| index as u32)
+}
+
+/// One sequence driven straight through the model, without an engine.
+pub struct Rows<'a> {
+    model: &'a Model,
+    pool: ComputePool,
+    kv: KvStore,
+    pages: Vec<PageId>,
+    scratch: Scratch,
+    len: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub fn new(model: &'a Model, capacity: usize) -> Self {
+        let pages = capacity.div_ceil(PAGE_LEN);
+        // Pages in descending order, so that a mistake in paging shows.
+        let order = (0..pages as PageId).rev().collect();
+        Self {
+            kv: KvStore::new(model.config(), pages),
+            pages: order,
+            pool: ComputePool::new(default_threads()),
+            scratch: Scratch::default(),
+            len: 0,
+            model,
+        }
+    }
+
+    /// Appends tokens in chunks; the logits of every row that wants them.
+    pub fn prefill(&mut self, ids: &[u32], chunk: usize, want: impl Fn(usize) -> Want) -> Vec<Vec<f32>> {
+        let vocab = self.model.config().vocab;
+        let mut logits = Vec::new();
+        for chunk in ids.chunks(chunk) {
+            let rows: Vec<Row<'_>> = chunk
+                .iter()
+                .enumerate()
+                .map(|(index, &token)| {
+                    let pos = self.len + index;
+                    Row { token, pos, pages: &self.pages, want: want(pos) }
+                })
+                .collect();
+            self.model.forward(&self.pool, &mut self.kv, &rows, &mut self.scratch, &Pulse::default());
+            logits.extend(self.scratch.logits.chunks_exact(vocab).map(<[f32]>::to_vec));
+            self.len += chunk.len();
+        }
+        logits
+    }
+
+    /// Appends one token; its logits.
+    pub fn decode(&mut self, token: u32) -> Vec<f32> {
+        self.prefill(&[token], 1, |_| Want::Logits).remove(0)
+    }
+}

@@ -1,0 +1,164 @@
+//! Tokenizers and chat templates against vectors made by llama.cpp and jinja2
+//! (`tests/vectors/` in the repository's root).
+//!
+//! The tiny model is part of the repository; the others are read from the models folder:
+//! `$UNDERSTUDY_HOME/models`, or the platform's data folder. A missing model fails.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use understudy_engine::codec::{ChatMessage, Codec};
+use understudy_engine::gguf::Gguf;
+use understudy_engine::text::{TextModel, TextStream};
+
+#[derive(Deserialize)]
+struct Cases<T> {
+    cases: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct TokenizerCase {
+    text: String,
+    ids: Vec<u32>,
+    special: bool,
+}
+
+#[derive(Deserialize)]
+struct ChatCase {
+    messages: Vec<Message>,
+    add_generation_prompt: bool,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    content: String,
+}
+
+fn vectors_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors")
+}
+
+fn cases<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    let path = vectors_folder().join(format!("{name}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let cases: Cases<T> = serde_json::from_str(&text).expect("vectors parse");
+    assert!(!cases.cases.is_empty(), "{name} has no cases");
+    cases.cases
+}
+
+fn models_folder() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    if let Some(home) = variable("UNDERSTUDY_HOME") {
+        return Some(home.join("models"));
+    }
+    let data = if cfg!(target_os = "macos") {
+        variable("HOME")?.join("Library/Application Support")
+    } else if cfg!(windows) {
+        variable("APPDATA")?
+    } else {
+        variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")))?
+    };
+    Some(data.join("understudy/models"))
+}
+
+/// The only GGUF file in a model's folder.
+fn pulled(name: &str) -> PathBuf {
+    let folder = models_folder().map(|models| models.join(name));
+    let entries = folder.as_ref().and_then(|folder| std::fs::read_dir(folder).ok());
+    let mut files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    files
+        .find(|path| path.extension().is_some_and(|extension| extension == "gguf"))
+        .unwrap_or_else(|| panic!("the model {name} is not here; run: understudy pull {name}"))
+}
+
+fn open(path: &Path) -> TextModel {
+    let file = Gguf::open(path).expect("the model file is sound");
+    TextModel::from_gguf(&file).expect("its text side is supported")
+}
+
+fn check_tokenizer(name: &str, path: &Path) {
+    let model = open(path);
+    for case in cases::<TokenizerCase>(&format!("tokenizer-{name}")) {
+        let mut ids = match case.special {
+            true => model.encode_prompt(&case.text),
+            false => model.encode_text(&case.text),
+        }
+        .expect("encodes");
+        // The vectors leave out the beginning token.
+        if case.special && model.begin_token().is_some() && ids.first() != case.ids.first() {
+            ids.remove(0);
+        }
+        assert_eq!(ids, case.ids, "{name}: {:?}, special: {}", case.text, case.special);
+        if !case.special {
+            let mut stream = TextStream::new(&[]);
+            let mut text: String = ids.iter().map(|id| stream.push(model.token_bytes(*id)).text).collect();
+            text += &stream.finish().text;
+            assert_eq!(text, case.text, "{name}: decoding gives the text back");
+        }
+    }
+}
+
+fn check_chat(name: &str, path: &Path) {
+    let model = open(path);
+    for case in cases::<ChatCase>(&format!("chat-{name}")) {
+        let messages: Vec<_> = case
+            .messages
+            .into_iter()
+            .map(|Message { role, content }| ChatMessage { role, content })
+            .collect();
+        let text = model.render_turns(&messages, case.add_generation_prompt);
+        assert_eq!(text.as_deref(), Ok(case.text.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn the_tiny_model_agrees() {
+    let path = vectors_folder().join("tiny-qwen3.gguf");
+    check_tokenizer("tiny-qwen3", &path);
+    check_chat("tiny-qwen3", &path);
+}
+
+#[test]
+fn smollm2_agrees() {
+    let path = pulled("smollm2-135m");
+    check_tokenizer("smollm2-135m", &path);
+    check_chat("smollm2-135m", &path);
+}
+
+#[test]
+fn qwen_coder_agrees() {
+    let path = pulled("qwen2.5-coder-0.5b");
+    check_tokenizer("qwen2.5-coder-0.5b", &path);
+    check_chat("qwen2.5-coder-0.5b", &path);
+}
+
+/// Models that not every developer has: `UNDERSTUDY_VECTORS=all`.
+#[test]
+fn the_larger_models_agree_when_asked_for() {
+    if std::env::var("UNDERSTUDY_VECTORS").as_deref() != Ok("all") {
+        return;
+    }
+    let path = pulled("qwen2.5-coder-1.5b");
+    check_tokenizer("qwen2.5-coder-1.5b", &path);
+    check_chat("qwen2.5-coder-1.5b", &path);
+    check_tokenizer("gemma-3-270m", &pulled("gemma-3-270m"));
+}
+
+#[test]
+fn ends_and_digests_are_those_of_the_file() {
+    let tiny = open(&vectors_folder().join("tiny-qwen3.gguf"));
+    let qwen = open(&pulled("qwen2.5-coder-0.5b"));
+    let smol = open(&pulled("smollm2-135m"));
+    // <|endoftext|> and <|im_end|> of each.
+    assert_eq!(qwen.end_tokens(), [151_643, 151_645]);
+    assert_eq!(smol.end_tokens(), [0, 2]);
+    assert!(qwen.is_end(151_645) && !qwen.is_end(151_644));
+    assert_eq!(qwen.token_bytes(151_645), b"", "a control token has no text");
+    assert_eq!(qwen.token_bytes(u32::MAX), b"");
+    let digests = [tiny.digest(), qwen.digest(), smol.digest()];
+    assert!(digests.iter().all(|digest| digest.len() == 32));
+    assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+}

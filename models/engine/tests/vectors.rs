@@ -1,0 +1,147 @@
+//! Logits and greedy tokens against an independent float32 computation on the same weights.
+//!
+//! The vectors (tests/vectors/*.json) were made by another framework from the dequantized
+//! tensors; see tests/vectors/README.md. Bound: max |difference| <= 2e-3 of the logit range,
+//! greedy tokens equal except where the reference's top two are closer than that.
+//!
+//! `smollm2-135m`, `qwen2.5-coder-0.5b` and the tiny qwen3 always run;
+//! `UNDERSTUDY_VECTORS=all` adds the other two.
+
+mod support;
+
+use serde::Deserialize;
+use support::{Rows, model_file, repository};
+use understudy_engine::model::{Model, Want};
+
+const BOUND: f32 = 2e-3;
+
+#[derive(Deserialize)]
+struct Vectors {
+    prompts: Vec<Prompt>,
+}
+
+#[derive(Deserialize)]
+struct Prompt {
+    name: String,
+    ids: Vec<u32>,
+    checks: Vec<Check>,
+    greedy: Vec<u32>,
+    greedy_gap: Vec<f32>,
+    greedy_range: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct Check {
+    pos: usize,
+    top5: Vec<(u32, f32)>,
+    probe: Vec<(u32, f32)>,
+    min: f32,
+    max: f32,
+}
+
+fn read_vectors(model: &str) -> Vectors {
+    let path = repository().join(format!("tests/vectors/{model}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The worst difference found, as a share of the bound.
+fn check_model(name: &str, model: &Model) -> f32 {
+    let mut worst = 0f32;
+    for prompt in read_vectors(name).prompts {
+        let mut rows = Rows::new(model, prompt.ids.len() + prompt.greedy.len());
+        let wanted: Vec<usize> = prompt.checks.iter().map(|check| check.pos).collect();
+        let logits = rows.prefill(&prompt.ids, 64, |pos| {
+            if wanted.contains(&pos) { Want::Logits } else { Want::Nothing }
+        });
+        assert_eq!(logits.len(), prompt.checks.len());
+        for (check, row) in prompt.checks.iter().zip(&logits) {
+            let bound = BOUND * (check.max - check.min);
+            for &(id, expected) in check.top5.iter().chain(&check.probe) {
+                let difference = (row[id as usize] - expected).abs();
+                worst = worst.max(difference / bound);
+                assert!(
+                    difference <= bound,
+                    "{name}/{} position {}: logit {id} is {}, expected {expected}, bound {bound}",
+                    prompt.name, check.pos, row[id as usize]
+                );
+            }
+            assert_eq!(support::argmax(row), check.top5[0].0, "{name}/{} position {}", prompt.name, check.pos);
+        }
+        check_greedy(name, &prompt, &mut rows, logits.last().expect("the last position is always checked"));
+    }
+    worst
+}
+
+fn check_greedy(name: &str, prompt: &Prompt, rows: &mut Rows<'_>, last: &[f32]) {
+    let mut logits = last.to_vec();
+    for (step, &expected) in prompt.greedy.iter().enumerate() {
+        let chosen = support::argmax(&logits);
+        if chosen != expected {
+            let bound = BOUND * prompt.greedy_range[step];
+            assert!(
+                prompt.greedy_gap[step] <= bound,
+                "{name}/{} greedy step {step}: {chosen} instead of {expected}, gap {}",
+                prompt.name, prompt.greedy_gap[step]
+            );
+        }
+        // The reference's own token, so that one close call does not end the comparison.
+        logits = rows.decode(expected);
+    }
+}
+
+fn check_file(name: &str, file: &str) {
+    let model = Model::open(&model_file(name, file)).unwrap();
+    let worst = check_model(name, &model);
+    println!("{name}: worst difference {:.1} % of the bound", worst * 100.0);
+}
+
+#[test]
+fn smollm2_agrees_with_float32() {
+    check_file("smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf");
+}
+
+#[test]
+fn qwen_half_billion_agrees_with_float32() {
+    check_file("qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
+}
+
+#[test]
+fn tiny_qwen3_agrees_with_float32() {
+    let model = Model::open(&repository().join("tests/vectors/tiny-qwen3.gguf")).unwrap();
+    check_model("tiny-qwen3", &model);
+}
+
+#[test]
+fn larger_models_agree_with_float32() {
+    if std::env::var("UNDERSTUDY_VECTORS").as_deref() != Ok("all") {
+        println!("set UNDERSTUDY_VECTORS=all to run the 1.5B and gemma vectors");
+        return;
+    }
+    check_file("gemma-3-270m", "gemma-3-270m-q4_k_m.gguf");
+    check_file("qwen2.5-coder-1.5b", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf");
+}
+
+/// INV-K1: prefill at once, in chunks, row by row, and as a verification of a draft after
+/// a prefix all give the same bits.
+#[test]
+fn every_way_to_compute_a_row_gives_the_same_bits() {
+    let file = model_file("smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf");
+    for path in [file, repository().join("tests/vectors/tiny-qwen3.gguf")] {
+        let model = Model::open(&path).unwrap();
+        let ids: Vec<u32> = (0..70u32).map(|index| (index * 37 + 11) % 300).collect();
+        let logits = |chunk: usize| {
+            Rows::new(&model, ids.len()).prefill(&ids, chunk, |pos| {
+                if pos >= 60 { Want::Logits } else { Want::Nothing }
+            })
+        };
+        let at_once = logits(ids.len());
+        for chunk in [1, 3, 17, 64] {
+            assert!(at_once == logits(chunk), "chunks of {chunk}");
+        }
+        let mut rows = Rows::new(&model, ids.len());
+        rows.prefill(&ids[..60], 64, |_| Want::Nothing);
+        let verified = rows.prefill(&ids[60..], 10, |_| Want::Logits);
+        assert!(at_once == verified, "verification after a prefix");
+    }
+}

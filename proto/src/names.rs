@@ -1,0 +1,28 @@
+//! Words that both ends of the wire must spell the same.
+
+/// Domain of every `google.rpc.ErrorInfo` of a node.
+pub const ERROR_DOMAIN: &str = "understudy";
+
+/// Metadata: the caller's name for a request, where the message has no field for it.
+pub const REQUEST_ID_METADATA: &str = "x-request-id";
+
+/// Metadata: the protocol version that a client speaks, a decimal number.
+pub const PROTOCOL_METADATA: &str = "understudy-protocol";
+
+/// Metadata: W3C trace context, passed on unread.
+pub const TRACEPARENT_METADATA: &str = "traceparent";
+
+/// Fully qualified name of the service that answers.
+pub const INFERENCE_SERVICE: &str = "understudy.v1.Inference";
+
+/// Fully qualified name of the service that loads models.
+pub const MODELS_SERVICE: &str = "understudy.v1.Models";
+
+/// The name under which `grpc.health.v1` knows a model: serving means loaded and ready.
+///
+/// ```
+/// assert_eq!(understudy_proto::names::model_health("small"), "models/small");
+/// ```
+pub fn model_health(model: &str) -> String {
+    format!("models/{model}")
+}
