@@ -19,11 +19,11 @@ pub(crate) trait Format {
     /// Bytes in a block.
     const BYTES: usize;
     /// What the groups of a block share.
-    type Head: Copy;
+    type Head<S: Simd>: Copy;
 
-    fn head<S: Simd>(simd: S, block: &[u8]) -> Self::Head;
+    fn head<S: Simd>(simd: S, block: &[u8]) -> Self::Head<S>;
     /// Weights `32 g..32 g + 32` of the block.
-    fn group<S: Simd>(simd: S, head: &Self::Head, block: &[u8], g: usize) -> [S::F; 4];
+    fn group<S: Simd>(simd: S, head: &Self::Head<S>, block: &[u8], g: usize) -> [S::F; 4];
 }
 
 /// Something to do with a type's layout.
@@ -67,16 +67,14 @@ fn at<const N: usize>(block: &[u8], offset: usize) -> &[u8; N] {
 }
 
 #[inline(always)]
-fn half_at<S: Simd>(s: S, block: &[u8], offset: usize) -> f32 {
+fn half_at<S: Simd>(s: S, block: &[u8], offset: usize) -> S::F {
     s.half(u16::from_le_bytes(*at(block, offset)))
 }
 
 /// `q * scale + bias`, with a scale and a bias for each half of the group.
 #[inline(always)]
-fn affine<S: Simd>(s: S, quants: S::B, scale: [f32; 2], bias: [f32; 2]) -> [S::F; 4] {
+fn affine<S: Simd>(s: S, quants: S::B, scale: [S::F; 2], bias: [S::F; 2]) -> [S::F; 4] {
     let [a, b, c, d] = s.floats(quants);
-    let (scale, bias) =
-        ([s.splat(scale[0]), s.splat(scale[1])], [s.splat(bias[0]), s.splat(bias[1])]);
     [
         s.fma(a, scale[0], bias[0]),
         s.fma(b, scale[0], bias[0]),
@@ -89,7 +87,7 @@ pub(crate) struct F32;
 impl Format for F32 {
     const LEN: usize = GROUP;
     const BYTES: usize = 4 * GROUP;
-    type Head = ();
+    type Head<S: Simd> = ();
 
     #[inline(always)]
     fn head<S: Simd>(_: S, _: &[u8]) {}
@@ -104,7 +102,7 @@ pub(crate) struct F16;
 impl Format for F16 {
     const LEN: usize = GROUP;
     const BYTES: usize = 2 * GROUP;
-    type Head = ();
+    type Head<S: Simd> = ();
 
     #[inline(always)]
     fn head<S: Simd>(_: S, _: &[u8]) {}
@@ -119,7 +117,7 @@ pub(crate) struct Bf16;
 impl Format for Bf16 {
     const LEN: usize = GROUP;
     const BYTES: usize = 2 * GROUP;
-    type Head = ();
+    type Head<S: Simd> = ();
 
     #[inline(always)]
     fn head<S: Simd>(_: S, _: &[u8]) {}
@@ -137,14 +135,14 @@ macro_rules! small_block {
         impl Format for $name {
             const LEN: usize = GROUP;
             const BYTES: usize = $bytes;
-            type Head = (f32, f32);
+            type Head<S: Simd> = (S::F, S::F);
 
             #[inline(always)]
-            fn head<S: Simd>($s: S, $block: &[u8]) -> (f32, f32) {
+            fn head<S: Simd>($s: S, $block: &[u8]) -> (S::F, S::F) {
                 $head
             }
             #[inline(always)]
-            fn group<S: Simd>($s: S, head: &(f32, f32), $block: &[u8], _: usize) -> [S::F; 4] {
+            fn group<S: Simd>($s: S, head: &(S::F, S::F), $block: &[u8], _: usize) -> [S::F; 4] {
                 affine($s, $quants, [head.0; 2], [head.1; 2])
             }
         }
@@ -152,7 +150,7 @@ macro_rules! small_block {
 }
 
 small_block!(Q4_0, 18, |s, block|
-    head { let d = half_at(s, block, 0); (d, -8.0 * d) },
+    head { let d = half_at(s, block, 0); (d, s.mul(d, s.splat(-8.0))) },
     quants s.nibbles(at(block, 2)));
 
 small_block!(Q4_1, 20, |s, block|
@@ -160,7 +158,7 @@ small_block!(Q4_1, 20, |s, block|
     quants s.nibbles(at(block, 4)));
 
 small_block!(Q5_0, 22, |s, block|
-    head { let d = half_at(s, block, 0); (d, -16.0 * d) },
+    head { let d = half_at(s, block, 0); (d, s.mul(d, s.splat(-16.0))) },
     quants s.or(s.nibbles(at(block, 6)), s.bits16(u32::from_le_bytes(*at(block, 2)))));
 
 small_block!(Q5_1, 24, |s, block|
@@ -169,7 +167,7 @@ small_block!(Q5_1, 24, |s, block|
 
 // Signed bytes, moved to unsigned by flipping the top bit.
 small_block!(Q8_0, 34, |s, block|
-    head { let d = half_at(s, block, 0); (d, -128.0 * d) },
+    head { let d = half_at(s, block, 0); (d, s.mul(d, s.splat(-128.0))) },
     quants s.xor(s.bytes(at(block, 2)), 0x80));
 
 /// Scale and bias of each group of a 256-weight block.
@@ -190,8 +188,8 @@ fn k_groups<S: Simd>(s: S, block: &[u8]) -> Groups<8> {
     let minima = [b & 0x3f3f_3f3f, ((c >> 4) & 0x0f0f_0f0f) | ((b >> 2) & 0x3030_3030)];
     let bytes = |[low, high]: [u32; 2]| (u64::from(low) | u64::from(high) << 32).to_le_bytes();
     let mut groups = Groups { scale: [0.0; 8], bias: [0.0; 8] };
-    s.store(s.mul(s.floats8(bytes(scales)), s.splat(d)), &mut groups.scale);
-    s.store(s.mul(s.floats8(bytes(minima)), s.splat(-dmin)), &mut groups.bias);
+    s.store(s.mul(s.floats8(bytes(scales)), d), &mut groups.scale);
+    s.store(s.mul(s.floats8(bytes(minima)), s.mul(dmin, s.splat(-1.0))), &mut groups.bias);
     groups
 }
 
@@ -199,7 +197,7 @@ pub(crate) struct Q4K;
 impl Format for Q4K {
     const LEN: usize = 256;
     const BYTES: usize = 144;
-    type Head = Groups<8>;
+    type Head<S: Simd> = Groups<8>;
 
     #[inline(always)]
     fn head<S: Simd>(s: S, block: &[u8]) -> Groups<8> {
@@ -209,7 +207,7 @@ impl Format for Q4K {
     fn group<S: Simd>(s: S, head: &Groups<8>, block: &[u8], g: usize) -> [S::F; 4] {
         let packed = s.bytes(at(block, 16 + 32 * (g / 2)));
         let quants = s.field(packed, 4 * (g as u32 % 2), 15);
-        affine(s, quants, [head.scale[g]; 2], [head.bias[g]; 2])
+        affine(s, quants, [s.splat(head.scale[g]); 2], [s.splat(head.bias[g]); 2])
     }
 }
 
@@ -217,7 +215,7 @@ pub(crate) struct Q5K;
 impl Format for Q5K {
     const LEN: usize = 256;
     const BYTES: usize = 176;
-    type Head = Groups<8>;
+    type Head<S: Simd> = Groups<8>;
 
     #[inline(always)]
     fn head<S: Simd>(s: S, block: &[u8]) -> Groups<8> {
@@ -228,7 +226,7 @@ impl Format for Q5K {
         let packed = s.bytes(at(block, 48 + 32 * (g / 2)));
         let low = s.field(packed, 4 * (g as u32 % 2), 15);
         let high = s.bit16(s.bytes(at(block, 16)), 1 << g);
-        affine(s, s.or(low, high), [head.scale[g]; 2], [head.bias[g]; 2])
+        affine(s, s.or(low, high), [s.splat(head.scale[g]); 2], [s.splat(head.bias[g]); 2])
     }
 }
 
@@ -236,11 +234,11 @@ pub(crate) struct Q6K;
 impl Format for Q6K {
     const LEN: usize = 256;
     const BYTES: usize = 210;
-    type Head = Groups<16>;
+    type Head<S: Simd> = Groups<16>;
 
     #[inline(always)]
     fn head<S: Simd>(s: S, block: &[u8]) -> Groups<16> {
-        let d = s.splat(half_at(s, block, 208));
+        let d = half_at(s, block, 208);
         let mut groups = Groups { scale: [0.0; 16], bias: [0.0; 16] };
         let (scales, _) = groups.scale.as_chunks_mut();
         let (biases, _) = groups.bias.as_chunks_mut();
@@ -260,7 +258,8 @@ impl Format for Q6K {
         let low = s.field(packed, 4 * (quarter / 2), 15);
         let high = s.field(s.bytes(at(block, 128 + 32 * half)), 2 * quarter, 3);
         let quants = s.or(low, s.times16(high));
-        let two = |values: &[f32; 16]| [values[2 * g], values[2 * g + 1]];
-        affine(s, quants, two(&head.scale), two(&head.bias))
+        let scale = [s.splat(head.scale[2 * g]), s.splat(head.scale[2 * g + 1])];
+        let bias = [s.splat(head.bias[2 * g]), s.splat(head.bias[2 * g + 1])];
+        affine(s, quants, scale, bias)
     }
 }

@@ -47,8 +47,8 @@ pub(crate) trait Simd: Copy {
     /// The lanes of each vector summed by one tree: neighbours, then pairs, then halves.
     fn sums(self, vectors: [Self::F; 4]) -> [f32; 4];
 
-    /// Half precision to single.
-    fn half(self, bits: u16) -> f32;
+    /// Half precision to single, in every lane.
+    fn half(self, bits: u16) -> Self::F;
     /// Eight little-endian singles.
     fn singles(self, bytes: &[u8; 32]) -> Self::F;
     /// Eight half precision numbers to single.

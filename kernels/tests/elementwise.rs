@@ -22,7 +22,7 @@ fn activations_agree_with_f64() {
         let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
         let exact = x / (1.0 + (-2.0 * u).exp()) * up;
         // The exponent's own rounding grows with its size.
-        let allowed = (4e-7 + 2e-7 * u.abs()) * exact.abs() + 1e-30;
+        let allowed = (4e-7 + 5e-7 * u.abs()) * exact.abs() + 1e-30;
         assert!((f64::from(gelu[i]) - exact).abs() <= allowed, "gelu({x}): {}", gelu[i]);
     }
 }

@@ -199,7 +199,7 @@ impl LocalSlots {
                 }
                 SlotState::Draining => return Err(unavailable("it is being unloaded")),
                 SlotState::Unloaded if phase.attempt > seen => return Err(unavailable("it was unloaded")),
-                SlotState::Failed if slot.has_given_up() => return Err(unavailable(&phase.detail)),
+                SlotState::Failed if phase.gave_up => return Err(unavailable(&phase.detail)),
                 SlotState::Failed if phase.attempt > seen && !phase.restarting => {
                     return Err(phase.failure.unwrap_or_else(|| unavailable(&phase.detail)));
                 }

@@ -139,7 +139,7 @@ impl Actor for ModelActor {
             ModelMsg::Warmed { attempt, result } if attempt == state.attempt => match result {
                 Ok(()) => state.serve(),
                 // The engine's own end says more, and comes by itself.
-                Err(BackendError::EngineLost { .. }) => {}
+                Err(_) if state.engine.as_ref().is_some_and(|engine| !engine.handle.is_serving()) => {}
                 Err(error) => {
                     let (model, why) = (state.slot.model.clone(), format!("the first pass failed: {error}"));
                     state.load_failed(BackendError::Load { model, why, code: "ENGINE_WARMUP".into() });

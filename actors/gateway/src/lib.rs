@@ -18,6 +18,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! # use understudy_backend::{Backend, BackendError, LoadEvent};
 //! use understudy_backend::{RequestCtx, fake::{FakeBackend, FakeSlots, Reply}};
 //! use understudy_gateway::{Node, NodeConfig, Parts};
 //! use understudy_proto::v1::{GenerateRequest, ModelStatus, generate_event::Event};
@@ -27,6 +28,11 @@
 //! # impl understudy_gateway::ModelControl for NoModels {
 //! #     fn list(&self) -> Vec<ModelStatus> { Vec::new() }
 //! #     fn changes(&self) -> tokio::sync::watch::Receiver<u64> { tokio::sync::watch::channel(0).1 }
+//! #     async fn load(
+//! #         &self, _: &RequestCtx, name: &str, _: tokio::sync::mpsc::Sender<LoadEvent>,
+//! #     ) -> Result<Arc<dyn Backend>, BackendError> {
+//! #         Err(BackendError::UnknownModel { name: name.into(), suggestion: None })
+//! #     }
 //! #     async fn unload(&self, _: &RequestCtx, _: &str) -> Result<ModelStatus, understudy_gateway::Failure> {
 //! #         Ok(ModelStatus::default())
 //! #     }
@@ -58,6 +64,7 @@ pub mod failure;
 mod health;
 mod http;
 pub mod inference;
+mod local;
 pub mod models;
 pub mod node;
 pub mod server;

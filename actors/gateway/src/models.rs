@@ -12,7 +12,7 @@ use futures::stream::{self, Stream, StreamExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use understudy_backend::{BackendError, LoadEvent, RequestCtx, Slots};
+use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
 use understudy_proto::v1::{
     self, ListModelsRequest, ListModelsResponse, LoadModelRequest, ModelStatus, UnloadModelRequest, WatchModelsRequest,
 };
@@ -35,6 +35,15 @@ pub trait ModelControl: Send + Sync + 'static {
     /// Changes whenever some status of [`list`](Self::list) does.
     fn changes(&self) -> watch::Receiver<u64>;
 
+    /// Makes a model ready, also one that failed too often to be tried again by itself.
+    /// What does not fit into `progress` is skipped.
+    async fn load(
+        &self,
+        ctx: &RequestCtx,
+        model: &str,
+        progress: mpsc::Sender<LoadEvent>,
+    ) -> Result<Arc<dyn Backend>, BackendError>;
+
     /// Drains and unloads a model; answers its status afterwards.
     async fn unload(&self, ctx: &RequestCtx, model: &str) -> Result<ModelStatus, Failure>;
 }
@@ -42,7 +51,6 @@ pub trait ModelControl: Send + Sync + 'static {
 /// Lists, loads, unloads and watches models. Cheap to clone.
 #[derive(Clone)]
 pub struct Models {
-    slots: Arc<dyn Slots>,
     control: Arc<dyn ModelControl>,
     admission: Admission,
     watchers: Admission,
@@ -54,8 +62,7 @@ impl Models {
     /// requests of `admission`; watchers have places of their own, so that dashboards
     /// cannot keep requests out.
     pub fn new(
-        slots: Arc<dyn Slots>,
-        control: Arc<dyn ModelControl>,
+            control: Arc<dyn ModelControl>,
         admission: Admission,
         watchers: Admission,
         longest_call: Duration,
@@ -91,7 +98,7 @@ impl Models {
         _place: Place,
     ) {
         let (progress, mut events) = mpsc::channel(LOAD_CHANNEL_CAPACITY);
-        let mut load = std::pin::pin!(ctx.bound(self.slots.backend(&ctx, &model, progress)));
+        let mut load = std::pin::pin!(ctx.bound(self.control.load(&ctx, &model, progress)));
         let last = loop {
             tokio::select! {
                 biased;

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use understudy_actors::{
+    health::{HealthSignal, NodeHealth},
+    tree::NodeTree,
+};
 use understudy_backend::Slots;
 use understudy_router::{RouterConfig, RouterHandle, Rung};
 
@@ -33,6 +37,8 @@ pub struct Node {
     inference: Inference,
     models: Models,
     servers: Mutex<Option<Servers>>,
+    tree: Mutex<Option<NodeTree>>,
+    health: Arc<NodeHealth>,
 }
 
 impl Node {
@@ -47,14 +53,15 @@ impl Node {
             deadline: longest_call,
         };
         let inference = Inference::new(parts.router.clone(), parts.slots.clone(), admission.clone(), defaults);
-        let models = Models::new(
-            parts.slots.clone(),
-            parts.control.clone(),
-            admission.clone(),
-            watchers.clone(),
-            longest_call,
-        );
-        Self { config, parts, admission, watchers, inference, models, servers: Mutex::new(None) }
+        let models = Models::new(parts.control.clone(), admission.clone(), watchers.clone(), longest_call);
+        let tree = Mutex::new(None);
+        let health = Arc::new(NodeHealth::default());
+        Self { config, parts, admission, watchers, inference, models, servers: Mutex::new(None), tree, health }
+    }
+
+    /// The same node, which takes its supervision tree down when it drains.
+    pub(crate) fn with_tree(self, tree: NodeTree, health: Arc<NodeHealth>) -> Self {
+        Self { tree: Mutex::new(Some(tree)), health, ..self }
     }
 
     /// Listens. Answers where, which differs from the settings for port 0. A second call
@@ -93,6 +100,9 @@ impl Node {
             servers.stop().await;
         }
         self.parts.router.stop();
+        if let Some(tree) = self.tree.lock().await.take() {
+            tree.drain(std::time::Duration::ZERO).await;
+        }
         tracing::info!(cut, "node drained");
         cut
     }
@@ -120,6 +130,11 @@ impl Node {
     /// The settings it runs with.
     pub fn config(&self) -> &NodeConfig {
         &self.config
+    }
+
+    /// Whether this process should go on: when it asks to leave, [`drain`](Self::drain) and exit.
+    pub fn health(&self) -> watch::Receiver<HealthSignal> {
+        self.health.subscribe()
     }
 
     /// Requests in flight.

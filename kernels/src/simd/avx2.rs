@@ -110,8 +110,9 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn half(self, bits: u16) -> f32 {
-        proven!(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits)))))
+    fn half(self, bits: u16) -> __m256 {
+        // Broadcast first: inserting into one lane would wait for the register's old value.
+        proven!(_mm256_cvtph_ps(_mm_set1_epi16(bits as i16)))
     }
     #[inline(always)]
     fn singles(self, bytes: &[u8; 32]) -> __m256 {

@@ -79,8 +79,8 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn half(self, bits: u16) -> f32 {
-        half_to_single(bits)
+    fn half(self, bits: u16) -> Self::F {
+        [half_to_single(bits); LANES]
     }
     #[inline(always)]
     fn singles(self, from: &[u8; 32]) -> Self::F {

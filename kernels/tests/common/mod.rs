@@ -4,10 +4,10 @@
 use understudy_kernels::QuantType;
 
 /// A small deterministic generator (SplitMix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -15,16 +15,16 @@ impl Random {
     }
 
     /// Between -1 and 1.
-    pub fn float(&mut self) -> f32 {
+    pub(crate) fn float(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    pub fn floats(&mut self, len: usize) -> Vec<f32> {
+    pub(crate) fn floats(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.float()).collect()
     }
 
     /// Stored weights: random quants, and finite scales of every sign and size.
-    pub fn weights(&mut self, ty: QuantType, elements: usize) -> Vec<u8> {
+    pub(crate) fn weights(&mut self, ty: QuantType, elements: usize) -> Vec<u8> {
         let len = ty.row_bytes(elements).expect("whole blocks");
         let mut bytes: Vec<u8> = (0..len).map(|_| self.bits() as u8).collect();
         for block in bytes.chunks_exact_mut(ty.block_bytes()) {
@@ -51,6 +51,6 @@ fn half_offsets(ty: QuantType) -> &'static [usize] {
     }
 }
 
-pub fn bits(values: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }

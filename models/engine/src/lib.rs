@@ -1,13 +1,71 @@
-//! Understudy's engine (map and example follow when the modules below exist).
+//! One synchronous engine: a GGUF model, its KV memory, and the verbs a policy needs.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`verbs`] | plain data: what goes in ([`verbs::Verb`]) and what comes out ([`verbs::JobEvent`]) |
+//! | [`tick`] | [`tick::TickEngine`]: submit, tick, read events; no channel, no clock |
+//! | [`engine`] | [`engine::Engine`]: sequences, jobs, one batched forward pass per tick |
+//! | [`model`] | one decoder configured from metadata; one short file per architecture |
+//! | [`kv`] | paged keys and values, shared by prefix, copied on write |
+//! | [`sampling`] | choosing, drafting and checking tokens with counter-based randomness |
+//! | [`gate`] | the sampler's only view of a constraint |
+//! | [`codec`], [`text`] | ids and chat templates, built from GGUF metadata |
+//! | [`gguf`] | a reader that assumes the file is hostile |
+//! | [`error`] | [`EngineError`] and what each variant means for state |
+//!
+//! **Invariants.** INV-K1: a row's result depends on its own sequence only, bit for bit,
+//! whatever shares its pass and however its prompt was cut. INV-K2: a page of KV is written
+//! by its one holder only, and never once it is sealed. The engine knows no policy, no
+//! channel and no runtime.
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//! use understudy_engine::codec::Codec;
+//! use understudy_engine::engine::{Engine, EngineOptions};
+//! use understudy_engine::model::Model;
+//! use understudy_engine::text::TextModel;
+//! use understudy_engine::tick::{Pulse, TickEngine};
+//! use understudy_engine::verbs::*;
+//! use understudy_kernels::ComputePool;
+//!
+//! let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/tiny-qwen3.gguf");
+//! let model = Arc::new(Model::open(file.as_ref())?);
+//! let text = TextModel::from_gguf(model.gguf())?;
+//! let pool = Arc::new(ComputePool::new(1));
+//! let ends = text.end_tokens().to_vec();
+//! let mut engine = Engine::new(model, ends, pool, &EngineOptions::default(), Pulse::default());
+//!
+//! let prompt = text.encode_prompt("Once upon a time")?;
+//! let at = prompt.len();
+//! let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None };
+//! engine.submit(JobId(1), Verb::Open(open));
+//! let mut events = Vec::new();
+//! engine.tick(&mut events);
+//! let Some((_, JobEvent::Done { result: Ok(Outcome::Opened { seq, .. }), .. })) = events.pop() else {
+//!     panic!("open answers at once");
+//! };
+//!
+//! let spec = RunSpec { max_tokens: 4, stop_when: StopWhen::default(), signals: SignalMode::None };
+//! engine.submit(JobId(2), Verb::Run { seq, at, spec });
+//! while !events.iter().any(|(_, event)| matches!(event, JobEvent::Done { .. })) {
+//!     engine.tick(&mut events);
+//! }
+//! assert_eq!(events.len(), 5, "four tokens and the end");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 pub mod codec;
+pub mod engine;
 pub mod error;
 pub mod gate;
 pub mod gguf;
-pub mod tick;
-pub mod verbs;
-//ENG pub mod engine;
 pub mod kv;
 pub mod model;
 pub mod sampling;
 pub mod text;
+pub mod tick;
+pub mod verbs;
+
 pub use error::EngineError;

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use understudy_engine::codec::{ChatMessage, Codec};
@@ -161,4 +162,30 @@ fn ends_and_digests_are_those_of_the_file() {
     let digests = [tiny.digest(), qwen.digest(), smol.digest()];
     assert!(digests.iter().all(|digest| digest.len() == 32));
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn damaged_metadata_never_panics(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        text in "[a-zé ▁<|_>0-9]{0,40}",
+    ) {
+        let mut bytes = std::fs::read(vectors_folder().join("tiny-qwen3.gguf")).expect("the tiny model");
+        let metadata = bytes.len().min(16_000);
+        for (at, byte) in changes {
+            bytes[at.index(metadata)] = byte;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("model.gguf");
+        std::fs::write(&path, bytes).expect("a file");
+        let model = Gguf::open(&path).ok().and_then(|file| TextModel::from_gguf(&file).ok());
+        if let Some(model) = model {
+            let ids = model.encode_prompt(&text).expect("encodes");
+            prop_assert!(ids.iter().all(|id| (*id as usize) < model.vocab_size()));
+            // A damaged template may refuse; it must not do worse.
+            let _ = model.render(&[ChatMessage { role: "user".to_owned(), content: text }]);
+        }
+    }
 }

@@ -142,3 +142,30 @@ impl Job<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+
+    #[test]
+    fn the_bar_goes_back_only_when_bytes_were_thrown_away() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let mut told = Vec::new();
+        let mut on_event = |event| {
+            if let PullEvent::Progress { done, .. } = event {
+                told.push(done);
+            }
+        };
+        let mut reporter = Reporter::new(catalogue.find("all-minilm-l6-v2").unwrap(), &mut on_event);
+        // A wheel comes (300), its member is appended (100, then 350), all is thrown away (10).
+        for in_file in [300, 100, 350] {
+            reporter.last_told = None;
+            reporter.progress(in_file);
+        }
+        reporter.start_over();
+        reporter.last_told = None;
+        reporter.progress(10);
+        assert_eq!(told, [300, 300, 350, 10]);
+    }
+}

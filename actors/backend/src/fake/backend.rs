@@ -338,28 +338,31 @@ impl Backend for FakeBackend {
     ) -> Result<(Verified, Cost), BackendError> {
         self.note(Call::Verify(text_of(&draft.ids)));
         check_tokens("draft", &draft.ids)?;
-        let mut sequences = self.sequences_for(ctx, seq)?;
-        sequences.at(seq.key, at)?;
         let spec = RunSpec { max_tokens: 1, stop_when: Default::default(), signals };
         let (mut steps, mut next, mut stop): (Vec<StepResult>, _, _) = (Vec::new(), None, None);
-        for drafted in draft.ids.iter().map(Some).chain([None]) {
-            match sequences.step(seq.key, &spec)? {
-                Next::Token(step) if drafted == Some(&step.token) => steps.push(step),
-                Next::Token(step) => next = Some(step),
-                Next::Stop(reason) => stop = Some(reason),
-                Next::Fault(Fault::Error(error)) => return Err(error.into()),
-                Next::Fault(Fault::Lost(why)) => {
-                    sequences.lose();
-                    return Err(self.lost(why));
+        let mut hangs = false;
+        {
+            let mut sequences = self.sequences_for(ctx, seq)?;
+            sequences.at(seq.key, at)?;
+            for drafted in draft.ids.iter().map(Some).chain([None]) {
+                match sequences.step(seq.key, &spec)? {
+                    Next::Token(step) if drafted == Some(&step.token) => steps.push(step),
+                    Next::Token(step) => next = Some(step),
+                    Next::Stop(reason) => stop = Some(reason),
+                    Next::Fault(Fault::Error(error)) => return Err(error.into()),
+                    Next::Fault(Fault::Lost(why)) => {
+                        sequences.lose();
+                        return Err(self.lost(why));
+                    }
+                    Next::Fault(Fault::Hang) => hangs = true,
                 }
-                Next::Fault(Fault::Hang) => {
-                    drop(sequences);
-                    return ctx.bound(std::future::pending()).await;
+                if next.is_some() || stop.is_some() || hangs {
+                    break;
                 }
             }
-            if next.is_some() || stop.is_some() {
-                break;
-            }
+        }
+        if hangs {
+            return ctx.bound(std::future::pending()).await;
         }
         let cost = self.cost(0, draft.ids.len() as u64 + 1);
         Ok((Verified { accepted: steps.len(), next, steps, stop }, cost))

@@ -147,11 +147,15 @@ impl Sequences {
         let sequence = self.get(key)?;
         let (token, forced) = match &mut sequence.gate {
             None => (wanted, false),
-            Some(gate) if gate.is_complete() => return Ok(Next::Stop(StopReason::Constraint)),
-            Some(gate) => match gate.forced().first() {
-                Some(only) => (*only, true),
-                None => (nearest_allowed(gate.as_mut(), wanted).ok_or(EngineError::DeadEnd)?, false),
-            },
+            Some(gate) => {
+                if gate.is_complete() {
+                    return Ok(Next::Stop(StopReason::Constraint));
+                }
+                match gate.forced().first() {
+                    Some(only) => (*only, true),
+                    None => (nearest_allowed(gate.as_mut(), wanted).ok_or(EngineError::DeadEnd)?, false),
+                }
+            }
         };
         if token == ByteCodec::END {
             return Ok(Next::Stop(StopReason::End));

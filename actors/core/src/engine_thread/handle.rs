@@ -177,6 +177,11 @@ impl EngineHandle {
         self.boot
     }
 
+    /// It admits requests: it neither ended nor was told to.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.admitting.load(Ordering::SeqCst)
+    }
+
     /// Sequences that hold a permit.
     pub fn active(&self) -> usize {
         self.config.max_sequences.saturating_sub(self.permits.available_permits())

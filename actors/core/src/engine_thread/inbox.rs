@@ -53,11 +53,13 @@ struct State {
     commands: VecDeque<Command>,
     closes: Vec<SeqKey>,
     order: Order,
+    /// The last order that the thread took.
+    taken: Order,
 }
 
 impl Inbox {
     pub(super) fn new() -> Self {
-        let state = State { commands: VecDeque::new(), closes: Vec::new(), order: Order::Serve };
+        let state = State { commands: VecDeque::new(), closes: Vec::new(), order: Order::Serve, taken: Order::Serve };
         Self { state: Mutex::new(state), bell: Condvar::new() }
     }
 
@@ -103,13 +105,14 @@ impl Inbox {
     /// Everything that arrived, waiting up to `patience` for the first of it.
     pub(super) fn take(&self, patience: Duration) -> Batch {
         let nothing = |state: &mut State| {
-            state.commands.is_empty() && state.closes.is_empty() && state.order == Order::Serve
+            state.commands.is_empty() && state.closes.is_empty() && state.order == state.taken
         };
         let mut state = self.lock();
         if patience > Duration::ZERO {
             let waited = self.bell.wait_timeout_while(state, patience, nothing);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.taken = state.order;
         Batch {
             commands: std::mem::take(&mut state.commands),
             closes: std::mem::take(&mut state.closes),

@@ -123,11 +123,10 @@ impl Worker {
                 return true;
             }
             let late = job.interest.deadline.is_some_and(|at| now >= at);
-            let unwanted = job.interest.cancel.is_cancelled()
-                || replies.is_gone(*id)
-                || job.seq.is_some_and(|seq| self.sequences.is_leaving(seq));
+            let given_up = job.interest.cancel.is_cancelled() || replies.is_gone(*id);
+            let unwanted = given_up || job.seq.is_some_and(|seq| self.sequences.is_leaving(seq));
             if job.finished {
-                let keep = !job.backlog.is_empty() && !late && !unwanted;
+                let keep = !job.backlog.is_empty() && !late && !given_up;
                 if !keep {
                     replies.forget(*id);
                 }

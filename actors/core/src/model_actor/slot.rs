@@ -75,6 +75,8 @@ pub(crate) struct Phase {
     pub(crate) failure: Option<BackendError>,
     /// Failed, and the supervisor will start it again.
     pub(crate) restarting: bool,
+    /// Failed, and the supervisor will not start it again by itself.
+    pub(crate) gave_up: bool,
     pub(crate) ready: Option<Arc<LocalBackend>>,
     pub(crate) bytes: u64,
 }
@@ -90,8 +92,6 @@ pub(crate) struct Slot {
     pub(crate) progress: watch::Sender<Option<LoadEvent>>,
     status: watch::Sender<SlotStatus>,
     actor: Mutex<Option<ActorRef<ModelMsg>>>,
-    /// The supervisor stopped restarting it.
-    gave_up: AtomicBool,
     /// A restarted actor loads again.
     wanted: AtomicBool,
     restarts: AtomicU32,
@@ -110,6 +110,7 @@ impl Slot {
             detail: String::new(),
             failure: None,
             restarting: false,
+            gave_up: false,
             ready: None,
             bytes: 0,
         };
@@ -137,7 +138,6 @@ impl Slot {
             progress: watch::Sender::new(None),
             status: watch::Sender::new(status),
             actor: Mutex::default(),
-            gave_up: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
             restarts: AtomicU32::new(0),
         }
@@ -193,16 +193,15 @@ impl Slot {
             ChildEvent::Restarting { exit, after } => {
                 self.restarts.fetch_add(1, Ordering::Relaxed);
                 let wanted = self.is_wanted();
-                self.break_down(format!("restarting in {after:.1?}: {exit}"), wanted);
+                self.break_down(format!("restarting in {after:.1?}: {exit}"), wanted, false);
             }
             ChildEvent::GaveUp { exit } => {
-                self.gave_up.store(true, Ordering::SeqCst);
-                self.break_down(format!("failed too often: {exit}"), false);
+                self.break_down(format!("failed too often: {exit}"), false, true);
             }
         }
     }
 
-    fn break_down(&self, detail: String, restarting: bool) {
+    fn break_down(&self, detail: String, restarting: bool, gave_up: bool) {
         self.transition(SlotEvent::Broke, |_| {});
         self.phase.send_if_modified(|phase| {
             let failed = phase.state == SlotState::Failed;
@@ -211,17 +210,18 @@ impl Slot {
                 phase.failure = Some(BackendError::Unavailable { model: self.model.clone(), why });
                 (phase.detail, phase.restarting) = (detail, restarting);
             }
-            failed
+            phase.gave_up = gave_up;
+            failed || gave_up
         });
         self.publish();
     }
 
     pub(crate) fn has_given_up(&self) -> bool {
-        self.gave_up.load(Ordering::SeqCst)
+        self.phase.borrow().gave_up
     }
 
     pub(crate) fn forgive(&self) {
-        self.gave_up.store(false, Ordering::SeqCst);
+        self.phase.send_modify(|phase| phase.gave_up = false);
     }
 
     pub(crate) fn want(&self, wanted: bool) {

@@ -15,7 +15,7 @@ use understudy_engine::verbs::{RunSpec, SamplerSpec, SignalMode, StopReason, Sto
 pub const BOUND: Duration = Duration::from_secs(2);
 
 /// An engine that does not beat this long is abandoned.
-pub const STALL: Duration = Duration::from_millis(200);
+pub const STALL: Duration = Duration::from_millis(400);
 
 pub struct Node {
     pub slots: LocalSlots,

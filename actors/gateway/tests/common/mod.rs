@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 use understudy_agents::{Client, ClientError, Events};
 use understudy_backend::{
-    RequestCtx,
+    Backend, BackendError, LoadEvent, RequestCtx, Slots as _,
     fake::{FakeBackend, FakeSlots, Reply},
 };
 use understudy_gateway::{Addresses, Failure, ModelControl, Node, NodeConfig, Parts, codes};
@@ -23,17 +23,18 @@ pub const SOON: Duration = Duration::from_secs(10);
 pub struct ScriptedControl {
     statuses: Mutex<Vec<ModelStatus>>,
     changed: watch::Sender<u64>,
+    slots: FakeSlots,
 }
 
 impl ScriptedControl {
-    pub fn new(states: &[(&str, &str)]) -> Arc<Self> {
+    pub fn new(slots: FakeSlots, states: &[(&str, &str)]) -> Arc<Self> {
         let status = |(model, state): &(&str, &str)| ModelStatus {
             model: (*model).into(),
             state: (*state).into(),
             ..Default::default()
         };
         let statuses = Mutex::new(states.iter().map(status).collect());
-        Arc::new(Self { statuses, changed: watch::Sender::new(0) })
+        Arc::new(Self { statuses, changed: watch::Sender::new(0), slots })
     }
 
     pub fn set(&self, model: &str, state: &str) {
@@ -52,6 +53,15 @@ impl ModelControl for ScriptedControl {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    async fn load(
+        &self,
+        ctx: &RequestCtx,
+        model: &str,
+        progress: mpsc::Sender<LoadEvent>,
+    ) -> Result<Arc<dyn Backend>, BackendError> {
+        self.slots.backend(ctx, model, progress).await
     }
 
     async fn unload(&self, _: &RequestCtx, model: &str) -> Result<ModelStatus, Failure> {
@@ -86,7 +96,7 @@ pub async fn start_with(settings: &str, small: FakeBackend) -> Harness {
     config.listen.http.set_port(0);
     let large = FakeBackend::new("large").when("unsure", Reply::text("certainly"));
     let slots = FakeSlots::new().with(small.clone()).with(large);
-    let control = ScriptedControl::new(&[("small", "ready"), ("large", "unloaded")]);
+    let control = ScriptedControl::new(slots.clone(), &[("small", "ready"), ("large", "unloaded")]);
     let router = RouterHandle::spawn(config.router(), Arc::new(slots.clone())).await.unwrap();
     let parts = Parts { router, slots: Arc::new(slots.clone()), control: control.clone() };
     let node = Arc::new(Node::assemble(config, parts));

@@ -82,7 +82,7 @@ impl Engine {
             kv: KvStore::new(model.config(), pages),
             pages: PageTable::new(pages),
             sequences: SequenceTable::new(options.max_sequences),
-            sampler: Sampler::new(model.config().vocab),
+            sampler: Sampler::new(),
             scratch: Scratch::default(),
             jobs: Vec::new(),
             outbox: Vec::new(),

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::engine::job::Work;
 use crate::engine::plan::Share;
 use crate::engine::sequence::Sequence;
-use crate::sampling::{Choice, Purpose, Sampler};
+use crate::sampling::{Sampler, Verdict};
 use crate::verbs::{
     Draft, JobEvent, JobId, Outcome, RunSpec, SignalMode, StepResult, StopReason, StopWhen, TokenId, Verified,
 };
@@ -92,10 +92,7 @@ impl Engine {
             }
             Work::Verify { base, draft, signals } => {
                 let answer = step.verify(logits, vocab, *base, draft, *signals);
-                if answer.is_err() {
-                    step.sequence.cut(*base, &mut self.pages);
-                }
-                let kept = answer.as_ref().map_or(*base, |verified| base + verified.accepted);
+                let kept = *base + answer.as_ref().map_or(0, |verified| verified.accepted);
                 step.sequence.cut(kept, &mut self.pages);
                 Some(answer.and_then(|verified| step.keep_next(verified)).map(Outcome::Verified))
             }
@@ -144,11 +141,12 @@ impl Engine {
                 (sequence.computed + 1 >= len).then_some(Ok(Outcome::Ran { stop: StopReason::Length, len }))
             }
             Work::Run { spec, produced } => {
-                let stop = match &mut sequence.gate {
-                    Some(gate) if gate.is_complete() => StopReason::Constraint,
-                    _ if *produced >= spec.max_tokens => StopReason::Length,
-                    _ if len >= self.context => StopReason::ContextFull,
-                    _ => return None,
+                let is_complete = sequence.gate.as_mut().is_some_and(|gate| gate.is_complete());
+                let stop = match () {
+                    () if is_complete => StopReason::Constraint,
+                    () if *produced >= spec.max_tokens => StopReason::Length,
+                    () if len >= self.context => StopReason::ContextFull,
+                    () => return None,
                 };
                 Some(Ok(Outcome::Ran { stop, len }))
             }
@@ -177,7 +175,7 @@ impl Step<'_> {
             false if spec.signals == SignalMode::None => SignalMode::Masked,
             false => spec.signals,
         };
-        let step = match self.choose(logits, Purpose::Sample, signals) {
+        let step = match self.choose(logits, signals) {
             Ok(step) => step,
             Err(error) => return (None, Some(Err(error))),
         };
@@ -197,7 +195,8 @@ impl Step<'_> {
 
     fn propose(&mut self, logits: &mut [f32], k: usize, draft: &mut Draft) -> Option<Answer> {
         let mask = mask_of(self.sequence, logits.len());
-        let drawn = self.sampler.draft(logits, &self.choice(mask.as_deref(), Purpose::Draft));
+        let Sequence { tokens, sampler, .. } = &*self.sequence;
+        let drawn = self.sampler.draft(logits, tokens, sampler, mask.as_deref(), tokens.len());
         let (token, q) = match drawn {
             Ok(drawn) => drawn,
             Err(error) => return Some(Err(error)),
@@ -247,16 +246,19 @@ impl Step<'_> {
                 return Ok(());
             }
             let Some(&token) = draft.ids.get(index) else {
-                verified.next = Some(self.choose(row, Purpose::Sample, signals)?);
+                verified.next = Some(self.choose(row, signals)?);
                 return Ok(());
             };
             let mask = mask_of(self.sequence, vocab);
-            let choice = Choice { signals, ..self.choice(mask.as_deref(), Purpose::Accept) };
-            let judged = self.sampler.judge(row, token, &draft.q[index], &choice)?;
-            if !judged.accepted {
-                verified.next = Some(judged.step);
-                return Ok(());
-            }
+            let Sequence { tokens, sampler, .. } = &*self.sequence;
+            let (mask, position, q) = (mask.as_deref(), tokens.len(), &draft.q[index]);
+            let step = match self.sampler.accept_draft(row, tokens, sampler, mask, q, token, position, signals)? {
+                Verdict::Accepted(step) => step,
+                Verdict::Replaced(step) => {
+                    verified.next = Some(step);
+                    return Ok(());
+                }
+            };
             if self.end_ids.contains(&token) {
                 verified.stop = Some(StopReason::End);
                 return Ok(());
@@ -264,7 +266,7 @@ impl Step<'_> {
             if !self.sequence.push(token) {
                 return Err(EngineError::DeadEnd);
             }
-            verified.steps.push(judged.step);
+            verified.steps.push(step);
             verified.accepted += 1;
         }
         Ok(())
@@ -283,21 +285,10 @@ impl Step<'_> {
         Ok(verified)
     }
 
-    fn choose(&mut self, logits: &mut [f32], purpose: Purpose, signals: SignalMode) -> Result<StepResult, EngineError> {
+    fn choose(&mut self, logits: &mut [f32], signals: SignalMode) -> Result<StepResult, EngineError> {
         let mask = mask_of(self.sequence, logits.len());
-        let choice = Choice { signals, ..self.choice(mask.as_deref(), purpose) };
-        self.sampler.choose(logits, &choice)
-    }
-
-    fn choice<'b>(&'b self, mask: Option<&'b [u32]>, purpose: Purpose) -> Choice<'b> {
-        Choice {
-            spec: &self.sequence.sampler,
-            history: &self.sequence.tokens,
-            mask,
-            position: self.sequence.tokens.len() as u64,
-            purpose,
-            signals: SignalMode::None,
-        }
+        let Sequence { tokens, sampler, .. } = &*self.sequence;
+        self.sampler.choose(logits, tokens, sampler, mask.as_deref(), tokens.len(), signals)
     }
 }
 

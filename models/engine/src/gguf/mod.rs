@@ -60,10 +60,8 @@ impl Gguf {
     /// # Errors
     /// [`GgufError`] says what is wrong and at which byte.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
-        let file = MappedFile::open(path).map_err(|source| GgufError::Io {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let file =
+            MappedFile::open(path).map_err(|source| GgufError::Io { path: path.to_path_buf(), source })?;
         let index = parse::index(&file)?;
         Ok(Self { file, index })
     }
@@ -158,23 +156,17 @@ impl Gguf {
 
     /// [`f32s`](Self::f32s), or an error that names the key.
     pub fn require_f32s(&self, key: &str) -> Result<Vec<f32>, GgufError> {
-        self.require(key, "an array of floating point numbers", |value| {
-            value.floats(&self.file)
-        })
+        self.require(key, "an array of floating point numbers", |value| value.floats(&self.file))
     }
 
     /// [`i32s`](Self::i32s), or an error that names the key.
     pub fn require_i32s(&self, key: &str) -> Result<Vec<i32>, GgufError> {
-        self.require(key, "an array of 32-bit integers", |value| {
-            value.integers(&self.file)
-        })
+        self.require(key, "an array of 32-bit integers", |value| value.integers(&self.file))
     }
 
     /// [`u32s`](Self::u32s), or an error that names the key.
     pub fn require_u32s(&self, key: &str) -> Result<Vec<u32>, GgufError> {
-        self.require(key, "an array of non-negative 32-bit integers", |value| {
-            value.integers(&self.file)
-        })
+        self.require(key, "an array of non-negative 32-bit integers", |value| value.integers(&self.file))
     }
 
     fn require<'a, T>(
@@ -183,16 +175,9 @@ impl Gguf {
         expected: &'static str,
         read: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<T, GgufError> {
-        let value = self
-            .index
-            .metadata
-            .get(key)
-            .ok_or_else(|| GgufError::MissingKey { key: key.to_owned() })?;
-        read(value).ok_or_else(|| GgufError::WrongType {
-            key: key.to_owned(),
-            expected,
-            found: value.kind(),
-        })
+        let value =
+            self.index.metadata.get(key).ok_or_else(|| GgufError::MissingKey { key: key.to_owned() })?;
+        read(value).ok_or_else(|| GgufError::WrongType { key: key.to_owned(), expected, found: value.kind() })
     }
 
     /// A tensor by name.
@@ -217,15 +202,11 @@ impl Gguf {
     /// # Errors
     /// [`GgufError::MissingTensor`], or [`GgufError::Shape`] when the kernels refuse it.
     pub fn matrix(&self, name: &str) -> Result<Matrix<'_>, GgufError> {
-        let tensor = self.tensor(name).ok_or_else(|| GgufError::MissingTensor {
-            name: name.to_owned(),
-        })?;
+        let tensor = self.tensor(name).ok_or_else(|| GgufError::MissingTensor { name: name.to_owned() })?;
         // The parser checked the range; an empty slice would be refused as a shape error.
         let data = self.file.get(tensor.range.clone()).unwrap_or_default();
-        Matrix::new(tensor.ty, tensor.rows(), tensor.cols(), data).map_err(|error| GgufError::Shape {
-            name: name.to_owned(),
-            reason: error.to_string(),
-        })
+        Matrix::new(tensor.ty, tensor.rows(), tensor.cols(), data)
+            .map_err(|error| GgufError::Shape { name: name.to_owned(), reason: error.to_string() })
     }
 }
 

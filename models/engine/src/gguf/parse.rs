@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 
 use understudy_kernels::QuantType;
 
+use super::TensorInfo;
 use super::error::GgufError;
 use super::value::{Kind, Value};
-use super::TensorInfo;
 
 /// Arrays of arrays exist in the specification; no real file nests deeper than two.
 const MAX_NESTING: usize = 4;
@@ -34,9 +34,8 @@ pub(super) fn index(file: &[u8]) -> Result<Index, GgufError> {
     let key_count = cursor.claim(key_count, 13, "the keys")?;
     let metadata = metadata(&mut cursor, key_count)?;
     let tensor_count = cursor.claim(tensor_count, 32, "the tensor table")?;
-    let mut tensors = (0..tensor_count)
-        .map(|_| declared_tensor(&mut cursor))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut tensors =
+        (0..tensor_count).map(|_| declared_tensor(&mut cursor)).collect::<Result<Vec<_>, _>>()?;
 
     let alignment = alignment(&metadata)?;
     let data_start = (cursor.at as u64)
@@ -46,19 +45,11 @@ pub(super) fn index(file: &[u8]) -> Result<Index, GgufError> {
     for (at, tensor) in tensors.iter_mut().enumerate() {
         place(tensor, data_start, alignment, file.len())?;
         if tensor_at.insert(tensor.info.name.clone(), at).is_some() {
-            return Err(GgufError::Duplicate {
-                what: "tensor",
-                name: tensor.info.name.clone(),
-            });
+            return Err(GgufError::Duplicate { what: "tensor", name: tensor.info.name.clone() });
         }
     }
     let tensors = tensors.into_iter().map(|tensor| tensor.info).collect();
-    Ok(Index {
-        version,
-        metadata,
-        tensors,
-        tensor_at,
-    })
+    Ok(Index { version, metadata, tensors, tensor_at })
 }
 
 fn version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
@@ -88,10 +79,7 @@ fn metadata(cursor: &mut Cursor<'_>, count: usize) -> Result<HashMap<String, Val
         match metadata.entry(key.to_owned()) {
             Entry::Vacant(entry) => entry.insert(value),
             Entry::Occupied(_) => {
-                return Err(GgufError::Duplicate {
-                    what: "key",
-                    name: key.to_owned(),
-                });
+                return Err(GgufError::Duplicate { what: "key", name: key.to_owned() });
             }
         };
     }
@@ -102,11 +90,7 @@ fn array(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, GgufError> {
     let (element, len) = array_header(cursor, key)?;
     let start = cursor.at;
     skip_elements(cursor, element, len, key, 1)?;
-    Ok(Value::Array {
-        element,
-        len,
-        range: start..cursor.at,
-    })
+    Ok(Value::Array { element, len, range: start..cursor.at })
 }
 
 fn array_header(cursor: &mut Cursor<'_>, key: &str) -> Result<(Kind, usize), GgufError> {
@@ -189,14 +173,13 @@ fn declared_tensor(cursor: &mut Cursor<'_>) -> Result<DeclaredTensor, GgufError>
             .filter(|elements| (1..PLAUSIBLE_BYTES).contains(elements))
             .ok_or_else(|| absurd(name, entry_at, dim, "dimensions whose product fits a file"))?;
         dims.push(
-            usize::try_from(dim).map_err(|_| absurd(name, entry_at, dim, "dimensions that fit the machine"))?,
+            usize::try_from(dim)
+                .map_err(|_| absurd(name, entry_at, dim, "dimensions that fit the machine"))?,
         );
     }
     let id = cursor.u32(name)?;
-    let ty = QuantType::from_ggml_id(id).ok_or_else(|| GgufError::UnsupportedTensorType {
-        tensor: name.to_owned(),
-        name: type_name(id),
-    })?;
+    let ty = QuantType::from_ggml_id(id)
+        .ok_or_else(|| GgufError::UnsupportedTensorType { tensor: name.to_owned(), name: type_name(id) })?;
     let offset = cursor.u64(name)?;
     let cols = dims.first().copied().unwrap_or(0);
     let bytes = ty
@@ -206,22 +189,17 @@ fn declared_tensor(cursor: &mut Cursor<'_>) -> Result<DeclaredTensor, GgufError>
             name: name.to_owned(),
             reason: format!("{cols} columns are not whole blocks of {ty:?}"),
         })?;
-    let info = TensorInfo {
-        name: name.to_owned(),
-        dims,
-        ty,
-        range: 0..0,
-    };
-    Ok(DeclaredTensor {
-        info,
-        offset,
-        entry_at,
-        bytes,
-    })
+    let info = TensorInfo { name: name.to_owned(), dims, ty, range: 0..0 };
+    Ok(DeclaredTensor { info, offset, entry_at, bytes })
 }
 
-fn place(tensor: &mut DeclaredTensor, data_start: u64, alignment: u64, file_len: usize) -> Result<(), GgufError> {
-    if tensor.offset % alignment != 0 {
+fn place(
+    tensor: &mut DeclaredTensor,
+    data_start: u64,
+    alignment: u64,
+    file_len: usize,
+) -> Result<(), GgufError> {
+    if !tensor.offset.is_multiple_of(alignment) {
         return Err(absurd(
             &format!("offset of tensor {}", tensor.info.name),
             tensor.entry_at,
@@ -255,22 +233,53 @@ fn place(tensor: &mut DeclaredTensor, data_start: u64, alignment: u64, file_len:
 /// Names of ggml's types, for the message about one that is not supported.
 fn type_name(id: u32) -> String {
     const NAMES: [&str; 40] = [
-        "F32", "F16", "Q4_0", "Q4_1", "Q4_2", "Q4_3", "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K", "Q3_K", "Q4_K",
-        "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS",
-        "I8", "I16", "I32", "I64", "F64", "IQ1_M", "BF16", "Q4_0_4_4", "Q4_0_4_8", "Q4_0_8_8", "TQ1_0", "TQ2_0",
-        "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4",
+        "F32",
+        "F16",
+        "Q4_0",
+        "Q4_1",
+        "Q4_2",
+        "Q4_3",
+        "Q5_0",
+        "Q5_1",
+        "Q8_0",
+        "Q8_1",
+        "Q2_K",
+        "Q3_K",
+        "Q4_K",
+        "Q5_K",
+        "Q6_K",
+        "Q8_K",
+        "IQ2_XXS",
+        "IQ2_XS",
+        "IQ3_XXS",
+        "IQ1_S",
+        "IQ4_NL",
+        "IQ3_S",
+        "IQ2_S",
+        "IQ4_XS",
+        "I8",
+        "I16",
+        "I32",
+        "I64",
+        "F64",
+        "IQ1_M",
+        "BF16",
+        "Q4_0_4_4",
+        "Q4_0_4_8",
+        "Q4_0_8_8",
+        "TQ1_0",
+        "TQ2_0",
+        "IQ4_NL_4_4",
+        "IQ4_NL_4_8",
+        "IQ4_NL_8_8",
+        "MXFP4",
     ];
     let name = usize::try_from(id).ok().and_then(|id| NAMES.get(id));
     name.map_or_else(|| format!("number {id}"), |name| (*name).to_owned())
 }
 
 fn absurd(what: &str, offset: usize, found: u64, limit: &'static str) -> GgufError {
-    GgufError::Absurd {
-        what: what.to_owned(),
-        offset: offset as u64,
-        found,
-        limit,
-    }
+    GgufError::Absurd { what: what.to_owned(), offset: offset as u64, found, limit }
 }
 
 /// A position in the file that never passes its end.
@@ -334,10 +343,8 @@ impl<'a> Cursor<'a> {
         let length = self.u64(what)?;
         let length = self.claim(length, 1, what)?;
         let offset = self.at as u64;
-        std::str::from_utf8(self.take(length, what)?).map_err(|_| GgufError::NotUtf8 {
-            what: what.to_owned(),
-            offset,
-        })
+        std::str::from_utf8(self.take(length, what)?)
+            .map_err(|_| GgufError::NotUtf8 { what: what.to_owned(), offset })
     }
 
     fn kind(&self, id: u32, what: &str) -> Result<Kind, GgufError> {

@@ -27,13 +27,7 @@ fn texts(items: &[&str]) -> Vec<u8> {
 
 impl Writer {
     fn new() -> Self {
-        Self {
-            version: 3,
-            keys: Vec::new(),
-            tensors: Vec::new(),
-            key_count: None,
-            data: 0,
-        }
+        Self { version: 3, keys: Vec::new(), tensors: Vec::new(), key_count: None, data: 0 }
     }
 
     fn key(mut self, key: &str, kind: u32, value: &[u8]) -> Self {
@@ -89,8 +83,28 @@ fn good() -> Writer {
         .key("a.eps", 6, &0.5_f32.to_le_bytes())
         .key("a.flag", 7, &[1])
         .key("a.words", 9, &texts(&["one", "", "zwölf"]))
-        .key("a.scores", 9, &[6_u32.to_le_bytes().as_slice(), &2_u64.to_le_bytes(), &1_f32.to_le_bytes(), &(-2_f32).to_le_bytes()].concat())
-        .key("a.kinds", 9, &[5_u32.to_le_bytes().as_slice(), &2_u64.to_le_bytes(), &3_i32.to_le_bytes(), &(-4_i32).to_le_bytes()].concat())
+        .key(
+            "a.scores",
+            9,
+            &[
+                6_u32.to_le_bytes().as_slice(),
+                &2_u64.to_le_bytes(),
+                &1_f32.to_le_bytes(),
+                &(-2_f32).to_le_bytes(),
+            ]
+            .concat(),
+        )
+        .key(
+            "a.kinds",
+            9,
+            &[
+                5_u32.to_le_bytes().as_slice(),
+                &2_u64.to_le_bytes(),
+                &3_i32.to_le_bytes(),
+                &(-4_i32).to_le_bytes(),
+            ]
+            .concat(),
+        )
         .tensor("norm", &[4], 0, 0)
         .tensor("weight", &[32, 3], 8, 32)
         .data(32 + 3 * 34)
@@ -155,9 +169,17 @@ fn broken_files_are_told_apart() {
         ("long string", good().key("x", 8, &u64::MAX.to_le_bytes()).bytes(), "absurd x"),
         ("alignment", good().key("general.alignment", 4, &48_u32.to_le_bytes()).bytes(), "a power of two"),
         ("rank", good().tensor("t", &[1; 5], 0, 0).bytes(), "1 to 4 dimensions"),
-        ("dims", good().tensor("t", &[1 << 40, 1 << 40], 0, 0).bytes(), "dimensions whose product fits a file"),
+        (
+            "dims",
+            good().tensor("t", &[1 << 40, 1 << 40], 0, 0).bytes(),
+            "dimensions whose product fits a file",
+        ),
         ("no columns", good().tensor("t", &[0], 0, 0).bytes(), "dimensions whose product fits a file"),
-        ("type", good().tensor("t", &[256], 23, 0).bytes(), "tensor t has the type IQ4_XS, which is not supported"),
+        (
+            "type",
+            good().tensor("t", &[256], 23, 0).bytes(),
+            "tensor t has the type IQ4_XS, which is not supported",
+        ),
         ("block", good().tensor("t", &[33], 8, 0).bytes(), "33 columns are not whole blocks"),
         ("offset", good().tensor("t", &[4], 0, 4).bytes(), "a multiple of the alignment"),
         ("far offset", good().tensor("t", &[4], 0, u64::MAX - 31).bytes(), "offset of tensor t"),

@@ -134,10 +134,9 @@ impl Value {
 
     pub(super) fn strings<'a>(&self, file: &'a [u8]) -> Option<Strings<'a>> {
         match self {
-            Self::Array { element: Kind::Text, len, range } => Some(Strings {
-                left: *len,
-                bytes: file.get(range.clone())?,
-            }),
+            Self::Array { element: Kind::Text, len, range } => {
+                Some(Strings { left: *len, bytes: file.get(range.clone())? })
+            }
             _ => None,
         }
     }

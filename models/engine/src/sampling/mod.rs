@@ -140,19 +140,15 @@ impl Sampler {
         };
         self.penalise(logits, history, spec);
         let best = row::argmax(logits);
-        Ok(Prepared {
-            moments,
-            signals,
-            only: (allowed == 1).then_some(best),
-            best,
-        })
+        Ok(Prepared { moments, signals, only: (allowed == 1).then_some(best), best })
     }
 
     /// Lowers the logits of recent tokens: repetition (Keskar et al. 2019, CTRL), then
     /// frequency and presence (OpenAI's definition).
     fn penalise(&mut self, logits: &mut [f32], history: &[TokenId], spec: &SamplerSpec) {
         self.unpenalised.clear();
-        let off = spec.repetition_penalty == 1.0 && spec.frequency_penalty == 0.0 && spec.presence_penalty == 0.0;
+        let off =
+            spec.repetition_penalty == 1.0 && spec.frequency_penalty == 0.0 && spec.presence_penalty == 0.0;
         if off {
             return;
         }
@@ -161,7 +157,8 @@ impl Sampler {
         self.recent.extend(history.iter().skip(start));
         self.recent.sort_unstable();
         for run in self.recent.chunk_by(|a, b| a == b) {
-            let Some((id, logit)) = run.first().and_then(|id| Some((*id, logits.get_mut(*id as usize)?))) else {
+            let Some((id, logit)) = run.first().and_then(|id| Some((*id, logits.get_mut(*id as usize)?)))
+            else {
                 continue;
             };
             self.unpenalised.push((id, *logit));
@@ -201,9 +198,6 @@ impl Sampler {
 
 fn measure(row: &[f32]) -> (Moments, Signals) {
     let moments = Moments::of(row);
-    let signals = Signals {
-        entropy: moments.entropy(),
-        margin: moments.margin(row),
-    };
+    let signals = Signals { entropy: moments.entropy(), margin: moments.margin(row) };
     (moments, signals)
 }

@@ -173,7 +173,9 @@ mod tests {
         let row = [1.0_f32.ln(), 6.0_f32.ln(), f32::NEG_INFINITY, 3.0_f32.ln()];
         let moments = Moments::of(&row);
         assert!((moments.margin(&row) - 0.3).abs() < 1e-6);
-        assert!((Moments::of(&[2.0, f32::NEG_INFINITY]).margin(&[2.0, f32::NEG_INFINITY]) - 1.0).abs() < 1e-6);
+        assert!(
+            (Moments::of(&[2.0, f32::NEG_INFINITY]).margin(&[2.0, f32::NEG_INFINITY]) - 1.0).abs() < 1e-6
+        );
         assert!(Moments::of(&[2.0, 2.0]).margin(&[2.0, 2.0]).abs() < 1e-6);
     }
 

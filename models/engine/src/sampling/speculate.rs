@@ -96,7 +96,8 @@ impl Sampler {
 
     /// Sorts `q` into scratch and checks it; returns the token's share.
     fn read_draft(&mut self, q: &[(TokenId, f32)], token: TokenId) -> Result<f32, EngineError> {
-        let invalid = |reason: &str| EngineError::InvalidArgument(format!("the draft's distribution {reason}"));
+        let invalid =
+            |reason: &str| EngineError::InvalidArgument(format!("the draft's distribution {reason}"));
         self.drafted.clear();
         self.drafted.extend_from_slice(q);
         self.drafted.sort_unstable_by_key(|entry| entry.0);
@@ -120,7 +121,8 @@ impl Sampler {
     /// are the same and a rejection was rounding too: `p` stays.
     fn subtract_draft(&mut self) {
         let total = self.warped.total;
-        let rest = |id, weight: f32| (f64::from(weight) - f64::from(share_of(&self.drafted, id)) * total).max(0.0);
+        let rest =
+            |id, weight: f32| (f64::from(weight) - f64::from(share_of(&self.drafted, id)) * total).max(0.0);
         let left: f64 = self.warped.kept.iter().map(|kept| rest(kept.id, kept.weight)).sum();
         if left <= 1e-9 * total {
             return;

@@ -81,9 +81,8 @@ fn a_checked_draft_is_distributed_as_the_target() {
             let mut counts = [0; 8];
             let mut accepted = 0;
             for position in 0..20_000 {
-                let (token, q) = sampler
-                    .draft(&mut logits(drafter), &[], &sampled(), None, position)
-                    .expect("a draft");
+                let (token, q) =
+                    sampler.draft(&mut logits(drafter), &[], &sampled(), None, position).expect("a draft");
                 let verdict = sampler
                     .accept_draft(&mut logits(&TARGET), &[], &target, None, &q, token, position, NoSignals)
                     .expect("a verdict");
@@ -102,7 +101,10 @@ fn a_checked_draft_is_distributed_as_the_target() {
             // Leviathan et al.: the acceptance rate is the overlap of the distributions.
             let q_total: f32 = drafter.iter().sum();
             let overlap: f64 = expected.iter().zip(drafter).map(|(p, q)| p.min(f64::from(q / q_total))).sum();
-            assert!((f64::from(accepted) / 20_000.0 - overlap).abs() < 0.02, "{accepted} of 20000, {overlap}");
+            assert!(
+                (f64::from(accepted) / 20_000.0 - overlap).abs() < 0.02,
+                "{accepted} of 20000, {overlap}"
+            );
         }
     }
 }
@@ -113,8 +115,16 @@ fn a_point_mass_draft_keeps_the_target() {
     let mut sampler = Sampler::new();
     let mut counts = [0; 8];
     for position in 0..20_000 {
-        let verdict =
-            sampler.accept_draft(&mut logits(&TARGET), &[], &sampled(), None, &[(3, 1.0)], 3, position, NoSignals);
+        let verdict = sampler.accept_draft(
+            &mut logits(&TARGET),
+            &[],
+            &sampled(),
+            None,
+            &[(3, 1.0)],
+            3,
+            position,
+            NoSignals,
+        );
         let (Verdict::Accepted(step) | Verdict::Replaced(step)) = verdict.expect("a verdict");
         counts[step.token as usize] += 1;
     }
@@ -129,7 +139,16 @@ fn greedy_takes_the_argmax_and_accepts_nothing_else() {
     for position in 0..200 {
         let mut check = |token| {
             sampler
-                .accept_draft(&mut logits(&TARGET), &[], &greedy, None, &[(token, 1.0)], token, position, NoSignals)
+                .accept_draft(
+                    &mut logits(&TARGET),
+                    &[],
+                    &greedy,
+                    None,
+                    &[(token, 1.0)],
+                    token,
+                    position,
+                    NoSignals,
+                )
                 .expect("a verdict")
         };
         assert!(matches!(check(0), Verdict::Accepted(step) if step.token == 0));
@@ -139,18 +158,12 @@ fn greedy_takes_the_argmax_and_accepts_nothing_else() {
 
 #[test]
 fn drafts_that_are_no_distribution_are_refused() {
-    let mut check = |q: &[(TokenId, f32)]| {
+    let check = |q: &[(TokenId, f32)]| {
         let mut row = logits(&TARGET);
         Sampler::new().accept_draft(&mut row, &[], &sampled(), None, q, 1, 0, NoSignals)
     };
-    let refused: [&[(TokenId, f32)]; 6] = [
-        &[],
-        &[(2, 1.0)],
-        &[(1, 0.5)],
-        &[(1, f32::NAN)],
-        &[(1, 0.5), (1, 0.5)],
-        &[(1, 2.0), (2, -1.0)],
-    ];
+    let refused: [&[(TokenId, f32)]; 6] =
+        [&[], &[(2, 1.0)], &[(1, 0.5)], &[(1, f32::NAN)], &[(1, 0.5), (1, 0.5)], &[(1, 2.0), (2, -1.0)]];
     for q in refused {
         assert!(matches!(check(q), Err(EngineError::InvalidArgument(_))), "{q:?}");
     }
@@ -166,19 +179,23 @@ fn a_choice_depends_on_its_own_key_only() {
         .rev()
         .map(|position| {
             let other = SamplerSpec { seed: 7, top_k: 2, repetition_penalty: 1.3, ..sampled() };
-            shared.choose(&mut logits(&TARGET), &[1, 2], &other, Some(&[0b0111]), position, Full).expect("a token");
+            shared
+                .choose(&mut logits(&TARGET), &[1, 2], &other, Some(&[0b0111]), position, Full)
+                .expect("a token");
             shared.choose(&mut row.clone(), &[], &sampled(), None, position, Masked).expect("a token").token
         })
         .collect();
     assert_eq!(alone, again.into_iter().rev().collect::<Vec<_>>());
-    let lane: Vec<_> = (0..64).map(|at| choose(&row, &SamplerSpec { lane: 1, ..sampled() }, None, at).token).collect();
+    let lane: Vec<_> =
+        (0..64).map(|at| choose(&row, &SamplerSpec { lane: 1, ..sampled() }, None, at).token).collect();
     assert_ne!(alone, lane);
 }
 
 #[test]
 fn filters_keep_what_they_say() {
     let row = logits(&[0.1, 0.4, 0.2, 0.3]);
-    let spec = |temperature, top_k, top_p, min_p| SamplerSpec { temperature, top_k, top_p, min_p, ..sampled() };
+    let spec =
+        |temperature, top_k, top_p, min_p| SamplerSpec { temperature, top_k, top_p, min_p, ..sampled() };
     let cases: [(SamplerSpec, &[(TokenId, f32)]); 10] = [
         (spec(1.0, 0, 1.0, 0.0), &[(1, 0.4), (3, 0.3), (2, 0.2), (0, 0.1)]),
         (spec(1.0, 2, 1.0, 0.0), &[(1, 4.0 / 7.0), (3, 3.0 / 7.0)]),

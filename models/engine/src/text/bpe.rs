@@ -74,10 +74,13 @@ fn model(file: &Gguf, whole_words: bool) -> Result<BPE, TextError> {
     for merge in file.require_strings("tokenizer.ggml.merges")? {
         // The library would panic or fail without saying which merge.
         let valid = merge.split_once(' ').filter(|(left, right)| {
-            vocab.contains_key(*left) && vocab.contains_key(*right) && vocab.contains_key(&[*left, *right].concat())
+            vocab.contains_key(*left)
+                && vocab.contains_key(*right)
+                && vocab.contains_key(&[*left, *right].concat())
         });
-        let (left, right) =
-            valid.ok_or_else(|| TextError::Inconsistent(format!("merge {merge:?} does not join two tokens to one")))?;
+        let (left, right) = valid.ok_or_else(|| {
+            TextError::Inconsistent(format!("merge {merge:?} does not join two tokens to one"))
+        })?;
         merges.push((left.to_owned(), right.to_owned()));
     }
     BPE::builder()

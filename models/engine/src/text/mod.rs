@@ -88,7 +88,8 @@ impl TextModel {
         ends.sort_unstable();
         ends.dedup();
 
-        let text_of = |id: Option<TokenId>| id.and_then(|id| vocabulary.verbatim_text(id)).unwrap_or_default();
+        let text_of =
+            |id: Option<TokenId>| id.and_then(|id| vocabulary.verbatim_text(id)).unwrap_or_default();
         let template = file
             .str("tokenizer.chat_template")
             .map(|source| ChatTemplate::compile(source, text_of(begin), text_of(end)))

@@ -85,18 +85,15 @@ impl SentencePieces {
         let symbol = symbols.list.get(left)?;
         let next = symbols.list.get(symbol.after)?;
         let piece = self.pieces.get(symbols.bytes(symbol.start, next.end))?;
-        Some(Merge {
-            score: piece.score,
-            left,
-            end: next.end,
-            middle: symbol.end,
-        })
+        Some(Merge { score: piece.score, left, end: next.end, middle: symbol.end })
     }
 
     fn spell(&self, bytes: &[u8], ids: &mut Vec<TokenId>) {
         match self.pieces.get(bytes) {
             Some(piece) => ids.push(piece.id),
-            None => ids.extend(bytes.iter().filter_map(|byte| self.byte_tokens[usize::from(*byte)].or(self.unknown))),
+            None => ids.extend(
+                bytes.iter().filter_map(|byte| self.byte_tokens[usize::from(*byte)].or(self.unknown)),
+            ),
         }
     }
 }

@@ -39,12 +39,7 @@ pub struct TextStream {
 impl TextStream {
     /// A stream that ends at any of `stops`; empty ones never match.
     pub fn new(stops: &[String]) -> Self {
-        Self {
-            stops: stops.to_vec(),
-            bytes: Vec::with_capacity(4),
-            held: String::new(),
-            stopped: None,
-        }
+        Self { stops: stops.to_vec(), bytes: Vec::with_capacity(4), held: String::new(), stopped: None }
     }
 
     /// Adds a token's bytes. After a stop nothing more comes out.
@@ -75,7 +70,8 @@ impl TextStream {
             if chunk.invalid().is_empty() {
                 continue;
             }
-            let may_grow = std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
+            let may_grow =
+                std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
             if may_grow && chunks.peek().is_none() {
                 incomplete = chunk.invalid().len();
             } else {
@@ -148,8 +144,11 @@ mod tests {
     fn expected(bytes: &[u8], stops: &[String]) -> (String, Option<usize>) {
         let text = String::from_utf8_lossy(bytes).into_owned();
         for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
-            let ending = stops.iter().enumerate().filter(|(_, stop)| !stop.is_empty() && text[..end].ends_with(*stop));
-            if let Some((index, stop)) = ending.max_by_key(|(index, stop)| (stop.len(), std::cmp::Reverse(*index))) {
+            let ending =
+                stops.iter().enumerate().filter(|(_, stop)| !stop.is_empty() && text[..end].ends_with(*stop));
+            if let Some((index, stop)) =
+                ending.max_by_key(|(index, stop)| (stop.len(), std::cmp::Reverse(*index)))
+            {
                 return (text[..end - stop.len()].to_owned(), Some(index));
             }
         }

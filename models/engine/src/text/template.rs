@@ -36,11 +36,7 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|error| TextError::Template(error.to_string()))?;
-        Ok(Self {
-            environment,
-            begin: begin.to_owned(),
-            end: end.to_owned(),
-        })
+        Ok(Self { environment, begin: begin.to_owned(), end: end.to_owned() })
     }
 
     pub(super) fn render(&self, messages: &[ChatMessage], open_turn: bool) -> Result<String, CodecError> {
@@ -55,9 +51,9 @@ impl ChatTemplate {
             eos_token => self.end.as_str(),
         };
         let template = self.environment.get_template(NAME);
-        template
-            .and_then(|template| template.render(variables))
-            .map_err(|error| CodecError::Template(error.detail().map_or_else(|| error.to_string(), str::to_owned)))
+        template.and_then(|template| template.render(variables)).map_err(|error| {
+            CodecError::Template(error.detail().map_or_else(|| error.to_string(), str::to_owned))
+        })
     }
 }
 
@@ -104,11 +100,19 @@ fn to_json(value: Value, options: Kwargs) -> Result<Value, Error> {
 struct Spaced;
 
 impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         if first { Ok(()) } else { out.write_all(b", ") }
     }
 
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         if first { Ok(()) } else { out.write_all(b", ") }
     }
 
@@ -125,8 +129,18 @@ fn strftime_now(format: String) -> String {
 /// The directives that chat templates use, in UTC; others are left as they stand.
 fn strftime(format: &str, unix_seconds: u64) -> String {
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-        "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     // 1970-01-01 was a Thursday.
     const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];

@@ -49,7 +49,11 @@ impl VerbatimTokens {
     }
 
     /// Splits at the leftmost longest tokens; control tokens count only `with_control`.
-    pub(super) fn split<'a>(&'a self, text: &'a str, with_control: bool) -> impl Iterator<Item = Fragment<'a>> {
+    pub(super) fn split<'a>(
+        &'a self,
+        text: &'a str,
+        with_control: bool,
+    ) -> impl Iterator<Item = Fragment<'a>> {
         let mut rest = text;
         let mut found = None;
         std::iter::from_fn(move || {

@@ -81,7 +81,13 @@ impl Vocabulary {
         Ok(vocabulary)
     }
 
-    fn push(&mut self, text: &str, kind: TokenKind, spelling: Spelling, alphabet: &Alphabet) -> Result<(), TextError> {
+    fn push(
+        &mut self,
+        text: &str,
+        kind: TokenKind,
+        spelling: Spelling,
+        alphabet: &Alphabet,
+    ) -> Result<(), TextError> {
         let too_large = || TextError::Inconsistent("the vocabulary exceeds 4 GiB".to_owned());
         let id = TokenId::try_from(self.kinds.len()).map_err(|_| too_large())?;
         match (kind, spelling) {

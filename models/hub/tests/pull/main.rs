@@ -1,5 +1,6 @@
 //! Pulling as a user meets it, against a hub and a package client made here: no network is used.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it this way")]
 
 mod fake_client;
 mod fake_hub;

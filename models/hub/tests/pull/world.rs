@@ -103,9 +103,9 @@ impl Told {
         self.result.as_ref().unwrap_err().code()
     }
 
-    pub(crate) fn skipped(&self) -> Vec<&str> {
-        let why = |event| match event {
-            &PullEvent::SourceSkipped { ref why, .. } => Some(why.as_str()),
+    pub(crate) fn skipped(&self) -> Vec<String> {
+        let why = |event: &PullEvent| match event {
+            PullEvent::SourceSkipped { why, .. } => Some(why.clone()),
             _ => None,
         };
         self.events.iter().filter_map(why).collect()

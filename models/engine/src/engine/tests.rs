@@ -1,0 +1,388 @@
+//! The engine's verbs on a tiny real model.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::gate::TokenGate;
+use crate::verbs::*;
+
+fn tiny() -> Arc<Model> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/tiny-qwen3.gguf");
+    Arc::new(Model::open(file.as_ref()).unwrap())
+}
+
+fn engine_with(options: &EngineOptions) -> Engine {
+    Engine::new(tiny(), vec![510], Arc::new(ComputePool::new(2)), options, Pulse::default())
+}
+
+/// Drives one engine the way its thread would, and keeps what it said.
+struct Driver {
+    engine: Engine,
+    next: u64,
+    events: Vec<(JobId, JobEvent)>,
+}
+
+impl Driver {
+    fn new() -> Self {
+        Self::with(&EngineOptions::default())
+    }
+
+    fn with(options: &EngineOptions) -> Self {
+        Self { engine: engine_with(options), next: 0, events: Vec::new() }
+    }
+
+    fn submit(&mut self, verb: Verb) -> JobId {
+        self.next += 1;
+        self.engine.submit(JobId(self.next), verb);
+        JobId(self.next)
+    }
+
+    fn done(&self, job: JobId) -> Option<(Result<Outcome, EngineError>, Cost)> {
+        self.events.iter().find_map(|(id, event)| match event {
+            JobEvent::Done { result, cost } if *id == job => Some((result.clone(), *cost)),
+            _ => None,
+        })
+    }
+
+    fn finish(&mut self, job: JobId) -> Result<Outcome, EngineError> {
+        for _ in 0..1000 {
+            if let Some((result, _)) = self.done(job) {
+                return result;
+            }
+            self.engine.tick(&mut self.events);
+        }
+        panic!("job {job:?} never ended");
+    }
+
+    fn ask(&mut self, verb: Verb) -> Result<Outcome, EngineError> {
+        let job = self.submit(verb);
+        self.finish(job)
+    }
+
+    fn open(&mut self, prompt: &[TokenId], sampler: SamplerSpec) -> SeqKey {
+        match self.ask(Verb::Open(OpenSpec { prompt: prompt.to_vec(), sampler, gate: None })) {
+            Ok(Outcome::Opened { seq, .. }) => seq,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn steps(&self, job: JobId) -> Vec<StepResult> {
+        let steps = self.events.iter().filter(|(id, _)| *id == job);
+        steps
+            .filter_map(|(_, event)| match event {
+                JobEvent::Step(step) => Some(*step),
+                JobEvent::Done { .. } => None,
+            })
+            .collect()
+    }
+
+    fn run(&mut self, seq: SeqKey, at: usize, max_tokens: u32) -> Vec<StepResult> {
+        let job = self.submit(Verb::Run { seq, at, spec: spec(max_tokens) });
+        self.finish(job).unwrap();
+        self.steps(job)
+    }
+}
+
+fn spec(max_tokens: u32) -> RunSpec {
+    RunSpec { max_tokens, stop_when: StopWhen::default(), signals: SignalMode::Full }
+}
+
+fn prompt(len: u32, salt: u32) -> Vec<TokenId> {
+    (0..len).map(|index| (index * 31 + salt * 7 + 3) % 490).collect()
+}
+
+fn tokens(steps: &[StepResult]) -> Vec<TokenId> {
+    steps.iter().map(|step| step.token).collect()
+}
+
+fn warm() -> SamplerSpec {
+    SamplerSpec { temperature: 0.9, top_p: 0.95, seed: 7, ..SamplerSpec::default() }
+}
+
+#[test]
+fn a_streams_tokens_do_not_depend_on_its_neighbours() {
+    let alone: Vec<_> = (0..6u32)
+        .map(|salt| {
+            let mut driver = Driver::new();
+            let ids = prompt(20 + 13 * salt, salt);
+            let seq = driver.open(&ids, SamplerSpec { lane: salt, ..warm() });
+            driver.run(seq, ids.len(), 24)
+        })
+        .collect();
+
+    let mut driver = Driver::new();
+    let jobs: Vec<_> = (0..6u32)
+        .map(|salt| {
+            let ids = prompt(20 + 13 * salt, salt);
+            let seq = driver.open(&ids, SamplerSpec { lane: salt, ..warm() });
+            driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(24) })
+        })
+        .collect();
+    for (job, alone) in jobs.into_iter().zip(alone) {
+        driver.finish(job).unwrap();
+        assert_eq!(driver.steps(job), alone, "bit-equal, log-probabilities included");
+    }
+}
+
+#[test]
+fn every_stream_gets_its_first_token_before_the_first_stream_ends() {
+    let mut driver = Driver::new();
+    let jobs: Vec<_> = (0..16u32)
+        .map(|salt| {
+            let ids = prompt(40, salt);
+            let seq = driver.open(&ids, warm());
+            driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(48) })
+        })
+        .collect();
+    driver.finish(jobs[0]).unwrap();
+    let ended = driver.events.iter().position(|(id, event)| *id == jobs[0] && matches!(event, JobEvent::Done { .. }));
+    for &job in &jobs {
+        let first = driver.events.iter().position(|(id, _)| *id == job);
+        assert!(first.unwrap() < ended.unwrap());
+    }
+}
+
+#[test]
+fn a_shared_prefix_is_computed_once_and_changes_nothing() {
+    let mut driver = Driver::new();
+    let ids = prompt(150, 1);
+    let first = driver.open(&ids, warm());
+    let fresh = driver.run(first, ids.len(), 10);
+    driver.ask(Verb::Close { seq: first }).unwrap();
+
+    let opened = driver.ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), gate: None })).unwrap();
+    let Outcome::Opened { seq, cached } = opened else { panic!("{opened:?}") };
+    assert_eq!(cached, 128, "four whole pages of 32");
+    let before = driver.engine.stats().total.prefill_rows;
+    assert_eq!(driver.run(seq, ids.len(), 10), fresh);
+    assert_eq!(driver.engine.stats().total.prefill_rows - before, 150 - 128 - 1);
+}
+
+#[test]
+fn truncate_and_fork_lead_where_the_tokens_say() {
+    let mut driver = Driver::new();
+    let ids = prompt(45, 2);
+    let seq = driver.open(&ids, warm());
+    let whole = driver.run(seq, 45, 30);
+    assert_eq!(driver.ask(Verb::Truncate { seq, len: 55 }), Ok(Outcome::Length(55)));
+    let Ok(Outcome::Forked(copy)) = driver.ask(Verb::Fork { seq, lane: 0 }) else { panic!("fork") };
+    assert_eq!(driver.run(seq, 55, 20), whole[10..]);
+    assert_eq!(driver.run(copy, 55, 20), whole[10..], "the copy is undisturbed by the original's writes");
+
+    let Ok(Outcome::Forked(other)) = driver.ask(Verb::Fork { seq: copy, lane: 9 }) else { panic!("fork") };
+    driver.ask(Verb::Truncate { seq: other, len: 45 }).unwrap();
+    assert_ne!(tokens(&driver.run(other, 45, 30)), tokens(&whole), "another lane is another sample");
+}
+
+#[test]
+fn extend_equals_a_longer_prompt() {
+    let mut driver = Driver::new();
+    let ids = prompt(70, 3);
+    let whole = driver.open(&ids, warm());
+    let expected = driver.run(whole, 70, 12);
+    let seq = driver.open(&ids[..41], warm());
+    driver.run(seq, 41, 1);
+    driver.ask(Verb::Truncate { seq, len: 41 }).unwrap();
+    assert_eq!(driver.ask(Verb::Extend { seq, at: 41, ids: ids[41..].to_vec() }), Ok(Outcome::Length(70)));
+    assert_eq!(driver.run(seq, 70, 12), expected);
+}
+
+#[test]
+fn verify_keeps_what_the_target_would_have_said() {
+    let mut driver = Driver::new();
+    let ids = prompt(50, 4);
+    let greedy = SamplerSpec::default();
+    let plain = driver.open(&ids, greedy.clone());
+    let expected = tokens(&driver.run(plain, 50, 12));
+
+    let seq = driver.open(&ids, greedy);
+    // Right for three tokens, then wrong.
+    let mut drafted = expected[..6].to_vec();
+    drafted[3] = (drafted[3] + 1) % 490;
+    let q = drafted.iter().map(|&id| vec![(id, 1.0)]).collect();
+    let draft = Draft { ids: drafted, q };
+    let answer = driver.ask(Verb::Verify { seq, at: 50, draft, signals: SignalMode::Full });
+    let Ok(Outcome::Verified(verified)) = answer else { panic!("{answer:?}") };
+    assert_eq!(verified.accepted, 3);
+    assert_eq!(verified.next.map(|step| step.token), Some(expected[3]));
+    assert_eq!(tokens(&driver.run(seq, 54, 8)), expected[4..]);
+}
+
+#[test]
+fn propose_leaves_the_sequence_alone_and_verifies_completely() {
+    let mut driver = Driver::new();
+    let ids = prompt(50, 5);
+    let seq = driver.open(&ids, SamplerSpec::default());
+    let answer = driver.ask(Verb::Propose { seq, at: 50, k: 5 });
+    let Ok(Outcome::Proposed(draft)) = answer else { panic!("{answer:?}") };
+    assert_eq!(draft.ids.len(), 5);
+    let answer = driver.ask(Verb::Verify { seq, at: 50, draft: draft.clone(), signals: SignalMode::None });
+    let Ok(Outcome::Verified(verified)) = answer else { panic!("{answer:?}") };
+    assert_eq!(verified.accepted, 5, "a model agrees with itself");
+    let fresh = driver.open(&ids, SamplerSpec::default());
+    let plain = tokens(&driver.run(fresh, 50, 6));
+    assert_eq!(plain[..5], draft.ids);
+    assert_eq!(verified.next.map(|step| step.token), plain.last().copied());
+}
+
+#[test]
+fn score_is_the_sum_of_log_probabilities_and_changes_nothing() {
+    let mut driver = Driver::new();
+    let ids = prompt(40, 6);
+    let seq = driver.open(&ids, SamplerSpec::default());
+    let steps = driver.run(seq, 40, 3);
+    driver.ask(Verb::Truncate { seq, len: 40 }).unwrap();
+    let candidates = vec![tokens(&steps), vec![9, 8, 7, 6]];
+    let Ok(Outcome::Scores(scores)) = driver.ask(Verb::Score { seq, candidates }) else { panic!("scores") };
+    let expected: f32 = steps.iter().map(|step| step.logprob).sum();
+    assert!((scores[0] - expected).abs() < 1e-4, "{} against {expected}", scores[0]);
+    assert!(scores[1] < scores[0]);
+    assert_eq!(driver.run(seq, 40, 3), steps);
+}
+
+#[test]
+fn embeddings_are_unit_vectors_and_do_not_depend_on_chunking() {
+    let mut driver = Driver::new();
+    let ids = prompt(100, 7);
+    let Ok(Outcome::Embedding(first)) = driver.ask(Verb::Embed { ids: ids.clone() }) else { panic!("embedding") };
+    let norm: f32 = first.iter().map(|value| value * value).sum();
+    assert!((norm - 1.0).abs() < 1e-4);
+    let seq = driver.open(&prompt(30, 8), warm());
+    let busy = driver.submit(Verb::Run { seq, at: 30, spec: spec(20) });
+    let Ok(Outcome::Embedding(second)) = driver.ask(Verb::Embed { ids }) else { panic!("embedding") };
+    assert_eq!(first, second);
+    driver.finish(busy).unwrap();
+    assert_eq!(driver.engine.stats().sequences, 1, "the private sequence is gone");
+}
+
+#[test]
+fn costs_of_all_jobs_add_up_to_the_engines_counters() {
+    let mut driver = Driver::new();
+    let jobs: Vec<_> = (0..4u32)
+        .map(|salt| {
+            let ids = prompt(33 + salt, salt);
+            let seq = driver.open(&ids, warm());
+            driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(5 + salt) })
+        })
+        .collect();
+    let embedding = driver.submit(Verb::Embed { ids: prompt(40, 9) });
+    let mut sum = Cost::default();
+    for job in jobs.into_iter().chain([embedding]) {
+        driver.finish(job).unwrap();
+        sum += driver.done(job).unwrap().1;
+    }
+    assert_eq!(sum, driver.engine.stats().total);
+    assert!(sum.bytes_read > 0 && sum.decode_rows >= 5 + 6 + 7 + 8);
+}
+
+#[test]
+fn refusals_name_the_reason_and_change_nothing() {
+    let options = EngineOptions { max_sequences: 2, kv_tokens: 128, context: 96 };
+    let mut driver = Driver::with(&options);
+    let open = |prompt: Vec<TokenId>| Verb::Open(OpenSpec { prompt, sampler: warm(), gate: None });
+    assert_eq!(driver.ask(open(vec![])), Err(EngineError::Empty("the prompt")));
+    assert_eq!(
+        driver.ask(open(prompt(97, 0))),
+        Err(EngineError::ContextOverflow { tokens: 97, context: 96 })
+    );
+    assert!(matches!(driver.ask(open(vec![99_999])), Err(EngineError::TokenOutOfRange { .. })));
+    let seq = driver.open(&prompt(90, 0), warm());
+    assert!(matches!(driver.ask(open(prompt(90, 1))), Err(EngineError::OutOfKv(_))));
+    assert_eq!(driver.engine.stats().kv_pages_used, 3, "a refused open holds nothing");
+    let wrong = Verb::Run { seq, at: 5, spec: spec(1) };
+    assert_eq!(driver.ask(wrong), Err(EngineError::LengthMismatch { expected: 5, actual: 90 }));
+    let job = driver.submit(Verb::Run { seq, at: 90, spec: spec(50) });
+    assert_eq!(driver.ask(Verb::Truncate { seq, len: 3 }), Err(EngineError::SeqBusy));
+    assert_eq!(driver.finish(job), Ok(Outcome::Ran { stop: StopReason::ContextFull, len: 96 }));
+    driver.ask(Verb::Close { seq }).unwrap();
+    assert_eq!(driver.ask(Verb::Truncate { seq, len: 3 }), Err(EngineError::StaleSeq));
+    assert_eq!(driver.engine.stats().kv_pages_used, 0);
+}
+
+#[test]
+fn a_cancelled_run_stops_and_its_sequence_stays_usable() {
+    let mut driver = Driver::new();
+    let ids = prompt(40, 3);
+    let seq = driver.open(&ids, warm());
+    let job = driver.submit(Verb::Run { seq, at: 40, spec: spec(1000) });
+    for _ in 0..5 {
+        driver.engine.tick(&mut driver.events);
+    }
+    driver.engine.cancel(job);
+    let Ok(Outcome::Ran { stop: StopReason::Cancelled, len }) = driver.finish(job) else { panic!("cancelled") };
+    let rows = driver.engine.stats().total.decode_rows;
+    assert_eq!(driver.engine.tick(&mut driver.events), Tick::Idle);
+    assert_eq!(driver.engine.stats().total.decode_rows, rows);
+    assert_eq!(driver.run(seq, len, 2).len(), 2);
+}
+
+#[test]
+fn a_paused_run_rests_while_others_go_on() {
+    let mut driver = Driver::new();
+    let (first, second) = (driver.open(&prompt(20, 1), warm()), driver.open(&prompt(20, 2), warm()));
+    let slow = driver.submit(Verb::Run { seq: first, at: 20, spec: spec(10) });
+    driver.engine.set_paused(slow, true);
+    driver.run(second, 20, 10);
+    assert!(driver.steps(slow).is_empty());
+    driver.engine.set_paused(slow, false);
+    driver.finish(slow).unwrap();
+    assert_eq!(driver.steps(slow).len(), 10);
+}
+
+/// Allows only ids below a limit, forces a fixed opening, and ends after some tokens.
+#[derive(Clone)]
+struct Fence {
+    opening: Vec<TokenId>,
+    limit: TokenId,
+    most: usize,
+    seen: usize,
+}
+
+impl TokenGate for Fence {
+    fn mask(&mut self, allowed: &mut [u32]) {
+        allowed.fill(0);
+        (0..self.limit).for_each(|id| allowed[id as usize / 32] |= 1 << (id % 32));
+    }
+    fn accept(&mut self, token: TokenId) -> bool {
+        let fits = match self.opening.get(self.seen) {
+            Some(&expected) => token == expected,
+            None => token < self.limit,
+        };
+        self.seen += usize::from(fits);
+        fits
+    }
+    fn rollback(&mut self, count: usize) {
+        self.seen -= count;
+    }
+    fn fork(&self) -> Box<dyn TokenGate> {
+        Box::new(self.clone())
+    }
+    fn forced(&mut self) -> Vec<TokenId> {
+        self.opening.get(self.seen..).map(<[_]>::to_vec).unwrap_or_default()
+    }
+    fn is_complete(&mut self) -> bool {
+        self.seen >= self.most
+    }
+}
+
+#[test]
+fn a_gate_forces_restricts_and_ends_a_run() {
+    let mut driver = Driver::new();
+    let gate = Fence { opening: vec![400, 401], limit: 20, most: 9, seen: 0 };
+    let open = OpenSpec { prompt: prompt(20, 1), sampler: warm(), gate: Some(Box::new(gate)) };
+    let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
+    let job = driver.submit(Verb::Run { seq, at: 20, spec: spec(100) });
+    assert_eq!(driver.finish(job), Ok(Outcome::Ran { stop: StopReason::Constraint, len: 29 }));
+    let steps = driver.steps(job);
+    assert_eq!(tokens(&steps[..2]), [400, 401]);
+    assert!(steps[..2].iter().all(|step| step.forced));
+    assert!(steps[2..].iter().all(|step| step.token < 20 && !step.forced));
+
+    driver.ask(Verb::Truncate { seq, len: 25 }).unwrap();
+    let q = vec![vec![(3, 1.0)], vec![(300, 1.0)]];
+    let draft = Draft { ids: vec![3, 300], q };
+    let answer = driver.ask(Verb::Verify { seq, at: 25, draft, signals: SignalMode::None });
+    let Ok(Outcome::Verified(verified)) = answer else { panic!("{answer:?}") };
+    assert!(verified.accepted <= 1, "the gate never lets 300 through");
+    assert!(verified.next.unwrap().token < 20);
+}
