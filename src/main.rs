@@ -1,2 +1,47 @@
-//! placeholder
-fn main() {}
+//! The `understudy` binary: wires the command line to the library crates.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `cli` | every command and flag |
+//! | `commands` | one file per command |
+//! | `source` | answers from a running node or from one in this process, as one stream |
+//! | `render` | the terminal: streams, retractions, explanations, progress |
+//! | `error` | the one error that ends the process, with its code and exit code |
+
+mod cli;
+mod commands;
+mod error;
+mod render;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    init_logs(cli.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return error::Error::internal(format!("the runtime did not start: {error}")).report(),
+    };
+    let ended = runtime.block_on(commands::run(cli));
+    // A blocking pull or a hung engine must not hold the exit back.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+/// Logs go to stderr: warnings by default, more with `-v`, or what `RUST_LOG` says.
+fn init_logs(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug,h2=info,hyper=info,tower=info",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

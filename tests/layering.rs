@@ -66,7 +66,9 @@ fn dependencies_point_inward() {
 fn engines_and_kernels_know_no_runtime() {
     let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata runs");
     for package in metadata.workspace_packages() {
-        if !["understudy-kernels", "understudy-engine", "understudy-grammars"].contains(&package.name.as_str()) {
+        if !["understudy-kernels", "understudy-engine", "understudy-grammars"]
+            .contains(&package.name.as_str())
+        {
             continue;
         }
         for dependency in &package.dependencies {
@@ -84,6 +86,7 @@ fn unsafe_code_is_forbidden_outside_kernels() {
         let inherits = manifest.contains("[lints]\nworkspace = true");
         assert_eq!(inherits, package.name != "understudy-kernels", "lints of {}", package.name);
     }
-    let root = std::fs::read_to_string(metadata.workspace_root.join("Cargo.toml")).expect("a manifest is readable");
+    let root =
+        std::fs::read_to_string(metadata.workspace_root.join("Cargo.toml")).expect("a manifest is readable");
     assert!(root.contains("unsafe_code = \"forbid\""));
 }

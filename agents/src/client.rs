@@ -8,7 +8,9 @@ use tonic::{
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -16,9 +18,9 @@ use tonic_reflection::pb::v1::{
 use understudy_proto::{
     PROTOCOL_VERSION, names,
     v1::{
-        EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ListModelsRequest, LoadModelRequest, ModelStatus,
-        ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, UnloadModelRequest, WatchModelsRequest,
-        inference_client::InferenceClient, models_client::ModelsClient,
+        EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ListModelsRequest, LoadModelRequest,
+        ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, UnloadModelRequest,
+        WatchModelsRequest, inference_client::InferenceClient, models_client::ModelsClient,
     },
 };
 
@@ -57,7 +59,9 @@ impl Client {
         match tokio::time::timeout(timeout, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(Self { channel }),
             Ok(Err(error)) => Err(ClientError::unreachable(addr, root_cause(&error))),
-            Err(_) => Err(ClientError::unreachable(addr, format!("nothing heard for {} ms", timeout.as_millis()))),
+            Err(_) => {
+                Err(ClientError::unreachable(addr, format!("nothing heard for {} ms", timeout.as_millis())))
+            }
         }
     }
 
@@ -78,7 +82,11 @@ impl Client {
     ///
     /// # Errors
     /// The node's refusal.
-    pub async fn embed(&self, request: EmbedRequest, timeout: Duration) -> Result<EmbedResponse, ClientError> {
+    pub async fn embed(
+        &self,
+        request: EmbedRequest,
+        timeout: Duration,
+    ) -> Result<EmbedResponse, ClientError> {
         unary(timeout, self.inference().embed(with_deadline(request, timeout))).await
     }
 
@@ -86,7 +94,11 @@ impl Client {
     ///
     /// # Errors
     /// The node's refusal.
-    pub async fn score(&self, request: ScoreRequest, timeout: Duration) -> Result<ScoreResponse, ClientError> {
+    pub async fn score(
+        &self,
+        request: ScoreRequest,
+        timeout: Duration,
+    ) -> Result<ScoreResponse, ClientError> {
         unary(timeout, self.inference().score(with_deadline(request, timeout))).await
     }
 
@@ -94,7 +106,11 @@ impl Client {
     ///
     /// # Errors
     /// The node's refusal.
-    pub async fn tokenize(&self, request: TokenizeRequest, timeout: Duration) -> Result<TokenizeResponse, ClientError> {
+    pub async fn tokenize(
+        &self,
+        request: TokenizeRequest,
+        timeout: Duration,
+    ) -> Result<TokenizeResponse, ClientError> {
         unary(timeout, self.inference().tokenize(with_deadline(request, timeout))).await
     }
 
@@ -103,7 +119,8 @@ impl Client {
     /// # Errors
     /// The node's refusal.
     pub async fn models(&self, timeout: Duration) -> Result<Vec<ModelStatus>, ClientError> {
-        let listed = unary(timeout, self.models_client().list(with_deadline(ListModelsRequest {}, timeout))).await?;
+        let listed =
+            unary(timeout, self.models_client().list(with_deadline(ListModelsRequest {}, timeout))).await?;
         Ok(listed.models)
     }
 

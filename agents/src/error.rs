@@ -64,13 +64,19 @@ impl From<Status> for ClientError {
 fn without_details(status: &Status) -> (&'static str, &'static str) {
     match status.code() {
         // tonic's own timers end a call so.
-        Code::Cancelled if status.message() == "Timeout expired" => without_details(&Status::deadline_exceeded("")),
+        Code::Cancelled if status.message() == "Timeout expired" => {
+            without_details(&Status::deadline_exceeded(""))
+        }
         Code::DeadlineExceeded => ("DEADLINE", "Allow more time, or ask for fewer tokens."),
         Code::Cancelled => ("CANCELLED", "Nothing to do: the caller or the connection ended the call."),
-        Code::Unavailable | Code::Unknown => ("SERVER_UNREACHABLE", "Start a node with `understudy serve`, or check the address."),
+        Code::Unavailable | Code::Unknown => {
+            ("SERVER_UNREACHABLE", "Start a node with `understudy serve`, or check the address.")
+        }
         Code::OutOfRange => ("MESSAGE_TOO_LARGE", "Send a shorter prompt: a message may have 4 MiB."),
         Code::ResourceExhausted => ("OVERLOADED", "Try again in a moment."),
-        Code::Unimplemented => ("CALL_UNKNOWN", "The node is older than this client, or is no Understudy node."),
+        Code::Unimplemented => {
+            ("CALL_UNKNOWN", "The node is older than this client, or is no Understudy node.")
+        }
         _ => ("INTERNAL", "Look into the node's log; this is a defect."),
     }
 }

@@ -59,7 +59,8 @@ impl Automaton {
         while let Some(&state) = order.get(at) {
             for member in &members {
                 let target = member.map(|byte| dfa.next_state(state, byte));
-                let target = target.filter(|target| !dfa.is_dead_state(*target) && !dfa.is_quit_state(*target));
+                let target =
+                    target.filter(|target| !dfa.is_dead_state(*target) && !dfa.is_quit_state(*target));
                 next.push(target.map_or(NOWHERE, |target| {
                     *numbers.entry(target).or_insert_with(|| {
                         order.push(target);

@@ -53,9 +53,14 @@ impl Grammar {
     ///
     /// # Errors
     /// A pattern that does not parse, exceeds the budget, or matches nothing.
-    pub fn compile(pattern: &Pattern, vocabulary: &Arc<Vocabulary>, budget: &Budget) -> Result<Arc<Self>, GrammarError> {
+    pub fn compile(
+        pattern: &Pattern,
+        vocabulary: &Arc<Vocabulary>,
+        budget: &Budget,
+    ) -> Result<Arc<Self>, GrammarError> {
         pattern.check()?;
-        let automaton = Automaton::build(&pattern.expression(), vocabulary.spellable(), budget, Instant::now())?;
+        let automaton =
+            Automaton::build(&pattern.expression(), vocabulary.spellable(), budget, Instant::now())?;
         Ok(Arc::new(Self { vocabulary: vocabulary.clone(), automaton, masks: Mutex::default() }))
     }
 
@@ -184,7 +189,9 @@ impl Constraint for Matcher {
 
     fn is_stopped(&self) -> bool {
         match self.place() {
-            Place::State(state) => self.grammar.automaton.is_accepting(state) && self.grammar.automaton.is_final(state),
+            Place::State(state) => {
+                self.grammar.automaton.is_accepting(state) && self.grammar.automaton.is_final(state)
+            }
             Place::Ended => true,
         }
     }

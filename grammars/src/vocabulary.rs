@@ -97,7 +97,12 @@ impl Vocabulary {
 
     /// Calls `allow` for each token that leads from `start` to somewhere; `step` answers
     /// `None` where a byte leads nowhere.
-    pub(crate) fn walk(&self, start: u32, step: impl Fn(u32, u8) -> Option<u32>, mut allow: impl FnMut(TokenId)) {
+    pub(crate) fn walk(
+        &self,
+        start: u32,
+        step: impl Fn(u32, u8) -> Option<u32>,
+        mut allow: impl FnMut(TokenId),
+    ) {
         let mut states = vec![start; self.longest + 1];
         let mut at = 0;
         while let Some(node) = self.nodes.get(at) {
@@ -115,7 +120,9 @@ impl Vocabulary {
     /// Builds the tree from tokens in the order of their bytes: each adds the nodes that
     /// its predecessor does not share.
     fn plant(&mut self) {
-        let usable = |id: &TokenId| (1..=usize::from(u16::MAX)).contains(&self.token(*id).len()) && !self.ends.contains(id);
+        let usable = |id: &TokenId| {
+            (1..=usize::from(u16::MAX)).contains(&self.token(*id).len()) && !self.ends.contains(id)
+        };
         let mut order: Vec<TokenId> = (0..self.len() as TokenId).filter(usable).collect();
         order.sort_by(|a, b| self.token(*a).cmp(self.token(*b)));
 

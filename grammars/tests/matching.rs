@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use understudy_grammars::{Budget, Constraint, Grammar, GrammarCache, GrammarError, Pattern, TokenId, Vocabulary};
+use understudy_grammars::{
+    Budget, Constraint, Grammar, GrammarCache, GrammarError, Pattern, TokenId, Vocabulary,
+};
 
 const END: TokenId = 256;
 
@@ -14,7 +16,10 @@ const END: TokenId = 256;
 fn vocabulary() -> Arc<Vocabulary> {
     let mut tokens: Vec<Vec<u8>> = (0..=255_u8).map(|byte| vec![byte]).collect();
     tokens.push(Vec::new());
-    let longer = ["ab", "abc", "ba", "10", "123", "a1", "é", "éa", " ", "  ", "yes", "no", "none", "\n\n", "-1", "b\u{e9}"];
+    let longer = [
+        "ab", "abc", "ba", "10", "123", "a1", "é", "éa", " ", "  ", "yes", "no", "none", "\n\n", "-1",
+        "b\u{e9}",
+    ];
     tokens.extend(longer.iter().map(|text| text.as_bytes().to_vec()));
     tokens.push(vec![0xA9, b'a']);
     Arc::new(Vocabulary::new("bytes and words", tokens, vec![END]))
@@ -137,7 +142,8 @@ fn masks_equal_those_of_outlines() {
         let mut todo = vec![(index.initial_state(), grammar.matcher())];
         let mut seen: HashMap<u32, BTreeSet<TokenId>> = HashMap::new();
         while let Some((state, mut matcher)) = todo.pop() {
-            let expected: BTreeSet<_> = index.allowed_tokens(&state).unwrap_or_default().into_iter().collect();
+            let expected: BTreeSet<_> =
+                index.allowed_tokens(&state).unwrap_or_default().into_iter().collect();
             if seen.insert(state, expected.clone()).is_some() {
                 continue;
             }
@@ -210,12 +216,16 @@ fn bytes_that_the_vocabulary_lacks_are_avoided() {
 
 #[test]
 fn patterns_out_of_bounds_are_refused_with_their_reason() {
-    let compile = |pattern: &Pattern, budget: Budget| Grammar::compile(pattern, &vocabulary(), &budget).unwrap_err();
+    let compile =
+        |pattern: &Pattern, budget: Budget| Grammar::compile(pattern, &vocabulary(), &budget).unwrap_err();
     let default = Budget::default();
     for broken in ["(", "a{2", "(?P<x>a)(?P=x)", "(?=a)b", "\\bé\\b"] {
         assert!(matches!(compile(&regex(broken), default), GrammarError::Regex(_)), "{broken}");
     }
-    assert!(matches!(compile(&regex("((\\w{100}){100}){100}"), default), GrammarError::TooLarge { what: "bytes", .. }));
+    assert!(matches!(
+        compile(&regex("((\\w{100}){100}){100}"), default),
+        GrammarError::TooLarge { what: "bytes", .. }
+    ));
     let small = Budget { max_states: 10, ..default };
     assert_eq!(compile(&regex("a{50}"), small), GrammarError::TooLarge { what: "states", limit: 10 });
     let hasty = Budget { time: Duration::ZERO, ..default };
@@ -228,7 +238,9 @@ fn patterns_out_of_bounds_are_refused_with_their_reason() {
 #[test]
 fn the_cache_shares_and_forgets_the_oldest() {
     let cache = GrammarCache::default();
-    let get = |expression: &str| cache.get_or_compile(&regex(expression), &vocabulary(), &Budget::default()).unwrap();
+    let get = |expression: &str| {
+        cache.get_or_compile(&regex(expression), &vocabulary(), &Budget::default()).unwrap()
+    };
     let first = get("a");
     assert!(Arc::ptr_eq(&first, &get("a")));
     for n in 0..GrammarCache::CAPACITY {

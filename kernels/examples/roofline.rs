@@ -92,17 +92,11 @@ fn matmul_time(pool: &ComputePool, ty: QuantType, rows: usize, cols: usize, n: u
     })
 }
 
-fn attention_speed(
-    pool: &ComputePool,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
-) -> (f64, f64) {
+fn attention_speed(pool: &ComputePool, heads: usize, kv_heads: usize, head_dim: usize) -> (f64, f64) {
     let (keys, page_len, n) = (1500, 16, 64);
     let pages: Vec<u32> = (0..keys as u32 / 16 + 1).rev().collect();
-    let k: Vec<f32> = (0..pages.len() * page_len * kv_heads * head_dim)
-        .map(|i| (i as f32 * 0.11).sin())
-        .collect();
+    let k: Vec<f32> =
+        (0..pages.len() * page_len * kv_heads * head_dim).map(|i| (i as f32 * 0.11).sin()).collect();
     let v: Vec<f32> = k.iter().rev().copied().collect();
     let kv = PagedKv { k: &k, v: &v, page_len, kv_heads, head_dim };
     let q: Vec<f32> = (0..n * heads * head_dim).map(|i| (i as f32 * 0.21).cos()).collect();
@@ -157,9 +151,9 @@ fn read_ceiling(pool: &ComputePool) -> f64 {
     let share = data.len() / pool.threads();
     let time = seconds(|| {
         pool.run(pool.threads(), &|part| {
-            let sums = data[part * share..][..share].chunks_exact(8).fold([0u64; 8], |sums, x| {
-                std::array::from_fn(|i| sums[i].wrapping_add(x[i]))
-            });
+            let sums = data[part * share..][..share]
+                .chunks_exact(8)
+                .fold([0u64; 8], |sums, x| std::array::from_fn(|i| sums[i].wrapping_add(x[i])));
             black_box(sums);
         });
     });

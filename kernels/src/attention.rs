@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use crate::ComputePool;
 use crate::disjoint::Disjoint;
-use crate::matmul::dots;
 use crate::simd::{self, Kernel, LANES, Simd, dispatch};
+use crate::tile::dots;
 
 /// Positions in a block: 32 keys and values of 128 elements fill a first-level cache.
 const BLOCK: usize = 32;
@@ -161,10 +161,10 @@ impl Kernel for Part<'_> {
                 query += alike;
             }
         }
-        for query in (0..queries).filter(|&query| self.states[query].sum != 0.0) {
-            let scale = 1.0 / self.states[query].sum;
-            for out in self.out(query) {
-                *out *= scale;
+        for query in 0..queries {
+            let sum = self.states[query].sum;
+            if sum != 0.0 {
+                self.out(query).iter_mut().for_each(|out| *out *= 1.0 / sum);
             }
         }
     }
@@ -205,8 +205,7 @@ impl Part<'_> {
         let (a, b) = (&self.rows[a / self.group()], &self.rows[b / self.group()]);
         let block = seen.start / BLOCK * BLOCK;
         let pages = seen.start / self.kv.page_len..seen.end.div_ceil(self.kv.page_len);
-        std::ptr::eq(a, b)
-            || visible(b, block) == *seen && a.pages[pages.clone()] == b.pages[pages]
+        std::ptr::eq(a, b) || visible(b, block) == *seen && a.pages[pages.clone()] == b.pages[pages]
     }
 
     /// The query's row in this part and its head in the model.
@@ -222,11 +221,11 @@ impl Part<'_> {
     }
 
     #[inline(always)]
-    fn out(&self, query: usize) -> &mut [f32] {
+    fn out(&mut self, query: usize) -> &mut [f32] {
         let (row, head) = self.head(query);
         let at = (self.first + row) * self.heads + head;
-        // SAFETY: parts have disjoint pairs of row and head; within a part, each slice is dropped
-        // before its query's next one is taken.
+        // SAFETY: parts have disjoint pairs of row and head, so only this part takes the slice, and
+        // it borrows the part mutably: one slice at a time.
         unsafe { self.out.range(at * self.kv.head_dim, self.kv.head_dim) }
     }
 
@@ -280,7 +279,7 @@ impl Part<'_> {
     /// `out_r = decay_r out_r + Σ_key weight_r v` for the elements `from..from + 8 W`, key by key.
     #[inline(always)]
     fn mix<S: Simd, const R: usize, const W: usize>(
-        &self,
+        &mut self,
         s: S,
         queries: [usize; R],
         keys: Keys,
@@ -295,9 +294,10 @@ impl Part<'_> {
                 sums[r][w] = s.mul(simd::load(s, &out[w * LANES..]), s.splat(decay[r]));
             }
         }
+        let values = self.kv.v;
         let weights = weights.each_ref().map(|row| &row[keys.slot..][..keys.at.len()]);
         for (i, &at) in keys.at.iter().enumerate() {
-            let (v, _) = self.kv.v[at + from..][..W * LANES].as_chunks();
+            let (v, _) = values[at + from..][..W * LANES].as_chunks();
             for w in 0..W {
                 let v = s.load(&v[w]);
                 for r in 0..R {

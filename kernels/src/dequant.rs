@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::formats::{Format, GROUP, WithFormat, padded, with_format};
+use crate::formats::{Format, GROUP, WithFormat, is_dealt, padded, undeal, with_format};
 use crate::simd::{self, Kernel, LANES, Simd, dispatch};
 use crate::{QuantType, ShapeError};
 
@@ -17,7 +17,10 @@ pub fn dequantize(ty: QuantType, src: &[u8], dst: &mut [f32]) -> Result<(), Shap
     if src.len() != needed {
         return Err(ShapeError::Bytes { ty, found: src.len(), needed });
     }
-    with_format(ty, Dequantize { src, dst });
+    with_format(ty, Dequantize { src, dst: &mut *dst });
+    if is_dealt(ty) {
+        undeal(dst);
+    }
     Ok(())
 }
 
@@ -48,7 +51,7 @@ impl<F: Format> Kernel for Unpack<'_, F> {
     }
 }
 
-/// Decodes the blocks of `src` into `dst`; for plain floats the last block may be partial. Asks
+/// Decodes the blocks of `src` into `dst`, in the order of [`Format::group`]; for plain floats the last block may be partial. Asks
 /// for the bytes that lie `ahead` of those it reads, which the caller will read next.
 #[inline(always)]
 pub(crate) fn unpack<S: Simd, F: Format>(s: S, src: &[u8], dst: &mut [f32], ahead: usize) {

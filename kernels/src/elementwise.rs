@@ -108,7 +108,7 @@ impl Kernel for Gated<'_> {
                 Activation::Silu => s.mul(x, s.splat(-1.0)),
                 Activation::GeluTanh => {
                     let cubic = s.fma(s.mul(x, x), s.splat(0.044_715), s.splat(1.0));
-                    s.mul(s.mul(x, cubic), s.splat(-1.595_769_1)) // -2 sqrt(2 / pi)
+                    s.mul(s.mul(x, cubic), s.splat(-1.595_769_2)) // -2 sqrt(2 / pi)
                 }
             };
             let activated = s.div(x, s.add(simd::exp(s, exponent), s.splat(1.0)));

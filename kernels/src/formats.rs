@@ -22,8 +22,31 @@ pub(crate) trait Format {
     type Head<S: Simd>: Copy;
 
     fn head<S: Simd>(simd: S, block: &[u8]) -> Self::Head<S>;
-    /// Weights `32 g..32 g + 32` of the block.
+    /// Weights `32 g..32 g + 32` of the block: in their order for the plain floats, dealt (see
+    /// [`deal`]) for the quantized types.
     fn group<S: Simd>(simd: S, head: &Self::Head<S>, block: &[u8], g: usize) -> [S::F; 4];
+}
+
+/// Whether the groups of this type come dealt.
+pub(crate) fn is_dealt(ty: QuantType) -> bool {
+    ty.block_len() > 1
+}
+
+/// Puts groups in the order that quantized weights decode in: element `4 j + i` of a group goes
+/// to `8 i + j`, as cards are dealt. Activations are dealt once before they meet the weights.
+pub(crate) fn deal(from: &[f32], to: &mut [f32]) {
+    let (from, _) = from.as_chunks::<GROUP>();
+    let (to, _) = to.as_chunks_mut::<GROUP>();
+    for (from, to) in from.iter().zip(to) {
+        *to = std::array::from_fn(|at| from[4 * (at % 8) + at / 8]);
+    }
+}
+
+/// Undoes [`deal`] in place.
+pub(crate) fn undeal(dealt: &mut [f32]) {
+    for group in dealt.as_chunks_mut::<GROUP>().0 {
+        *group = std::array::from_fn(|at| group[8 * (at % 4) + at / 4]);
+    }
 }
 
 /// Something to do with a type's layout.
@@ -71,16 +94,11 @@ fn half_at<S: Simd>(s: S, block: &[u8], offset: usize) -> S::F {
     s.half(u16::from_le_bytes(*at(block, offset)))
 }
 
-/// `q * scale + bias`, with a scale and a bias for each half of the group.
+/// `q * scale + bias`.
 #[inline(always)]
-fn affine<S: Simd>(s: S, quants: S::B, scale: [S::F; 2], bias: [S::F; 2]) -> [S::F; 4] {
+fn affine<S: Simd>(s: S, quants: S::B, scale: S::F, bias: S::F) -> [S::F; 4] {
     let [a, b, c, d] = s.floats(quants);
-    [
-        s.fma(a, scale[0], bias[0]),
-        s.fma(b, scale[0], bias[0]),
-        s.fma(c, scale[1], bias[1]),
-        s.fma(d, scale[1], bias[1]),
-    ]
+    [s.fma(a, scale, bias), s.fma(b, scale, bias), s.fma(c, scale, bias), s.fma(d, scale, bias)]
 }
 
 pub(crate) struct F32;
@@ -143,7 +161,7 @@ macro_rules! small_block {
             }
             #[inline(always)]
             fn group<S: Simd>($s: S, head: &(S::F, S::F), $block: &[u8], _: usize) -> [S::F; 4] {
-                affine($s, $quants, [head.0; 2], [head.1; 2])
+                affine($s, $quants, head.0, head.1)
             }
         }
     };
@@ -207,7 +225,7 @@ impl Format for Q4K {
     fn group<S: Simd>(s: S, head: &Groups<8>, block: &[u8], g: usize) -> [S::F; 4] {
         let packed = s.bytes(at(block, 16 + 32 * (g / 2)));
         let quants = s.field(packed, 4 * (g as u32 % 2), 15);
-        affine(s, quants, [s.splat(head.scale[g]); 2], [s.splat(head.bias[g]); 2])
+        affine(s, quants, s.splat(head.scale[g]), s.splat(head.bias[g]))
     }
 }
 
@@ -226,7 +244,7 @@ impl Format for Q5K {
         let packed = s.bytes(at(block, 48 + 32 * (g / 2)));
         let low = s.field(packed, 4 * (g as u32 % 2), 15);
         let high = s.bit16(s.bytes(at(block, 16)), 1 << g);
-        affine(s, s.or(low, high), [s.splat(head.scale[g]); 2], [s.splat(head.bias[g]); 2])
+        affine(s, s.or(low, high), s.splat(head.scale[g]), s.splat(head.bias[g]))
     }
 }
 
@@ -258,8 +276,9 @@ impl Format for Q6K {
         let low = s.field(packed, 4 * (quarter / 2), 15);
         let high = s.field(s.bytes(at(block, 128 + 32 * half)), 2 * quarter, 3);
         let quants = s.or(low, s.times16(high));
-        let scale = [s.splat(head.scale[2 * g]), s.splat(head.scale[2 * g + 1])];
-        let bias = [s.splat(head.bias[2 * g]), s.splat(head.bias[2 * g + 1])];
+        // Dealt, the first sixteen weights are lanes 0 to 3 of each vector.
+        let scale = s.splat_halves(head.scale[2 * g], head.scale[2 * g + 1]);
+        let bias = s.splat_halves(head.bias[2 * g], head.bias[2 * g + 1]);
         affine(s, quants, scale, bias)
     }
 }

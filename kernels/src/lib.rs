@@ -11,15 +11,16 @@
 //! | `rows` | [`for_each_row`]: row-wise work spread over the pool |
 //! | `pool` | [`ComputePool`], [`default_threads`]: the threads that run all of the above |
 //! | `mapped` | [`MappedFile`]: weights read straight from the page cache |
-//! | `formats`, `simd`, `disjoint` | private: block layouts, eight-lane vectors, shared output |
+//! | `formats`, `simd`, `tile`, `disjoint` | private: block layouts, eight-lane vectors, the product kernel, shared output |
 //!
 //! # Invariant K1: one row, one result
 //!
 //! A row's result is bit-identical whatever the number of rows in the call, its neighbours, the
 //! chunking of a prompt, the page layout and the number of threads. Caches, speculative
 //! verification and replay rely on it. It holds because each output has one summation order,
-//! fixed by its own inputs only: eight lanes over `k`, lane `j` accumulating `k ≡ j (mod 8)` in
-//! ascending order with fused multiply-add, then one fixed tree over the lanes. Every loop order,
+//! fixed by its own inputs only: eight lanes over `k`, each accumulating its share in ascending
+//! order with fused multiply-add (lane `j` has `k ≡ j (mod 8)` of plain floats, and `4 j..4 j + 4`
+//! of each 32 quantized weights), then one fixed tree over the lanes. Every loop order,
 //! tile size and thread split in this crate keeps that order; the AVX2 path and the portable path
 //! give the same bits.
 //!
@@ -54,6 +55,7 @@ mod quant;
 mod rope;
 mod rows;
 mod simd;
+mod tile;
 
 pub use attention::{AttentionRow, PagedKv, attention};
 pub use dequant::dequantize;

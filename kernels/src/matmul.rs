@@ -11,19 +11,12 @@ use std::ops::Range;
 
 use crate::dequant::unpack;
 use crate::disjoint::Disjoint;
-use crate::formats::{Format, GROUP, WithFormat, padded, with_format};
+use crate::formats::{Format, GROUP, WithFormat, deal, is_dealt, padded, with_format};
+use crate::rows::for_each_row;
 use crate::simd::{self, Kernel, LANES, Simd, dispatch};
+use crate::tile::{Lanes, QUAD, ROWS, SCRATCH, Scratch, TILE_INPUTS, TILE_OUTPUTS, TRIO, Tile, advance_rows};
 use crate::{ComputePool, QuantType, ShapeError};
 
-/// Outputs that share one pass over a row.
-const QUAD: usize = 4;
-/// Rows that share one pass over a quad: 3 x 4 accumulators fill the sixteen AVX2 registers.
-const TRIO: usize = 3;
-/// Outputs and inputs in a tile of decoded weights: 16 KiB, half of a first-level cache.
-const TILE_OUTPUTS: usize = 16;
-const TILE_INPUTS: usize = 256;
-/// Rows multiplied by a tile before it is replaced: bounds the parked accumulators (128 KiB).
-const ROWS: usize = 256;
 /// Bytes of weights in flight from memory: bandwidth times latency, with room.
 const AHEAD: usize = 4096;
 /// Multiplications worth handing to another thread.
@@ -49,12 +42,7 @@ impl<'a> Matrix<'a> {
     ///
     /// [`ShapeError`] when `cols` is not a whole number of blocks, or `data` not exactly the
     /// bytes of the shape.
-    pub fn new(
-        ty: QuantType,
-        rows: usize,
-        cols: usize,
-        data: &'a [u8],
-    ) -> Result<Self, ShapeError> {
+    pub fn new(ty: QuantType, rows: usize, cols: usize, data: &'a [u8]) -> Result<Self, ShapeError> {
         let row = ty.row_bytes(cols).ok_or(ShapeError::PartialBlock { ty, cols })?;
         let needed = row.checked_mul(rows).ok_or(ShapeError::TooLarge { rows, cols })?;
         if data.len() != needed {
@@ -85,13 +73,7 @@ pub fn matmul(pool: &ComputePool, w: &Matrix, x: &[f32], y: &mut [f32]) {
 /// # Panics
 ///
 /// As [`matmul`]; when the bias is not `rows` long.
-pub fn matmul_bias(
-    pool: &ComputePool,
-    w: &Matrix,
-    x: &[f32],
-    y: &mut [f32],
-    bias: Option<&[f32]>,
-) {
+pub fn matmul_bias(pool: &ComputePool, w: &Matrix, x: &[f32], y: &mut [f32], bias: Option<&[f32]>) {
     assert!(bias.is_none_or(|bias| bias.len() == w.rows), "one bias for each output");
     if w.rows == 0 || w.cols == 0 {
         assert!(x.is_empty() && y.is_empty(), "an empty matrix takes no rows");
@@ -99,9 +81,27 @@ pub fn matmul_bias(
     }
     let n = x.len() / w.cols;
     assert!(x.len() == n * w.cols && y.len() == n * w.rows, "x is n x cols, y is n x rows");
-    if n == 0 {
-        return;
+    for (x, y) in x.chunks(ROWS * w.cols).zip(y.chunks_mut(ROWS * w.rows)) {
+        if !is_dealt(w.ty) {
+            some_rows(pool, w, x, y, bias);
+            continue;
+        }
+        DEALT.with_borrow_mut(|dealt| {
+            dealt.resize(x.len(), 0.0);
+            for_each_row(pool, dealt, w.cols, &|r, row| deal(&x[r * w.cols..][..w.cols], row));
+            some_rows(pool, w, dealt, y, bias);
+        });
     }
+}
+
+thread_local! {
+    /// The caller's activations in the order of the weights, kept from call to call.
+    static DEALT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// [`matmul_bias`] of at most [`ROWS`] rows in the order of the weights.
+fn some_rows(pool: &ComputePool, w: &Matrix, x: &[f32], y: &mut [f32], bias: Option<&[f32]>) {
+    let n = x.len() / w.cols;
     let parts = Parts::new(pool, w, n);
     let y = Disjoint::new(y);
     pool.run(parts.count, &|part| {
@@ -208,33 +208,24 @@ impl Product<'_> {
     #[inline(always)]
     fn tiles<S: Simd, F: Format>(&self, s: S, scratch: &mut Scratch) {
         let cols = self.w.cols;
-        for first_row in (0..self.n).step_by(ROWS) {
-            let rows = first_row..self.n.min(first_row + ROWS);
-            for first in self.outputs.clone().step_by(TILE_OUTPUTS) {
-                let outputs = first..self.outputs.end.min(first + TILE_OUTPUTS);
-                scratch.lanes.clear();
-                scratch.lanes.resize(rows.len() * TILE_OUTPUTS, Lanes([0.0; LANES]));
-                for k in (0..cols).step_by(TILE_INPUTS) {
-                    let inputs = k..cols.min(k + TILE_INPUTS);
-                    self.decode::<S, F>(s, outputs.clone(), inputs.clone(), &mut scratch.tile);
-                    self.advance(s, rows.clone(), outputs.len(), inputs, scratch);
-                }
-                for (lanes, r) in scratch.lanes.chunks_exact(TILE_OUTPUTS).zip(rows.clone()) {
-                    self.finish(s, r, outputs.clone(), lanes);
-                }
+        for first in self.outputs.clone().step_by(TILE_OUTPUTS) {
+            let outputs = first..self.outputs.end.min(first + TILE_OUTPUTS);
+            scratch.lanes.clear();
+            scratch.lanes.resize(self.n * TILE_OUTPUTS, Lanes([0.0; LANES]));
+            for k in (0..cols).step_by(TILE_INPUTS) {
+                let inputs = k..cols.min(k + TILE_INPUTS);
+                self.decode::<S, F>(s, outputs.clone(), inputs.clone(), &mut scratch.tile);
+                self.advance(s, outputs.len(), inputs, scratch);
+            }
+            for (r, lanes) in scratch.lanes.chunks_exact(TILE_OUTPUTS).enumerate() {
+                self.finish(s, r, outputs.clone(), lanes);
             }
         }
     }
 
     /// Decodes `w[outputs][inputs]` into the tile.
     #[inline(always)]
-    fn decode<S: Simd, F: Format>(
-        &self,
-        s: S,
-        outputs: Range<usize>,
-        inputs: Range<usize>,
-        tile: &mut Tile,
-    ) {
+    fn decode<S: Simd, F: Format>(&self, s: S, outputs: Range<usize>, inputs: Range<usize>, tile: &mut Tile) {
         let bytes = |cols: usize| cols / self.w.ty.block_len() * self.w.ty.block_bytes();
         // The next tile holds the next inputs, or after the last the next outputs.
         let ahead = match inputs.end < self.w.cols {
@@ -249,19 +240,12 @@ impl Product<'_> {
 
     /// Adds the tile's products to the lanes of all rows, three rows by four outputs at a time.
     #[inline(always)]
-    fn advance<S: Simd>(
-        &self,
-        s: S,
-        rows: Range<usize>,
-        outputs: usize,
-        inputs: Range<usize>,
-        scratch: &mut Scratch,
-    ) {
+    fn advance<S: Simd>(&self, s: S, outputs: usize, inputs: Range<usize>, scratch: &mut Scratch) {
         let x = |r: usize| &self.x[r * self.w.cols..][inputs.clone()];
-        let mut r = rows.start;
+        let mut r = 0;
         for lanes in scratch.lanes.chunks_mut(TRIO * TILE_OUTPUTS) {
             let tile = &scratch.tile;
-            for next in r + TRIO..rows.end.min(r + 2 * TRIO) {
+            for next in r + TRIO..self.n.min(r + 2 * TRIO) {
                 simd::prefetch(s, x(next).as_ptr().cast(), 4 * inputs.len());
             }
             match lanes.len() / TILE_OUTPUTS {
@@ -283,28 +267,6 @@ impl Product<'_> {
             self.put(r, first, &sums[..QUAD.min(outputs.end - first)]);
         }
     }
-}
-
-/// What the tile path keeps from call to call, one for each thread: no allocation in a call.
-struct Scratch {
-    tile: Box<Tile>,
-    lanes: Vec<Lanes>, // rows x TILE_OUTPUTS accumulators
-}
-
-/// Decoded weights, a row for each output. Aligned so that no vector straddles two cache lines.
-#[repr(align(64))]
-struct Tile([[f32; TILE_INPUTS]; TILE_OUTPUTS]);
-
-/// An output's eight partial sums.
-#[derive(Clone, Copy)]
-#[repr(align(32))]
-struct Lanes([f32; LANES]);
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-        tile: Box::new(Tile([[0.0; TILE_INPUTS]; TILE_OUTPUTS])),
-        lanes: Vec::with_capacity(ROWS * TILE_OUTPUTS),
-    });
 }
 
 /// The lanes of four outputs for one row, decoding as it goes. Asks for the quad that comes at
@@ -345,72 +307,4 @@ fn fused_dots<S: Simd, F: Format>(s: S, rows: [&[u8]; QUAD], x: &[f32]) -> [S::F
         }
     }
     lanes
-}
-
-/// Adds the products of `R` rows with all quads of a tile.
-#[inline(always)]
-fn advance_rows<S: Simd, const R: usize>(
-    s: S,
-    x: [&[f32]; R],
-    tile: &Tile,
-    outputs: usize,
-    lanes: &mut [Lanes],
-) {
-    let whole = x[0].len() / LANES * LANES;
-    let (quads, _) = tile.0.as_chunks::<QUAD>();
-    for (q, quad) in quads.iter().take(outputs.div_ceil(QUAD)).enumerate() {
-        let at = |r: usize, o: usize| r * TILE_OUTPUTS + q * QUAD + o;
-        let mut sums = [[s.splat(0.0); QUAD]; R];
-        for r in 0..R {
-            for o in 0..QUAD {
-                sums[r][o] = s.load(&lanes[at(r, o)].0);
-            }
-        }
-        let w = quad.each_ref().map(|w| &w[..whole]);
-        dots(s, x.map(|x| &x[..whole]), w, &mut sums);
-        for r in 0..R {
-            for o in 0..QUAD {
-                s.store(sums[r][o], &mut lanes[at(r, o)].0);
-            }
-        }
-    }
-    if whole < x[0].len() {
-        for (x, lanes) in x.into_iter().zip(lanes.chunks_exact_mut(TILE_OUTPUTS)) {
-            for (w, lanes) in tile.0.iter().zip(lanes).take(outputs) {
-                let w = simd::load_part(s, &w[whole..x.len()]);
-                let sum = s.fma(w, simd::load_part(s, &x[whole..]), s.load(&lanes.0));
-                s.store(sum, &mut lanes.0);
-            }
-        }
-    }
-}
-
-/// `sums[r][o] += x[r] · w[o]`, lane by lane, for slices of one length, whole vectors.
-///
-/// The register-blocked kernel: `R * QUAD` independent chains hide the latency of the fused
-/// multiply-add, and each loaded vector is used `R` or `QUAD` times.
-#[inline(always)]
-pub(crate) fn dots<S: Simd, const R: usize>(
-    s: S,
-    x: [&[f32]; R],
-    w: [&[f32]; QUAD],
-    sums: &mut [[S::F; QUAD]; R],
-) {
-    let vectors = x[0].len() / LANES;
-    let x = x.map(|x| &x.as_chunks::<LANES>().0[..vectors]);
-    let w = w.map(|w| &w.as_chunks::<LANES>().0[..vectors]);
-    let mut lanes = *sums;
-    for k in 0..vectors {
-        let mut row = [s.splat(0.0); R];
-        for r in 0..R {
-            row[r] = s.load(&x[r][k]);
-        }
-        for o in 0..QUAD {
-            let w = s.load(&w[o][k]);
-            for r in 0..R {
-                lanes[r][o] = s.fma(w, row[r], lanes[r][o]);
-            }
-        }
-    }
-    *sums = lanes;
 }

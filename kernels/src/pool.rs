@@ -192,12 +192,8 @@ impl Shared {
             if !joinable(state, done) {
                 continue;
             }
-            let joined = self.state.compare_exchange_weak(
-                state,
-                state + WORKER,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            );
+            let joined =
+                self.state.compare_exchange_weak(state, state + WORKER, Ordering::SeqCst, Ordering::Relaxed);
             if joined.is_err() {
                 continue;
             }
@@ -216,9 +212,7 @@ impl Shared {
     /// Waits for an open job newer than `done` and returns the state, which by then may be
     /// closed again; `None` to stop.
     fn next_job(&self, done: usize) -> Option<usize> {
-        let idle = || {
-            !joinable(self.state.load(Ordering::SeqCst), done) && !self.stop.load(Ordering::SeqCst)
-        };
+        let idle = || !joinable(self.state.load(Ordering::SeqCst), done) && !self.stop.load(Ordering::SeqCst);
         if spin_while(idle) {
             let mut sleep = lock(&self.sleep);
             self.sleepers.fetch_add(1, Ordering::SeqCst);

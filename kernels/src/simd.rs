@@ -27,6 +27,8 @@ pub(crate) trait Simd: Copy {
     fn prefetch(self, address: *const u8);
 
     fn splat(self, value: f32) -> Self::F;
+    /// One value in lanes 0 to 3, another in lanes 4 to 7.
+    fn splat_halves(self, low: f32, high: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
     fn store(self, value: Self::F, to: &mut [f32; LANES]);
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
@@ -72,7 +74,9 @@ pub(crate) trait Simd: Copy {
     fn bit16(self, bytes: Self::B, mask: u8) -> Self::B;
     /// Byte `i` is `16` where bit `i` is set, else zero.
     fn bits16(self, bits: u32) -> Self::B;
-    /// The bytes as floats, eight by eight.
+    /// The bytes as floats, every fourth together: lane `j` of vector `i` is byte `4 j + i`.
+    /// That costs shifts and masks; bytes in their own order would take shuffles, of which a
+    /// processor does fewer at a time.
     fn floats(self, bytes: Self::B) -> [Self::F; 4];
 }
 

@@ -1,4 +1,5 @@
 //! Attention against `f64`, and invariant K1 over chunks, pages, neighbours and threads.
+#![allow(clippy::unwrap_used)] // helpers outside the test functions
 
 mod common;
 
@@ -59,13 +60,7 @@ impl Case {
             k[at..at + slot].copy_from_slice(&self.k[t * slot..][..slot]);
             v[at..at + slot].copy_from_slice(&self.v[t * slot..][..slot]);
         }
-        let kv = PagedKv {
-            k: &k,
-            v: &v,
-            page_len,
-            kv_heads: self.kv_heads,
-            head_dim: self.head_dim,
-        };
+        let kv = PagedKv { k: &k, v: &v, page_len, kv_heads: self.kv_heads, head_dim: self.head_dim };
         let row = |r: usize| {
             let (start, end) = self.seen(r, window);
             let q = &self.q[r * self.width()..][..self.width()];

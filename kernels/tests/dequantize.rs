@@ -1,4 +1,5 @@
 //! Every stored type decodes to what candle decodes it to.
+#![allow(clippy::unwrap_used)] // helpers outside the test functions
 
 mod common;
 

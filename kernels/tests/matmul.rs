@@ -1,11 +1,10 @@
 //! Matrix products against `f64`, and invariant K1: one row, one result.
+#![allow(clippy::unwrap_used)] // helpers outside the test functions
 
 mod common;
 
 use common::{Random, bits};
-use understudy_kernels::{
-    ComputePool, Matrix, QuantType, ShapeError, dequantize, matmul, matmul_bias,
-};
+use understudy_kernels::{ComputePool, Matrix, QuantType, ShapeError, dequantize, matmul, matmul_bias};
 
 const ROW_COUNTS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 9, 17, 64];
 const CANARY: f32 = 12345.5;
@@ -73,7 +72,9 @@ fn products_lie_within_the_rounding_bound() {
                     assert!(
                         (f64::from(*y) - exact).abs() <= bound,
                         "{} {} x {}, row {r} of {n}, output {o}: {y} is not {exact}",
-                        case.ty.name(), case.outputs, case.cols,
+                        case.ty.name(),
+                        case.outputs,
+                        case.cols,
                     );
                 }
             }
@@ -157,5 +158,25 @@ fn shapes_are_checked() {
     ];
     for (rows, cols, bytes, error) in cases {
         assert_eq!(Matrix::new(ty, rows, cols, &vec![0; bytes]).unwrap_err(), error);
+    }
+}
+
+/// A row with a single 1 reads one column of the weights.
+#[test]
+fn each_weight_meets_its_own_input() {
+    let pool = ComputePool::new(2);
+    for case in cases().filter(|case| case.cols >= 32) {
+        let mut w = vec![0.0; case.outputs * case.cols];
+        dequantize(case.ty, &case.weights, &mut w).unwrap();
+        let matrix = Matrix::new(case.ty, case.outputs, case.cols, &case.weights).unwrap();
+        for k in [0, 1, 4, 7, 8, 31, case.cols - 1] {
+            let mut x = vec![0.0; 2 * case.cols];
+            x[k] = 1.0;
+            let mut y = vec![f32::NAN; 2 * case.outputs];
+            matmul(&pool, &matrix, &x, &mut y);
+            for (o, y) in y[..case.outputs].iter().enumerate() {
+                assert_eq!(*y, w[o * case.cols + k], "{} input {k}", case.ty.name());
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
 //! The protos as a reader of reflection sees them.
+#![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 
 use std::collections::BTreeMap;
 
@@ -66,7 +67,8 @@ fn every_message_field_and_method_is_documented() {
 
 #[test]
 fn fields_are_snake_case_and_messages_are_camel_case() {
-    let is_snake = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let is_snake =
+        |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     let is_camel = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains('_');
     for message in files().iter().flat_map(|file| &file.message_type) {
         assert!(is_camel(message.name()), "{}", message.name());

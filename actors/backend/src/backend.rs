@@ -114,13 +114,31 @@ pub trait Backend: Send + Sync {
     async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError>;
 
     /// Appends tokens chosen elsewhere; answers the new length.
-    async fn extend(&self, ctx: &RequestCtx, seq: SeqId, at: usize, ids: Vec<TokenId>) -> Result<usize, BackendError>;
+    async fn extend(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        ids: Vec<TokenId>,
+    ) -> Result<usize, BackendError>;
 
     /// Decodes. The stream's channel holds [`RUN_CHANNEL_CAPACITY`] events.
-    async fn run(&self, ctx: &RequestCtx, seq: SeqId, at: usize, spec: RunSpec) -> Result<RunStream, BackendError>;
+    async fn run(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        spec: RunSpec,
+    ) -> Result<RunStream, BackendError>;
 
     /// Drafts `k` tokens without keeping them.
-    async fn propose(&self, ctx: &RequestCtx, seq: SeqId, at: usize, k: usize) -> Result<(Draft, Cost), BackendError>;
+    async fn propose(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        k: usize,
+    ) -> Result<(Draft, Cost), BackendError>;
 
     /// Checks a draft in one forward pass; accepted tokens and the next one are kept.
     async fn verify(

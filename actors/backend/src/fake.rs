@@ -45,6 +45,7 @@
 
 mod backend;
 mod codec;
+mod play;
 mod reply;
 mod sequences;
 mod slots;

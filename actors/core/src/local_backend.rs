@@ -3,7 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use understudy_backend::{Backend, BackendError, ModelCard, OpenRequest, Opened, RequestCtx, RunStream, SeqId};
+use understudy_backend::{
+    Backend, BackendError, ModelCard, OpenRequest, Opened, RequestCtx, RunStream, SeqId,
+};
 use understudy_engine::{
     codec::Codec,
     verbs::{Cost, Draft, OpenSpec, Outcome, RunSpec, SignalMode, TokenId, Verb, Verified},
@@ -48,11 +50,16 @@ impl LocalBackend {
 
     fn engine(&self) -> Result<Arc<EngineHandle>, BackendError> {
         let why = || "its engine is not running".to_string();
-        self.current.get().ok_or_else(|| BackendError::Unavailable { model: self.card.name.clone(), why: why() })
+        self.current
+            .get()
+            .ok_or_else(|| BackendError::Unavailable { model: self.card.name.clone(), why: why() })
     }
 
     /// The engine and the sequence's key in it; stale if the engine is another or none.
-    fn engine_of(&self, seq: SeqId) -> Result<(Arc<EngineHandle>, understudy_engine::verbs::SeqKey), BackendError> {
+    fn engine_of(
+        &self,
+        seq: SeqId,
+    ) -> Result<(Arc<EngineHandle>, understudy_engine::verbs::SeqKey), BackendError> {
         let engine = self.current.get().ok_or(understudy_engine::EngineError::StaleSeq)?;
         let key = engine.key_of(seq)?;
         Ok((engine, key))
@@ -84,7 +91,13 @@ impl Backend for LocalBackend {
         }
     }
 
-    async fn extend(&self, ctx: &RequestCtx, seq: SeqId, at: usize, ids: Vec<TokenId>) -> Result<usize, BackendError> {
+    async fn extend(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        ids: Vec<TokenId>,
+    ) -> Result<usize, BackendError> {
         let (engine, seq) = self.engine_of(seq)?;
         match engine.call(ctx, Verb::Extend { seq, at, ids }, None).await?.0 {
             Outcome::Length(len) => Ok(len),
@@ -92,12 +105,24 @@ impl Backend for LocalBackend {
         }
     }
 
-    async fn run(&self, ctx: &RequestCtx, seq: SeqId, at: usize, spec: RunSpec) -> Result<RunStream, BackendError> {
+    async fn run(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        spec: RunSpec,
+    ) -> Result<RunStream, BackendError> {
         let (engine, seq) = self.engine_of(seq)?;
         engine.run(ctx, Verb::Run { seq, at, spec })
     }
 
-    async fn propose(&self, ctx: &RequestCtx, seq: SeqId, at: usize, k: usize) -> Result<(Draft, Cost), BackendError> {
+    async fn propose(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        k: usize,
+    ) -> Result<(Draft, Cost), BackendError> {
         let (engine, seq) = self.engine_of(seq)?;
         match engine.call(ctx, Verb::Propose { seq, at, k }, None).await? {
             (Outcome::Proposed(draft), cost) => Ok((draft, cost)),

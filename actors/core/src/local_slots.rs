@@ -187,12 +187,15 @@ impl LocalSlots {
         seen: u64,
         progress: mpsc::Sender<LoadEvent>,
     ) -> Result<Arc<dyn Backend>, BackendError> {
-        let unavailable = |why: &str| BackendError::Unavailable { model: slot.model.clone(), why: why.into() };
+        let unavailable =
+            |why: &str| BackendError::Unavailable { model: slot.model.clone(), why: why.into() };
         let mut phases = slot.phase.subscribe();
         let mut events = slot.progress.subscribe();
         loop {
             let phase = phases.borrow_and_update().clone();
             match phase.state {
+                // An engine that just died: the slot hears of it next.
+                SlotState::Ready if !slot.current.get().is_some_and(|engine| engine.is_serving()) => {}
                 SlotState::Ready => {
                     let backend = phase.ready.ok_or_else(|| unavailable("it is not ready"))?;
                     return Ok(backend);
@@ -237,7 +240,10 @@ impl Slots for LocalSlots {
         progress: mpsc::Sender<LoadEvent>,
     ) -> Result<Arc<dyn Backend>, BackendError> {
         if self.0.draining.load(Ordering::SeqCst) {
-            return Err(BackendError::Unavailable { model: model.into(), why: "the node is draining".into() });
+            return Err(BackendError::Unavailable {
+                model: model.into(),
+                why: "the node is draining".into(),
+            });
         }
         let slot = self.slot_or_new(model);
         let seen = {

@@ -97,7 +97,11 @@ impl Actor for ModelActor {
     type State = ModelState;
     type Arguments = Arc<Slot>;
 
-    async fn pre_start(&self, myself: ActorRef<ModelMsg>, slot: Arc<Slot>) -> Result<ModelState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ModelMsg>,
+        slot: Arc<Slot>,
+    ) -> Result<ModelState, ActorProcessingErr> {
         slot.set_actor(myself.clone());
         // Whatever an actor before this one was at, it is over.
         slot.transition(SlotEvent::Broke, |phase| phase.restarting = slot.is_wanted());
@@ -159,7 +163,11 @@ impl Actor for ModelActor {
         Ok(())
     }
 
-    async fn post_stop(&self, _myself: ActorRef<ModelMsg>, state: &mut ModelState) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<ModelMsg>,
+        state: &mut ModelState,
+    ) -> Result<(), ActorProcessingErr> {
         state.slot.transition(SlotEvent::Drain, |_| {});
         state.slot.transition(SlotEvent::Drained, |_| {});
         state.let_go();
@@ -207,15 +215,20 @@ impl ModelState {
     fn start_engine(&mut self, myself: &ActorRef<ModelMsg>, (model, bytes): (LoadedModel, u64)) {
         let actor = myself.clone();
         let on_exit = move |boot, exit| drop(actor.send_message(ModelMsg::EngineExited { boot, exit }));
-        let (handle, ready) = EngineHandle::start(self.slot.config.engine.clone(), model.make_engine.clone(), on_exit);
+        let (handle, ready) =
+            EngineHandle::start(self.slot.config.engine.clone(), model.make_engine.clone(), on_exit);
         self.engine = Some(EngineGuard { handle, slot: self.slot.clone() });
         (self.model, self.bytes) = (Some(model), bytes);
         let (attempt, limit) = (self.attempt, self.slot.config.load_limit);
         self.step = Some(step(myself, move |_| async move {
             let result = match tokio::time::timeout(limit, ready).await {
                 Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err(LoadError::failed("ENGINE_LOST", "the engine's thread ended while loading")),
-                Err(_) => Err(LoadError::failed("ENGINE_TIMEOUT", format!("loading took longer than {limit:?}"))),
+                Ok(Err(_)) => {
+                    Err(LoadError::failed("ENGINE_LOST", "the engine's thread ended while loading"))
+                }
+                Err(_) => {
+                    Err(LoadError::failed("ENGINE_TIMEOUT", format!("loading took longer than {limit:?}")))
+                }
             };
             ModelMsg::EngineUp { attempt, result }
         }));
@@ -261,6 +274,10 @@ impl ModelState {
     }
 
     fn drain(&mut self, myself: &ActorRef<ModelMsg>, grace: Duration) {
+        // Before the state shows: whoever sees `Draining` can rely on it.
+        if let Some(engine) = &self.engine {
+            engine.handle.stop_admitting();
+        }
         if !self.slot.transition(SlotEvent::Drain, |_| {}) {
             return;
         }
@@ -268,7 +285,6 @@ impl ModelState {
             return self.let_go();
         };
         let (handle, actor) = (engine.handle.clone(), myself.clone());
-        handle.stop_admitting();
         self.chores.push(Chore(tokio::spawn(async move {
             let _ = tokio::time::timeout(grace, until(|| handle.active() == 0)).await;
             handle.finish();
@@ -327,9 +343,11 @@ async fn until(done: impl Fn() -> bool) {
 /// One token in, one token out.
 async fn first_pass(backend: &LocalBackend, limit: Duration) -> Result<(), BackendError> {
     let ctx = RequestCtx::new("warm-up").with_timeout(limit);
-    let prompt = backend.codec().encode_text("a").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
+    let prompt =
+        backend.codec().encode_text("a").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
     let at = prompt.len();
-    let opened = backend.open(&ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await?;
+    let opened =
+        backend.open(&ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await?;
     let spec = RunSpec { max_tokens: 1, stop_when: StopWhen::default(), signals: SignalMode::None };
     let mut run = backend.run(&ctx, opened.seq, at, spec).await?;
     while let RunEvent::Step(_) = run.next(&ctx).await? {}

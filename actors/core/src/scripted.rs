@@ -168,8 +168,16 @@ impl ScriptedModels {
     }
 
     fn find(&self, model: &str) -> Result<&Script, LoadError> {
-        let suggestion = || self.0.iter().map(|script| script.model.clone()).find(|name| name.starts_with(&model[..model.len().min(1)]));
-        self.0.iter().find(|script| script.model == model).ok_or_else(|| LoadError::Unknown { suggestion: suggestion() })
+        let suggestion = || {
+            self.0
+                .iter()
+                .map(|script| script.model.clone())
+                .find(|name| name.starts_with(&model[..model.len().min(1)]))
+        };
+        self.0
+            .iter()
+            .find(|script| script.model == model)
+            .ok_or_else(|| LoadError::Unknown { suggestion: suggestion() })
     }
 }
 

@@ -65,7 +65,8 @@ impl NodeTree {
         let mut children = vec![engine_supervisor(options, &slots)];
         children.extend(others);
         let rules = rules(options, options.root, Exhausted::Escalate);
-        let (root, ended) = Actor::spawn(None, Supervisor, SupervisorArgs { options: rules, children }).await?;
+        let (root, ended) =
+            Actor::spawn(None, Supervisor, SupervisorArgs { options: rules, children }).await?;
         let leaving = CancellationToken::new();
         let left = leaving.clone();
         let watcher = tokio::spawn(async move {

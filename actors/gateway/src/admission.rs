@@ -6,10 +6,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use understudy_backend::RequestCtx;
 
-use crate::{
-    Failure, codes,
-    failure::RETRY_SOON,
-};
+use crate::{Failure, codes, failure::RETRY_SOON};
 
 /// A request is cut this long after its deadline. Policies end it *at* the deadline; this
 /// frees the place of one whose reader takes nothing and so keeps its last events from going out.

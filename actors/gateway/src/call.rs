@@ -34,7 +34,8 @@ pub(crate) fn context(metadata: &MetadataMap, named: &str, longest: Duration) ->
 }
 
 fn check_protocol(metadata: &MetadataMap) -> Result<(), Failure> {
-    let spoken = metadata.get(names::PROTOCOL_METADATA).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    let spoken =
+        metadata.get(names::PROTOCOL_METADATA).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
     match spoken {
         Some(theirs) if theirs > PROTOCOL_VERSION => {
             let message = format!("the client speaks protocol {theirs}, this node {PROTOCOL_VERSION}");
@@ -49,10 +50,14 @@ fn request_id(named: &str, metadata: Option<&str>) -> Result<String, Failure> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     match metadata.filter(|_| named.is_empty()).unwrap_or(named) {
         "" => Ok(format!("r{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))),
-        id if id.len() <= LONGEST_REQUEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(id.to_owned()),
+        id if id.len() <= LONGEST_REQUEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(id.to_owned())
+        }
         _ => {
-            let why = format!("must be at most {LONGEST_REQUEST_ID} printable ASCII characters without spaces");
-            Err(Failure::new(codes::REQUEST_INVALID, format!("request_id {why}")).with_field("request_id", why))
+            let why =
+                format!("must be at most {LONGEST_REQUEST_ID} printable ASCII characters without spaces");
+            Err(Failure::new(codes::REQUEST_INVALID, format!("request_id {why}"))
+                .with_field("request_id", why))
         }
     }
 }
@@ -95,9 +100,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_is_the_callers_within_the_nodes() {
-        for (header, expected_ms) in
-            [(None, 3_600_000), (Some("5S"), 4_980), (Some("100m"), 90), (Some("9H"), 3_600_000), (Some("0m"), 0)]
-        {
+        for (header, expected_ms) in [
+            (None, 3_600_000),
+            (Some("5S"), 4_980),
+            (Some("100m"), 90),
+            (Some("9H"), 3_600_000),
+            (Some("0m"), 0),
+        ] {
             let pairs: Vec<_> = header.into_iter().map(|value| ("grpc-timeout", value)).collect();
             let ctx = context(&metadata(&pairs), "", HOUR).unwrap();
             assert_eq!(ctx.remaining(), Some(Duration::from_millis(expected_ms)), "{header:?}");

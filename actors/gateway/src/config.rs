@@ -64,7 +64,10 @@ pub struct Listen {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { grpc: SocketAddr::from(([127, 0, 0, 1], 7861)), http: SocketAddr::from(([127, 0, 0, 1], 7862)) }
+        Self {
+            grpc: SocketAddr::from(([127, 0, 0, 1], 7861)),
+            http: SocketAddr::from(([127, 0, 0, 1], 7862)),
+        }
     }
 }
 
@@ -79,7 +82,7 @@ pub struct Engine {
     pub kv_tokens: usize,
     /// Compute threads; 0 takes one per physical core. Default 0.
     pub threads: usize,
-    /// Sequences that one model decodes at the same time. Default 8.
+    /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
     /// Load the first rung at the start instead of at the first request. Default false.
     pub preload: bool,
@@ -87,7 +90,7 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { context_tokens: 4096, kv_tokens: 16384, threads: 0, max_sequences: 8, preload: false }
+        Self { context_tokens: 4096, kv_tokens: 16384, threads: 0, max_sequences: 16, preload: false }
     }
 }
 
@@ -247,7 +250,10 @@ mod tests {
         ] {
             let error = NodeConfig::parse(text, "node.toml").unwrap_err();
             assert_eq!(error.code, codes::CONFIG_INVALID);
-            assert!(error.message.contains(word) && error.message.starts_with("node.toml"), "{text}: {error}");
+            assert!(
+                error.message.contains(word) && error.message.starts_with("node.toml"),
+                "{text}: {error}"
+            );
         }
     }
 

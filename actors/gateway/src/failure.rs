@@ -65,8 +65,11 @@ impl Failure {
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let mut details = ErrorDetails::new();
-        let metadata: std::collections::HashMap<_, _> =
-            failure.metadata.iter().map(|(key, value)| ((*key).to_owned(), clip(value, LONGEST_DETAIL))).collect();
+        let metadata: std::collections::HashMap<_, _> = failure
+            .metadata
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), clip(value, LONGEST_DETAIL)))
+            .collect();
         if let Some(model) = metadata.get("model") {
             details.set_resource_info("model", model, "", clip(&failure.message, LONGEST_DETAIL));
         }
@@ -142,7 +145,8 @@ impl From<RouterError> for Failure {
             RouterError::Backend(error) => error.into(),
             RouterError::Codec(error) => error.into(),
             RouterError::Invalid { field, why } => {
-                let code = if field == "constraint" { codes::CONSTRAINT_INVALID } else { codes::REQUEST_INVALID };
+                let code =
+                    if field == "constraint" { codes::CONSTRAINT_INVALID } else { codes::REQUEST_INVALID };
                 Self::new(code, message).with_field(field, why)
             }
             RouterError::Constraint(error) => {
@@ -212,7 +216,8 @@ mod tests {
     #[test]
     fn a_status_stays_small_whatever_the_caller_sent() {
         let huge = "ü".repeat(1 << 20);
-        let failure: Failure = BackendError::UnknownModel { name: huge.clone(), suggestion: Some(huge.clone()) }.into();
+        let failure: Failure =
+            BackendError::UnknownModel { name: huge.clone(), suggestion: Some(huge.clone()) }.into();
         let failure = (0..100).fold(failure, |failure, _| failure.with_field(huge.clone(), huge.clone()));
         let status = Status::from(failure);
         assert!(status.message().len() + status.details().len() < 8 << 10);

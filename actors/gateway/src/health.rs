@@ -84,7 +84,8 @@ impl Health {
 /// Ready when some rung answers now or would load when asked. A ladder of models that the
 /// node does not list (paths, perhaps) loads on demand too.
 fn readiness(statuses: &[ModelStatus], ladder: &[String]) -> Readiness {
-    let state = |model: &str| statuses.iter().find(|status| status.model == model).map_or("unloaded", |s| &s.state);
+    let state =
+        |model: &str| statuses.iter().find(|status| status.model == model).map_or("unloaded", |s| &s.state);
     let answers = |model: &String| matches!(state(model), "ready" | "unloaded" | "absent");
     if ladder.is_empty() || ladder.iter().any(answers) {
         return Readiness::Ready;
@@ -99,7 +100,11 @@ mod tests {
 
     #[test]
     fn one_rung_that_answers_is_enough() {
-        let status = |model: &str, state: &str| ModelStatus { model: model.into(), state: state.into(), ..Default::default() };
+        let status = |model: &str, state: &str| ModelStatus {
+            model: model.into(),
+            state: state.into(),
+            ..Default::default()
+        };
         let ladder = ["small".to_owned(), "large".to_owned()];
         for (small, large, ready) in [
             ("ready", "failed", true),

@@ -11,13 +11,15 @@ use understudy_engine::{
     verbs::{SamplerSpec, TokenId},
 };
 use understudy_proto::v1::{
-    self, EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest,
-    TokenizeResponse, generate_event::Event,
+    self, EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ScoreRequest, ScoreResponse,
+    TokenizeRequest, TokenizeResponse, generate_event::Event,
 };
 use understudy_router::{AnswerStream, RouterHandle};
 
 use crate::{
-    Admission, Failure, admission::Place, call, codes,
+    Admission, Failure,
+    admission::Place,
+    call, codes,
     wire::{self, invalid},
 };
 
@@ -82,7 +84,12 @@ impl Answer {
 
 impl Inference {
     /// Answers through `router`; the other verbs go to `slots` directly.
-    pub fn new(router: RouterHandle, slots: Arc<dyn Slots>, admission: Admission, defaults: Defaults) -> Self {
+    pub fn new(
+        router: RouterHandle,
+        slots: Arc<dyn Slots>,
+        admission: Admission,
+        defaults: Defaults,
+    ) -> Self {
         Self { router, slots, admission, defaults }
     }
 
@@ -120,7 +127,9 @@ impl Inference {
     /// `PROMPT_EMPTY`, `REQUEST_INVALID`, `CONTEXT_OVERFLOW`, or why the model is not there.
     pub async fn score(&self, ctx: RequestCtx, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
         let _place = self.admission.enter(&ctx)?;
-        if !(1..=MOST_CANDIDATES).contains(&request.candidates.len()) || request.candidates.iter().any(String::is_empty) {
+        if !(1..=MOST_CANDIDATES).contains(&request.candidates.len())
+            || request.candidates.iter().any(String::is_empty)
+        {
             return Err(invalid("candidates", "must be 1 to 64 texts, none empty"));
         }
         let messages = wire::chat(request.messages)?;
@@ -129,7 +138,8 @@ impl Inference {
         let candidates = request.candidates;
         let (prompt, candidates) = encoded(&ctx, codec, move |codec| {
             let prompt = codec.encode_prompt(&codec.render(&messages)?)?;
-            let candidates: Result<Vec<_>, _> = candidates.iter().map(|text| codec.encode_text(text)).collect();
+            let candidates: Result<Vec<_>, _> =
+                candidates.iter().map(|text| codec.encode_text(text)).collect();
             Ok((prompt, candidates?))
         })
         .await?;
@@ -144,10 +154,15 @@ impl Inference {
     ///
     /// # Errors
     /// Why the model is not there.
-    pub async fn tokenize(&self, ctx: RequestCtx, request: TokenizeRequest) -> Result<TokenizeResponse, Failure> {
+    pub async fn tokenize(
+        &self,
+        ctx: RequestCtx,
+        request: TokenizeRequest,
+    ) -> Result<TokenizeResponse, Failure> {
         let _place = self.admission.enter(&ctx)?;
         let backend = self.backend(&ctx, &request.model).await?;
-        let ids: Vec<TokenId> = encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
+        let ids: Vec<TokenId> =
+            encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
         Ok(TokenizeResponse { ids })
     }
 
@@ -170,7 +185,8 @@ async fn encoded<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let job = tokio::task::spawn_blocking(move || work(codec.as_ref()));
     let finished = ctx.bound(async { Ok::<_, BackendError>(job.await) }).await?;
-    let encoded = finished.map_err(|error| Failure::new(codes::INTERNAL, format!("the tokenizer failed: {error}")))?;
+    let encoded =
+        finished.map_err(|error| Failure::new(codes::INTERNAL, format!("the tokenizer failed: {error}")))?;
     Ok(encoded?)
 }
 
@@ -178,7 +194,10 @@ async fn encoded<T: Send + 'static>(
 impl v1::inference_server::Inference for Inference {
     type GenerateStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
 
-    async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<Self::GenerateStream>, Status> {
+    async fn generate(
+        &self,
+        request: Request<GenerateRequest>,
+    ) -> Result<Response<Self::GenerateStream>, Status> {
         let (metadata, _, message) = request.into_parts();
         let ctx = call::context(&metadata, &message.request_id, self.defaults.deadline)?;
         let answer = Inference::generate(self, ctx, message)?;
@@ -195,7 +214,10 @@ impl v1::inference_server::Inference for Inference {
         Ok(Response::new(Inference::score(self, ctx, request.into_inner()).await?))
     }
 
-    async fn tokenize(&self, request: Request<TokenizeRequest>) -> Result<Response<TokenizeResponse>, Status> {
+    async fn tokenize(
+        &self,
+        request: Request<TokenizeRequest>,
+    ) -> Result<Response<TokenizeResponse>, Status> {
         let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
         Ok(Response::new(Inference::tokenize(self, ctx, request.into_inner()).await?))
     }

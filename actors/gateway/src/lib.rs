@@ -7,6 +7,7 @@
 //! | [`inference`] | [`Inference`]: generate, embed, score, tokenize |
 //! | [`models`] | [`Models`]: list, load, unload, watch |
 //! | [`admission`] | [`Admission`]: how many requests at once, and how a node drains |
+//! | [`engines`] | [`GgufEngines`]: the real engines of a node |
 //! | [`codes`] | the table of error codes, read by gateway, CLI and book |
 //! | [`failure`] | [`Failure`]: a refusal with code, facts, fields, help and retry |
 //! | [`server`] | sockets and limits of the transport |
@@ -60,6 +61,7 @@ pub mod admission;
 mod call;
 pub mod codes;
 pub mod config;
+pub mod engines;
 pub mod failure;
 mod health;
 mod http;
@@ -73,6 +75,7 @@ mod wire;
 pub use admission::Admission;
 pub use codes::ErrorCode;
 pub use config::NodeConfig;
+pub use engines::GgufEngines;
 pub use failure::Failure;
 pub use inference::{Answer, Inference};
 pub use models::{ModelControl, Models};

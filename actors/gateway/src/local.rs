@@ -1,9 +1,6 @@
 //! The models of this machine behind a node: hub, engines and supervision tree.
 
-use std::sync::{
-    Arc,
-    atomic::AtomicBool,
-};
+use std::sync::{Arc, atomic::AtomicBool};
 use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
@@ -23,7 +20,9 @@ use understudy_actors::{
     tree::{NodeTree, TreeOptions},
 };
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
-use understudy_hub::{Catalogue, Home, Mirrors, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved, Settings};
+use understudy_hub::{
+    Catalogue, Home, Mirrors, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved, Settings,
+};
 use understudy_proto::v1::ModelStatus;
 use understudy_router::{RouterActor, RouterHandle};
 
@@ -52,9 +51,11 @@ impl Node {
             health: health.clone(),
             ..EngineConfig::new("")
         };
-        let slots = LocalSlots::new(SlotConfig::new(engine), Arc::new(HubSource { puller: puller.clone() }), factory);
+        let slots =
+            LocalSlots::new(SlotConfig::new(engine), Arc::new(HubSource { puller: puller.clone() }), factory);
         let router = RouterHandle::new(config.router(), Arc::new(slots.clone()))?;
-        let tree = NodeTree::start(TreeOptions::default(), slots.clone(), health.clone(), vec![supervised(&router)]);
+        let tree =
+            NodeTree::start(TreeOptions::default(), slots.clone(), health.clone(), vec![supervised(&router)]);
         let tree = tree.await.map_err(|error| {
             Failure::new(codes::INTERNAL, format!("the supervision tree did not start: {error}"))
         })?;
@@ -186,7 +187,8 @@ impl ModelControl for LocalControl {
         let mut slots = self.slots.list();
         let mut listed = Vec::new();
         for entry in self.puller.home().list(self.puller.catalogue()) {
-            let slot = slots.iter().position(|slot| slot.model == entry.model.name).map(|at| slots.swap_remove(at));
+            let slot =
+                slots.iter().position(|slot| slot.model == entry.model.name).map(|at| slots.swap_remove(at));
             let here = matches!(entry.presence, Presence::Present { .. });
             let at_rest = |state: &str| ModelStatus {
                 model: entry.model.name.clone(),

@@ -14,7 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
 use understudy_proto::v1::{
-    self, ListModelsRequest, ListModelsResponse, LoadModelRequest, ModelStatus, UnloadModelRequest, WatchModelsRequest,
+    self, ListModelsRequest, ListModelsResponse, LoadModelRequest, ModelStatus, UnloadModelRequest,
+    WatchModelsRequest,
 };
 
 use crate::{Admission, Failure, admission::Place, call};
@@ -58,16 +59,15 @@ pub struct Models {
 }
 
 impl Models {
-    /// Loads through `slots`, the rest through `control`. Loads and unloads count as
-    /// requests of `admission`; watchers have places of their own, so that dashboards
-    /// cannot keep requests out.
+    /// Loads and unloads count as requests of `admission`; watchers have places of their
+    /// own, so that dashboards cannot keep requests out.
     pub fn new(
-            control: Arc<dyn ModelControl>,
+        control: Arc<dyn ModelControl>,
         admission: Admission,
         watchers: Admission,
         longest_call: Duration,
     ) -> Self {
-        Self { slots, control, admission, watchers, longest_call }
+        Self { control, admission, watchers, longest_call }
     }
 
     /// Every model of the catalogue and every loaded slot.
@@ -146,7 +146,10 @@ impl Models {
     ///
     /// # Errors
     /// `OVERLOADED`, `DRAINING`.
-    pub fn watch(&self, ctx: RequestCtx) -> Result<impl Stream<Item = Result<ModelStatus, Failure>> + Send + 'static, Failure> {
+    pub fn watch(
+        &self,
+        ctx: RequestCtx,
+    ) -> Result<impl Stream<Item = Result<ModelStatus, Failure>> + Send + 'static, Failure> {
         let place = self.watchers.enter(&ctx)?;
         let watcher = Watcher {
             changes: self.control.changes(),
@@ -234,7 +237,10 @@ impl v1::models_server::Models for Models {
     type LoadStream = StatusStream;
     type WatchStream = StatusStream;
 
-    async fn list(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+    async fn list(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
         call::context(request.metadata(), "", self.longest_call)?;
         Ok(Response::new(ListModelsResponse { models: Models::list(self) }))
     }

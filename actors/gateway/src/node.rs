@@ -52,11 +52,22 @@ impl Node {
             max_tokens: config.answer.max_tokens,
             deadline: longest_call,
         };
-        let inference = Inference::new(parts.router.clone(), parts.slots.clone(), admission.clone(), defaults);
+        let inference =
+            Inference::new(parts.router.clone(), parts.slots.clone(), admission.clone(), defaults);
         let models = Models::new(parts.control.clone(), admission.clone(), watchers.clone(), longest_call);
         let tree = Mutex::new(None);
         let health = Arc::new(NodeHealth::default());
-        Self { config, parts, admission, watchers, inference, models, servers: Mutex::new(None), tree, health }
+        Self {
+            config,
+            parts,
+            admission,
+            watchers,
+            inference,
+            models,
+            servers: Mutex::new(None),
+            tree,
+            health,
+        }
     }
 
     /// The same node, which takes its supervision tree down when it drains.

@@ -81,7 +81,8 @@ impl Servers {
         let stop = CancellationToken::new();
         let keepalive = config.timeouts.keepalive();
         let routes = grpc_routes(services, health)?;
-        let incoming = TcpIncoming::from(sockets.grpc).with_nodelay(Some(true)).with_keepalive(Some(keepalive));
+        let incoming =
+            TcpIncoming::from(sockets.grpc).with_nodelay(Some(true)).with_keepalive(Some(keepalive));
         let grpc = Server::builder()
             .max_concurrent_streams(config.limits.streams_per_connection)
             .http2_keepalive_interval(Some(keepalive))
@@ -116,7 +117,10 @@ fn log_end(server: &str, end: Result<(), impl std::fmt::Display>) {
     }
 }
 
-fn grpc_routes((inference, models): (Inference, Models), health: HealthServer<impl Health>) -> Result<Routes, Failure> {
+fn grpc_routes(
+    (inference, models): (Inference, Models),
+    health: HealthServer<impl Health>,
+) -> Result<Routes, Failure> {
     let reflected = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(understudy_proto::FILE_DESCRIPTOR_SET)

@@ -2,7 +2,9 @@
 
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, constraint::Kind, generate_event::Event};
-use understudy_router::{AnswerEvent, AnswerRequest, ConstraintSpec, Decision, DecisionKind, Finished, Ledger, PolicySpec};
+use understudy_router::{
+    AnswerEvent, AnswerRequest, ConstraintSpec, Decision, DecisionKind, Finished, Ledger, PolicySpec,
+};
 
 use crate::{Failure, codes};
 
@@ -10,7 +12,10 @@ use crate::{Failure, codes};
 ///
 /// # Errors
 /// `PROMPT_EMPTY`, `POLICY_UNKNOWN`, `CONSTRAINT_INVALID` or `REQUEST_INVALID` with the field.
-pub(crate) fn answer_request(request: v1::GenerateRequest, default_max_tokens: u32) -> Result<AnswerRequest, Failure> {
+pub(crate) fn answer_request(
+    request: v1::GenerateRequest,
+    default_max_tokens: u32,
+) -> Result<AnswerRequest, Failure> {
     Ok(AnswerRequest {
         policy: policy(&request)?,
         messages: conversation(request.messages, request.prompt)?,
@@ -46,15 +51,20 @@ fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
         "" => "direct",
         word => word,
     };
-    let spec: PolicySpec = word.parse().map_err(|error: understudy_router::policy_spec::PolicyParseError| {
-        let why = error.to_string();
-        Failure::new(codes::POLICY_UNKNOWN, why.clone()).with_field("policy", why)
-    })?;
+    let spec: PolicySpec =
+        word.parse().map_err(|error: understudy_router::policy_spec::PolicyParseError| {
+            let why = error.to_string();
+            Failure::new(codes::POLICY_UNKNOWN, why.clone()).with_field("policy", why)
+        })?;
     match spec {
         spec if request.model.is_empty() => Ok(spec),
         PolicySpec::Direct { model: None } => Ok(PolicySpec::Direct { model: Some(request.model.clone()) }),
-        PolicySpec::Direct { model: Some(_) } => Err(invalid("model", "is set, and the policy names one too")),
-        PolicySpec::Cascade { .. } => Err(invalid("model", "is for the policy direct; cascade takes a ladder")),
+        PolicySpec::Direct { model: Some(_) } => {
+            Err(invalid("model", "is set, and the policy names one too"))
+        }
+        PolicySpec::Cascade { .. } => {
+            Err(invalid("model", "is for the policy direct; cascade takes a ladder"))
+        }
     }
 }
 
@@ -79,7 +89,8 @@ fn constraint(constraint: v1::Constraint) -> Result<ConstraintSpec, Failure> {
         Some(Kind::Choice(choice)) => Ok(ConstraintSpec::Choice(choice.options)),
         None => {
             let why = "names no kind that this node knows";
-            Err(Failure::new(codes::CONSTRAINT_INVALID, format!("constraint {why}")).with_field("constraint", why))
+            Err(Failure::new(codes::CONSTRAINT_INVALID, format!("constraint {why}"))
+                .with_field("constraint", why))
         }
     }
 }
@@ -91,7 +102,9 @@ pub(crate) fn invalid(field: &str, why: &str) -> Failure {
 /// An event as the wire has it.
 pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
     let event = match event {
-        AnswerEvent::Started { request_id, policy, ladder } => Event::Started(v1::Started { request_id, policy, ladder }),
+        AnswerEvent::Started { request_id, policy, ladder } => {
+            Event::Started(v1::Started { request_id, policy, ladder })
+        }
         AnswerEvent::Loading { model, source, done, total } => {
             Event::Loading(v1::Loading { model, source, done_bytes: done, total_bytes: total })
         }
@@ -116,7 +129,11 @@ fn finished(end: Finished) -> v1::Finished {
             completion_tokens: end.completion_tokens,
             cached_prompt_tokens: end.cached_prompt_tokens,
         }),
-        timing: Some(v1::Timing { ttft_ms: end.ttft_ms, total_ms: end.total_ms, decode_tok_s: end.decode_tok_s }),
+        timing: Some(v1::Timing {
+            ttft_ms: end.ttft_ms,
+            total_ms: end.total_ms,
+            decode_tok_s: end.decode_tok_s,
+        }),
         ledger: Some(ledger(end.ledger)),
         text: end.text,
         model: end.model,
@@ -179,7 +196,8 @@ mod tests {
         assert_eq!((request.max_tokens, &request.sampler), (77, &SamplerSpec::default()));
         assert_eq!(request.messages, [ChatMessage { role: "user".into(), content: "hi".into() }]);
         let sampling = v1::Sampling { temperature: 0.5, ..Default::default() };
-        let request = answer_request(v1::GenerateRequest { sampling: Some(sampling), ..ask("hi") }, 77).unwrap();
+        let request =
+            answer_request(v1::GenerateRequest { sampling: Some(sampling), ..ask("hi") }, 77).unwrap();
         assert_eq!(request.sampler, SamplerSpec { temperature: 0.5, ..Default::default() });
     }
 
@@ -194,7 +212,10 @@ mod tests {
         assert_eq!(policy(&with("", "m")).unwrap(), direct("m"));
         assert_eq!(policy(&with("direct", "m")).unwrap(), direct("m"));
         assert_eq!(policy(&with("direct:model=n", "")).unwrap(), direct("n"));
-        assert_eq!(policy(&with("cascade:threshold=0.6", "")).unwrap(), PolicySpec::Cascade { threshold: Some(0.6) });
+        assert_eq!(
+            policy(&with("cascade:threshold=0.6", "")).unwrap(),
+            PolicySpec::Cascade { threshold: Some(0.6) }
+        );
         assert_eq!(policy(&with("cascade", "m")).unwrap_err().code, codes::REQUEST_INVALID);
         assert_eq!(policy(&with("direct:model=n", "m")).unwrap_err().code, codes::REQUEST_INVALID);
         assert_eq!(policy(&with("cascde", "")).unwrap_err().code, codes::POLICY_UNKNOWN);

@@ -1,4 +1,5 @@
 //! What a client of `Inference` sees.
+#![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 
 mod common;
 
@@ -12,8 +13,8 @@ use understudy_backend::{
 };
 use understudy_engine::EngineError;
 use understudy_proto::v1::{
-    Constraint, EmbedRequest, GenerateRequest, Message, Sampling, ScoreRequest, TokenizeRequest, constraint::Kind,
-    generate_event::Event,
+    Constraint, EmbedRequest, GenerateRequest, Message, Sampling, ScoreRequest, TokenizeRequest,
+    constraint::Kind, generate_event::Event,
 };
 
 #[tokio::test]
@@ -21,7 +22,9 @@ async fn an_answer_streams_and_its_account_covers_the_text() {
     let harness = start("").await;
     let request = GenerateRequest { request_id: "mine-1".into(), ..ask_small("2+2?") };
     let mut events = harness.client().await.generate(request, SOON).await.unwrap();
-    let Event::Started(started) = event_of(events.next().await.unwrap().unwrap()) else { panic!("not started") };
+    let Event::Started(started) = event_of(events.next().await.unwrap().unwrap()) else {
+        panic!("not started")
+    };
     assert_eq!((started.request_id.as_str(), started.policy.as_str()), ("mine-1", "direct"));
     assert_eq!(started.ladder, ["small"]);
     let (shown, end) = read(events).await;
@@ -69,11 +72,13 @@ async fn the_node_answers_in_process_with_the_same_events() {
 async fn embed_score_and_tokenize_answer() {
     let harness = start("").await;
     let client = harness.client().await;
-    let embedded = client.embed(EmbedRequest { model: String::new(), text: "hello".into() }, SOON).await.unwrap();
+    let embedded =
+        client.embed(EmbedRequest { model: String::new(), text: "hello".into() }, SOON).await.unwrap();
     assert_eq!((embedded.model.as_str(), embedded.tokens), ("small", 5));
     let length: f32 = embedded.values.iter().map(|x| x * x).sum();
     assert!((length - 1.0).abs() < 1e-5);
-    let tokens = client.tokenize(TokenizeRequest { model: "large".into(), text: "ab".into() }, SOON).await.unwrap();
+    let tokens =
+        client.tokenize(TokenizeRequest { model: "large".into(), text: "ab".into() }, SOON).await.unwrap();
     assert_eq!(tokens.ids, [97, 98]);
     let messages = vec![Message { role: "user".into(), content: "2+2".into() }];
     let request = ScoreRequest { model: "small".into(), messages, candidates: vec!["4".into(), "5".into()] };
@@ -101,7 +106,11 @@ async fn every_refusal_has_its_code_field_and_help() {
         (GenerateRequest { stop: vec![String::new()], ..ask("x") }, "REQUEST_INVALID", "stop"),
         (GenerateRequest { sampling: sampling(f32::NAN), ..ask("x") }, "REQUEST_INVALID", "temperature"),
         (GenerateRequest { constraint: regex("("), ..ask("x") }, "CONSTRAINT_INVALID", "constraint"),
-        (GenerateRequest { constraint: Some(Constraint { kind: None }), ..ask("x") }, "CONSTRAINT_INVALID", "constraint"),
+        (
+            GenerateRequest { constraint: Some(Constraint { kind: None }), ..ask("x") },
+            "CONSTRAINT_INVALID",
+            "constraint",
+        ),
         (GenerateRequest { request_id: "two words".into(), ..ask("x") }, "REQUEST_INVALID", "request_id"),
     ];
     for (request, code, field) in cases {
@@ -161,7 +170,8 @@ async fn a_megabyte_over_the_context_is_refused_by_its_length() {
 async fn a_deadline_ends_an_answer_with_the_text_so_far() {
     let harness = start("").await;
     let begun = Instant::now();
-    let events = harness.client().await.generate(ask_small("slow"), Duration::from_millis(600)).await.unwrap();
+    let events =
+        harness.client().await.generate(ask_small("slow"), Duration::from_millis(600)).await.unwrap();
     let (shown, end) = read(events).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     match end {

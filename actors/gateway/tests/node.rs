@@ -1,4 +1,5 @@
 //! A node as a thing that starts, is watched, is attacked and stops.
+#![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 
 mod common;
 
@@ -17,7 +18,12 @@ use understudy_proto::{names, v1::generate_event::Event};
 async fn reflection_lists_the_services() {
     let harness = start("").await;
     let services = harness.client().await.reflection_list(SOON).await.unwrap();
-    for service in [names::INFERENCE_SERVICE, names::MODELS_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
+    for service in [
+        names::INFERENCE_SERVICE,
+        names::MODELS_SERVICE,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+    ] {
         assert!(services.iter().any(|listed| listed == service), "{service} is not in {services:?}");
     }
 }
@@ -137,7 +143,9 @@ async fn garbage_and_silence_harm_nobody() {
     }
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let noise: Vec<u8> = (0_u32..4096).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    for garbage in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), noise.clone(), [preface, noise].concat(), vec![0xff; 70_000]] {
+    for garbage in
+        [b"GET / HTTP/1.1\r\n\r\n".to_vec(), noise.clone(), [preface, noise].concat(), vec![0xff; 70_000]]
+    {
         for addr in [harness.addresses.grpc, harness.addresses.http] {
             let mut peer = TcpStream::connect(addr).await.unwrap();
             // The node may hang up while we write.

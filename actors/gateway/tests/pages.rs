@@ -1,4 +1,5 @@
 //! Every code has its page, and every page its code.
+#![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 

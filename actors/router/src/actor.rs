@@ -59,7 +59,9 @@ impl Actor for RouterActor {
         match message {
             RouterMessage::Admit(admission) => {
                 // A request that does not start drops its channel, which its reader sees.
-                if let Err(error) = RequestActor::spawn_linked(None, RequestActor, admission, myself.get_cell()).await {
+                if let Err(error) =
+                    RequestActor::spawn_linked(None, RequestActor, admission, myself.get_cell()).await
+                {
                     tracing::error!(%error, "a request actor did not start");
                 }
             }
@@ -107,7 +109,12 @@ impl Actor for RequestActor {
 
     /// Waits on channels only: tokens are made on engine threads. Cancellation is a token,
     /// so nothing needs to reach this actor's mailbox meanwhile.
-    async fn handle(&self, myself: ActorRef<Begin>, _: Begin, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Begin>,
+        _: Begin,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         if let Some(admission) = state.take() {
             serve(*admission).await;
         }

@@ -49,7 +49,9 @@ impl Account {
 
     fn decode_tok_s(&self) -> f64 {
         match (self.first_token, self.last_token) {
-            (Some(first), Some(last)) if last > first => f64::from(self.generated - 1) / (last - first).as_secs_f64(),
+            (Some(first), Some(last)) if last > first => {
+                f64::from(self.generated - 1) / (last - first).as_secs_f64()
+            }
             _ => 0.0,
         }
     }
@@ -64,6 +66,8 @@ pub(crate) struct Answer {
     begun: Instant,
     text: String,
     spans: Vec<Span>,
+    /// Who wrote last, an answer without words included.
+    writer: Option<String>,
     /// Reason of the retraction to come, should another author take over.
     takeover: String,
     first_delta: Option<Duration>,
@@ -87,6 +91,7 @@ impl Answer {
             begun,
             text: String::new(),
             spans: Vec::new(),
+            writer: None,
             takeover: String::new(),
             first_delta: None,
             decisions: Vec::new(),
@@ -132,7 +137,12 @@ impl Answer {
 
     /// Retracts what others than `model` have written.
     pub(crate) async fn take_over(&mut self, model: &str) -> Result<(), BackendError> {
-        let Some(author) = self.author().filter(|author| *author != model).map(str::to_owned) else { return Ok(()) };
+        if self.writer.as_deref() != Some(model) {
+            self.writer = Some(model.to_owned());
+        }
+        let Some(author) = self.author().filter(|author| *author != model).map(str::to_owned) else {
+            return Ok(());
+        };
         let (bytes, reason) = (self.text.len(), self.takeover.clone());
         self.send(AnswerEvent::Retracted { bytes, model: author, reason }).await?;
         self.text.clear();
@@ -151,8 +161,12 @@ impl Answer {
     /// Shows progress, if there is room: it is informative only.
     pub(crate) fn loading(&self, event: LoadEvent) {
         let event = match event {
-            LoadEvent::Fetching { model, source, done, total } => AnswerEvent::Loading { model, source, done, total },
-            LoadEvent::Loading { model } => AnswerEvent::Loading { model, source: String::new(), done: 0, total: 0 },
+            LoadEvent::Fetching { model, source, done, total } => {
+                AnswerEvent::Loading { model, source, done, total }
+            }
+            LoadEvent::Loading { model } => {
+                AnswerEvent::Loading { model, source: String::new(), done: 0, total: 0 }
+            }
         };
         // A reader that lags, or left, misses progress.
         let _ = self.events.try_send(Ok(event));
@@ -165,14 +179,16 @@ impl Answer {
         self.ctx.bound(sent).await
     }
 
-    /// The end. `policy` and the first model of the ladder name what the text cannot.
+    /// The end. `first_model` is named as the author when nobody wrote anything.
     pub(crate) fn finish(mut self, reason: FinishReason, policy: &str, first_model: &str) {
-        let author = self.author().unwrap_or(first_model).to_owned();
+        let author = self.writer.take().unwrap_or_else(|| first_model.to_owned());
         for span in &mut self.spans {
             span.why.clone_from(&self.why);
         }
-        let kept = |model: &str| self.spans.iter().filter(|span| span.author == model).map(|span| span.tokens).sum();
-        let rungs: Vec<RungCost> = self.accounts.iter().map(|account| close(account, kept(&account.model))).collect();
+        let kept =
+            |model: &str| self.spans.iter().filter(|span| span.author == model).map(|span| span.tokens).sum();
+        let rungs: Vec<RungCost> =
+            self.accounts.iter().map(|account| close(account, kept(&account.model))).collect();
         let written = self.accounts.iter().find(|account| account.model == author);
         let finished = Finished {
             reason,

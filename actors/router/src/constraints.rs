@@ -45,7 +45,8 @@ impl Constraints {
             let vocabulary = store.vocabulary(codec.as_ref());
             store.grammars.get_or_compile(&pattern, &vocabulary, &budget)
         });
-        let compiled = tokio::time::timeout(limit, compile).await.map_err(|_| GrammarError::TooSlow(limit))?;
+        let compiled =
+            tokio::time::timeout(limit, compile).await.map_err(|_| GrammarError::TooSlow(limit))?;
         let grammar = compiled.map_err(|failed| RouterError::Internal(failed.to_string()))??;
         let mut matcher = grammar.matcher();
         if !emitted.iter().all(|token| matcher.try_accept(*token)) {

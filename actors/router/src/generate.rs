@@ -99,7 +99,16 @@ impl<'a> RungRun<'a> {
     /// A rung whose answer will stay, whatever it is.
     pub(crate) fn last(job: &'a Job, model: &'a str) -> Self {
         let text = TextStream::new(&job.request.stop);
-        Self { job, model, signals: SignalMode::None, threshold: None, attempt: 0, steps: Vec::new(), text, undelivered: 0 }
+        Self {
+            job,
+            model,
+            signals: SignalMode::None,
+            threshold: None,
+            attempt: 0,
+            steps: Vec::new(),
+            text,
+            undelivered: 0,
+        }
     }
 
     /// A rung that needs this confidence for its answer to stay.
@@ -166,7 +175,8 @@ impl<'a> RungRun<'a> {
                 Some(ctx.bound(async { Ok(gate.await) }).await??)
             }
         };
-        let opened = backend.open(&ctx, OpenRequest { prompt, sampler: job.request.sampler.clone(), gate }).await?;
+        let opened =
+            backend.open(&ctx, OpenRequest { prompt, sampler: job.request.sampler.clone(), gate }).await?;
         let sequence = OpenSequence { backend: backend.as_ref(), seq: opened.seq };
         let account = answer.account(model);
         if self.steps.is_empty() {
@@ -186,8 +196,12 @@ impl<'a> RungRun<'a> {
         }
         match end? {
             Read::Stopped(StopReason::Cancelled) => Err(Trouble::Lost("the engine gave the run up".into())),
-            Read::Stopped(StopReason::End | StopReason::Signal) | Read::StopText => Ok(RungEnd::Done(FinishReason::Stop)),
-            Read::Stopped(StopReason::Length | StopReason::ContextFull) => Ok(RungEnd::Done(FinishReason::Length)),
+            Read::Stopped(StopReason::End | StopReason::Signal) | Read::StopText => {
+                Ok(RungEnd::Done(FinishReason::Stop))
+            }
+            Read::Stopped(StopReason::Length | StopReason::ContextFull) => {
+                Ok(RungEnd::Done(FinishReason::Length))
+            }
             Read::Stopped(StopReason::Constraint) => Ok(RungEnd::Done(FinishReason::Constraint)),
             Read::Hopeless(confidence) => Ok(RungEnd::Hopeless(confidence)),
         }

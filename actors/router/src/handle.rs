@@ -95,7 +95,12 @@ impl RouterHandle {
         let (slots, constraints) = (shared.slots.clone(), shared.constraints.clone());
         let job = Job { ctx, request, config, slots, constraints };
         let admission = Admission { job, plan, events: sender, last, begun: Instant::now(), permit };
-        let actor = shared.actor.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(RouterError::NotRunning)?;
+        let actor = shared
+            .actor
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or(RouterError::NotRunning)?;
         let message = RouterMessage::Admit(Box::new(admission));
         actor.cast(message).map_err(|_| RouterError::NotRunning)?;
         Ok(AnswerStream { events, ended: false, _cancel: cancel })

@@ -39,7 +39,9 @@ impl Plan {
         check_constraint(request.constraint.as_ref())?;
         let (names, threshold) = match &request.policy {
             PolicySpec::Direct { model: Some(model) } => (vec![model.clone()], None),
-            PolicySpec::Direct { model: None } => (ladder(request, config).into_iter().take(1).collect(), None),
+            PolicySpec::Direct { model: None } => {
+                (ladder(request, config).into_iter().take(1).collect(), None)
+            }
             PolicySpec::Cascade { threshold } => (ladder(request, config), *threshold),
         };
         check_ladder(names.iter().map(String::as_str))?;
@@ -84,7 +86,10 @@ fn check_messages(request: &AnswerRequest) -> Result<(), RouterError> {
 fn check_budget(request: &AnswerRequest, config: &RouterConfig) -> Result<(), RouterError> {
     let limit = config.max_tokens_limit;
     if !(1..=limit).contains(&request.max_tokens) {
-        return Err(RouterError::invalid("max_tokens", format!("{} is not between 1 and {limit}", request.max_tokens)));
+        return Err(RouterError::invalid(
+            "max_tokens",
+            format!("{} is not between 1 and {limit}", request.max_tokens),
+        ));
     }
     if request.stop.len() > config.max_stops {
         let why = format!("{} texts, at most {} are allowed", request.stop.len(), config.max_stops);
@@ -172,7 +177,9 @@ mod tests {
     #[test]
     fn an_empty_ladder_is_refused_unless_a_model_is_named() {
         let config = RouterConfig::default();
-        assert!(matches!(Plan::of(&request(), &config), Err(RouterError::Invalid { field, .. }) if field == "ladder"));
+        assert!(
+            matches!(Plan::of(&request(), &config), Err(RouterError::Invalid { field, .. }) if field == "ladder")
+        );
         let direct = AnswerRequest { policy: PolicySpec::Direct { model: Some("m".into()) }, ..request() };
         assert_eq!(Plan::of(&direct, &config).unwrap().rungs[0].model, "m");
     }

@@ -70,7 +70,10 @@ impl FromStr for PolicySpec {
                 (Self::Direct { model }, "model", value) => *model = Some(name_of(value)?),
                 (Self::Cascade { threshold }, "threshold", value) => *threshold = Some(threshold_of(value)?),
                 (_, name, _) => {
-                    return Err(PolicyParseError::UnknownParameter { policy: policy.trim().into(), name: name.into() });
+                    return Err(PolicyParseError::UnknownParameter {
+                        policy: policy.trim().into(),
+                        name: name.into(),
+                    });
                 }
             }
         }
@@ -79,7 +82,8 @@ impl FromStr for PolicySpec {
 }
 
 fn name_of(value: &str) -> Result<String, PolicyParseError> {
-    let bad = || PolicyParseError::BadValue { name: "model".into(), value: value.into(), expected: "a model name" };
+    let bad =
+        || PolicyParseError::BadValue { name: "model".into(), value: value.into(), expected: "a model name" };
     Some(value.to_owned()).filter(|value| !value.is_empty()).ok_or_else(bad)
 }
 

@@ -52,6 +52,10 @@ impl Simd for Avx2 {
         proven!(_mm256_set1_ps(value))
     }
     #[inline(always)]
+    fn splat_halves(self, low: f32, high: f32) -> __m256 {
+        proven!(_mm256_set_m128(_mm_set1_ps(high), _mm_set1_ps(low)))
+    }
+    #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> __m256 {
         proven!(_mm256_loadu_ps(from.as_ptr()))
     }
@@ -131,9 +135,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn floats8(self, bytes: [u8; 8]) -> __m256 {
-        proven!(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(
-            i64::from_le_bytes(bytes)
-        ))))
+        proven!(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes)))))
     }
 
     #[inline(always)]
@@ -179,12 +181,8 @@ impl Simd for Avx2 {
     fn bits16(self, bits: u32) -> __m256i {
         proven!({
             // Byte i of the result reads byte i / 8 of the bits, then tests bit i % 8.
-            let spread = _mm256_set_epi64x(
-                0x0303_0303_0303_0303,
-                0x0202_0202_0202_0202,
-                0x0101_0101_0101_0101,
-                0,
-            );
+            let spread =
+                _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
             let spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), spread);
             let each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
             let set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, each), each);
@@ -194,20 +192,12 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn floats(self, bytes: __m256i) -> [__m256; 4] {
         proven!({
-            // Lay the bytes out so that each 128-bit half holds its four bytes of all four
-            // results, then widen within the halves: one crossing shuffle instead of three.
-            let order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
-            let halves = _mm256_permutevar8x32_epi32(bytes, order);
-            // 0xffffff00 picks byte 0 and three zeros.
-            let pick = _mm256_setr_epi32(-256, -255, -254, -253, -256, -255, -254, -253);
-            let then4 = _mm256_add_epi32(pick, _mm256_set1_epi32(4));
-            let then8 = _mm256_add_epi32(pick, _mm256_set1_epi32(8));
-            let then12 = _mm256_add_epi32(pick, _mm256_set1_epi32(12));
+            let mask = _mm256_set1_epi32(255);
             [
-                _mm256_cvtepi32_ps(_mm256_shuffle_epi8(halves, pick)),
-                _mm256_cvtepi32_ps(_mm256_shuffle_epi8(halves, then4)),
-                _mm256_cvtepi32_ps(_mm256_shuffle_epi8(halves, then8)),
-                _mm256_cvtepi32_ps(_mm256_shuffle_epi8(halves, then12)),
+                _mm256_cvtepi32_ps(_mm256_and_si256(bytes, mask)),
+                _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32::<8>(bytes), mask)),
+                _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32::<16>(bytes), mask)),
+                _mm256_cvtepi32_ps(_mm256_srli_epi32::<24>(bytes)),
             ]
         })
     }

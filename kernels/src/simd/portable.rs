@@ -30,6 +30,10 @@ impl Simd for Portable {
         [value; LANES]
     }
     #[inline(always)]
+    fn splat_halves(self, low: f32, high: f32) -> Self::F {
+        each(|i| if i < 4 { low } else { high })
+    }
+    #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F {
         *from
     }
@@ -134,7 +138,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn floats(self, a: Self::B) -> [Self::F; 4] {
-        std::array::from_fn(|v| each(|i| f32::from(a[8 * v + i])))
+        std::array::from_fn(|v| each(|i| f32::from(a[4 * i + v])))
     }
 }
 

@@ -69,3 +69,6 @@ pub mod tick;
 pub mod verbs;
 
 pub use error::EngineError;
+
+/// The threads that forward passes run on, shared by the engines of a process.
+pub use understudy_kernels::{ComputePool, default_threads};

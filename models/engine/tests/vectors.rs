@@ -51,9 +51,8 @@ fn check_model(name: &str, model: &Model) -> f32 {
     for prompt in read_vectors(name).prompts {
         let mut rows = Rows::new(model, prompt.ids.len() + prompt.greedy.len());
         let wanted: Vec<usize> = prompt.checks.iter().map(|check| check.pos).collect();
-        let logits = rows.prefill(&prompt.ids, 64, |pos| {
-            if wanted.contains(&pos) { Want::Logits } else { Want::Nothing }
-        });
+        let logits = rows
+            .prefill(&prompt.ids, 64, |pos| if wanted.contains(&pos) { Want::Logits } else { Want::Nothing });
         assert_eq!(logits.len(), prompt.checks.len());
         for (check, row) in prompt.checks.iter().zip(&logits) {
             let bound = BOUND * (check.max - check.min);
@@ -63,10 +62,18 @@ fn check_model(name: &str, model: &Model) -> f32 {
                 assert!(
                     difference <= bound,
                     "{name}/{} position {}: logit {id} is {}, expected {expected}, bound {bound}",
-                    prompt.name, check.pos, row[id as usize]
+                    prompt.name,
+                    check.pos,
+                    row[id as usize]
                 );
             }
-            assert_eq!(support::argmax(row), check.top5[0].0, "{name}/{} position {}", prompt.name, check.pos);
+            assert_eq!(
+                support::argmax(row),
+                check.top5[0].0,
+                "{name}/{} position {}",
+                prompt.name,
+                check.pos
+            );
         }
         check_greedy(name, &prompt, &mut rows, logits.last().expect("the last position is always checked"));
     }
@@ -82,7 +89,8 @@ fn check_greedy(name: &str, prompt: &Prompt, rows: &mut Rows<'_>, last: &[f32]) 
             assert!(
                 prompt.greedy_gap[step] <= bound,
                 "{name}/{} greedy step {step}: {chosen} instead of {expected}, gap {}",
-                prompt.name, prompt.greedy_gap[step]
+                prompt.name,
+                prompt.greedy_gap[step]
             );
         }
         // The reference's own token, so that one close call does not end the comparison.
@@ -131,9 +139,8 @@ fn every_way_to_compute_a_row_gives_the_same_bits() {
         let model = Model::open(&path).unwrap();
         let ids: Vec<u32> = (0..70u32).map(|index| (index * 37 + 11) % 300).collect();
         let logits = |chunk: usize| {
-            Rows::new(&model, ids.len()).prefill(&ids, chunk, |pos| {
-                if pos >= 60 { Want::Logits } else { Want::Nothing }
-            })
+            Rows::new(&model, ids.len())
+                .prefill(&ids, chunk, |pos| if pos >= 60 { Want::Logits } else { Want::Nothing })
         };
         let at_once = logits(ids.len());
         for chunk in [1, 3, 17, 64] {
@@ -143,5 +150,29 @@ fn every_way_to_compute_a_row_gives_the_same_bits() {
         rows.prefill(&ids[..60], 64, |_| Want::Nothing);
         let verified = rows.prefill(&ids[60..], 10, |_| Want::Logits);
         assert!(at_once == verified, "verification after a prefix");
+    }
+}
+
+/// The engine's own loop (pages, batching, sampling) says what the reference says.
+#[test]
+fn the_engine_decodes_the_references_greedy_tokens() {
+    let files = [
+        ("tiny-qwen3", repository().join("tests/vectors/tiny-qwen3.gguf")),
+        ("smollm2-135m", model_file("smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf")),
+        ("qwen2.5-coder-0.5b", model_file("qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf")),
+    ];
+    for (name, path) in files {
+        let model = std::sync::Arc::new(Model::open(&path).unwrap());
+        let prompts = read_vectors(name).prompts;
+        let short: Vec<&Prompt> = prompts.iter().filter(|prompt| prompt.ids.len() < 600).collect();
+        let answers =
+            support::run_greedy(&model, &short.iter().map(|prompt| &prompt.ids[..]).collect::<Vec<_>>(), 24);
+        for (prompt, answer) in short.iter().zip(answers) {
+            // Up to the first close call, after which the two may part for good.
+            let clear = prompt.greedy_gap.iter().zip(&prompt.greedy_range);
+            let clear = clear.take_while(|(gap, range)| **gap > BOUND * **range).count();
+            let until = clear.min(answer.len());
+            assert_eq!(answer[..until], prompt.greedy[..until], "{name}/{}", prompt.name);
+        }
     }
 }

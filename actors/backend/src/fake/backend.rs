@@ -8,13 +8,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use understudy_engine::{
     EngineError,
     codec::Codec,
-    verbs::{Cost, Draft, RunSpec, SeqKey, SignalMode, StepResult, StopReason, TokenId, Verified},
+    verbs::{Cost, Draft, RunSpec, SignalMode, StepResult, TokenId, Verified},
 };
 
 use super::sequences::{Next, Sequences, text_of};
 use super::{ByteCodec, Fault, Reply};
 use crate::backend::RUN_CHANNEL_CAPACITY;
-use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunEvent, RunStream, SeqId};
+use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunStream, SeqId};
 
 /// A verb that arrived, as a test wants to see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,11 +60,8 @@ struct Shared {
 impl FakeBackend {
     /// A fake of this name with a context of 4096 tokens and 1 MB read per token.
     pub fn new(model: impl Into<String>) -> Self {
-        let sequences = Sequences {
-            boot: 1,
-            script: vec![(String::new(), Reply::text("ok"))],
-            ..Sequences::default()
-        };
+        let sequences =
+            Sequences { boot: 1, script: vec![(String::new(), Reply::text("ok"))], ..Sequences::default() };
         Self {
             card: ModelCard {
                 name: model.into(),
@@ -119,7 +116,7 @@ impl FakeBackend {
         self.lock().lose();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sequences> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sequences> {
         self.shared.sequences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -127,11 +124,11 @@ impl FakeBackend {
         self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
-    fn lost(&self, why: impl Into<String>) -> BackendError {
+    pub(super) fn lost(&self, why: impl Into<String>) -> BackendError {
         BackendError::EngineLost { model: self.card.name.clone(), why: why.into() }
     }
 
-    fn cost(&self, prefill_rows: u64, decode_rows: u64) -> Cost {
+    pub(super) fn cost(&self, prefill_rows: u64, decode_rows: u64) -> Cost {
         Cost {
             prefill_rows,
             decode_rows,
@@ -143,9 +140,12 @@ impl FakeBackend {
 
     async fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, BackendError> {
         match &self.permits {
-            Some(permits) => {
-                permits.clone().acquire_owned().await.map(Some).map_err(|_| self.lost("its permits are closed"))
-            }
+            Some(permits) => permits
+                .clone()
+                .acquire_owned()
+                .await
+                .map(Some)
+                .map_err(|_| self.lost("its permits are closed")),
             None => Ok(None),
         }
     }
@@ -167,76 +167,6 @@ impl FakeBackend {
                 () = cancel.cancelled() => backend.close(seq),
             }
         });
-    }
-
-    /// Plays a run until it stops, breaks, or nobody reads.
-    async fn play(
-        self,
-        ctx: RequestCtx,
-        key: SeqKey,
-        spec: RunSpec,
-        closed: tokio_util::sync::CancellationToken,
-        events: mpsc::Sender<Result<RunEvent, BackendError>>,
-    ) {
-        let (mut rows, mut delay) = (0, self.first_delay(key));
-        let ended = loop {
-            tokio::select! {
-                biased;
-                () = ctx.cancel.cancelled() => break Ok(StopReason::Cancelled),
-                () = closed.cancelled() => break Err(self.lost("the engine was replaced")),
-                () = events.closed() => break Ok(StopReason::Cancelled),
-                () = tokio::time::sleep(delay) => {}
-            }
-            if rows == u64::from(spec.max_tokens) {
-                break Ok(StopReason::Length);
-            }
-            let step = self.lock().step(key, &spec);
-            match step {
-                Ok(Next::Token(step)) => {
-                    rows += 1;
-                    delay = self.token_delay(key);
-                    if events.send(Ok(RunEvent::Step(step))).await.is_err() {
-                        break Ok(StopReason::Cancelled);
-                    }
-                }
-                Ok(Next::Stop(reason)) => break Ok(reason),
-                Ok(Next::Fault(Fault::Error(error))) | Err(error) => break Err(error.into()),
-                Ok(Next::Fault(Fault::Lost(why))) => {
-                    self.lock().lose();
-                    break Err(self.lost(why));
-                }
-                Ok(Next::Fault(Fault::Hang)) => {
-                    tokio::select! {
-                        () = events.closed() => {}
-                        () = closed.cancelled() => {}
-                    }
-                    break Err(self.lost("it hung"));
-                }
-            }
-        };
-        let last = ended.map(|reason| self.stopped(key, reason, rows));
-        // A reader that left needs no ending.
-        let _ = events.send(last).await;
-    }
-
-    fn stopped(&self, key: SeqKey, reason: StopReason, rows: u64) -> RunEvent {
-        let mut sequences = self.lock();
-        let (len, prefill) = match sequences.get(key) {
-            Ok(sequence) => {
-                sequence.busy = false;
-                (sequence.tokens.len(), std::mem::take(&mut sequence.unpaid_rows))
-            }
-            Err(_) => (0, 0),
-        };
-        RunEvent::Stopped { reason, len, cost: self.cost(prefill, rows) }
-    }
-
-    fn first_delay(&self, key: SeqKey) -> Duration {
-        self.lock().delays(key).map_or(Duration::ZERO, |(first, each)| first + each)
-    }
-
-    fn token_delay(&self, key: SeqKey) -> Duration {
-        self.lock().delays(key).map_or(Duration::ZERO, |(_, each)| each)
     }
 }
 
@@ -280,13 +210,21 @@ impl Backend for FakeBackend {
         Ok(Opened { seq, cached })
     }
 
-    async fn extend(&self, ctx: &RequestCtx, seq: SeqId, at: usize, ids: Vec<TokenId>) -> Result<usize, BackendError> {
+    async fn extend(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        ids: Vec<TokenId>,
+    ) -> Result<usize, BackendError> {
         self.note(Call::Extend(text_of(&ids)));
         check_tokens("extension", &ids)?;
         let mut sequences = self.sequences_for(ctx, seq)?;
         let sequence = sequences.at(seq.key, at)?;
         if at + ids.len() > self.card.context {
-            return Err(EngineError::ContextOverflow { tokens: at + ids.len(), context: self.card.context }.into());
+            return Err(
+                EngineError::ContextOverflow { tokens: at + ids.len(), context: self.card.context }.into()
+            );
         }
         for id in &ids {
             if let Err(refused) = sequence.append(*id) {
@@ -298,7 +236,13 @@ impl Backend for FakeBackend {
         Ok(sequence.tokens.len())
     }
 
-    async fn run(&self, ctx: &RequestCtx, seq: SeqId, at: usize, spec: RunSpec) -> Result<RunStream, BackendError> {
+    async fn run(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        spec: RunSpec,
+    ) -> Result<RunStream, BackendError> {
         self.note(Call::Run(spec));
         let closed = {
             let mut sequences = self.sequences_for(ctx, seq)?;
@@ -311,7 +255,13 @@ impl Backend for FakeBackend {
         Ok(RunStream::new(self.card.name.clone(), receiver))
     }
 
-    async fn propose(&self, ctx: &RequestCtx, seq: SeqId, at: usize, k: usize) -> Result<(Draft, Cost), BackendError> {
+    async fn propose(
+        &self,
+        ctx: &RequestCtx,
+        seq: SeqId,
+        at: usize,
+        k: usize,
+    ) -> Result<(Draft, Cost), BackendError> {
         self.note(Call::Propose(k));
         let mut sequences = self.sequences_for(ctx, seq)?;
         sequences.at(seq.key, at)?;

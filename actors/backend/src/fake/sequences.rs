@@ -42,8 +42,8 @@ pub(super) struct Sequences {
     pub(super) boot: u64,
     /// (text the prompt must contain, reply); the first match wins.
     pub(super) script: Vec<(String, Reply)>,
-    open: HashMap<SeqKey, Sequence>,
-    made: u32,
+    pub(super) open: HashMap<SeqKey, Sequence>,
+    pub(super) made: u32,
 }
 
 impl Sequences {
@@ -77,7 +77,11 @@ impl Sequences {
         }))
     }
 
-    pub(super) fn fork(&mut self, key: SeqKey, permit: Option<OwnedSemaphorePermit>) -> Result<SeqKey, EngineError> {
+    pub(super) fn fork(
+        &mut self,
+        key: SeqKey,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<SeqKey, EngineError> {
         let original = self.idle(key)?;
         let copy = Sequence {
             tokens: original.tokens.clone(),
@@ -199,7 +203,10 @@ impl Sequence {
     /// Drops everything after `len` tokens.
     pub(super) fn truncate(&mut self, len: usize) -> Result<(), EngineError> {
         let Some(dropped) = self.tokens.len().checked_sub(len).filter(|_| len > 0) else {
-            return Err(EngineError::InvalidArgument(format!("cannot truncate {} tokens to {len}", self.tokens.len())));
+            return Err(EngineError::InvalidArgument(format!(
+                "cannot truncate {} tokens to {len}",
+                self.tokens.len()
+            )));
         };
         if let Some(gate) = &mut self.gate {
             gate.rollback(dropped);
@@ -213,7 +220,8 @@ impl Sequence {
 fn nearest_allowed(gate: &mut dyn TokenGate, wanted: TokenId) -> Option<TokenId> {
     let mut allowed = [0_u32; ByteCodec::VOCAB.div_ceil(32)];
     gate.mask(&mut allowed);
-    let is_allowed = |id: &TokenId| allowed.get(*id as usize / 32).is_some_and(|word| word >> (id % 32) & 1 == 1);
+    let is_allowed =
+        |id: &TokenId| allowed.get(*id as usize / 32).is_some_and(|word| word >> (id % 32) & 1 == 1);
     Some(wanted).filter(is_allowed).or_else(|| (0..ByteCodec::VOCAB as TokenId).find(is_allowed))
 }
 

@@ -66,7 +66,8 @@ impl FakeSlots {
 
     fn unknown(&self, name: &str) -> BackendError {
         let shared = |known: &str| known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-        let suggestion = self.lock().keys().filter(|known| shared(known) > 0).max_by_key(|known| shared(known)).cloned();
+        let suggestion =
+            self.lock().keys().filter(|known| shared(known) > 0).max_by_key(|known| shared(known)).cloned();
         BackendError::UnknownModel { name: name.into(), suggestion }
     }
 }
@@ -86,7 +87,12 @@ impl Slots for FakeSlots {
                 for done in [0, loading.fetch_bytes / 2, loading.fetch_bytes] {
                     let (model, source) = (model.to_string(), "fake".to_string());
                     // Progress is informative: a full or dropped channel skips it.
-                    let _ = progress.try_send(LoadEvent::Fetching { model, source, done, total: loading.fetch_bytes });
+                    let _ = progress.try_send(LoadEvent::Fetching {
+                        model,
+                        source,
+                        done,
+                        total: loading.fetch_bytes,
+                    });
                 }
             }
             let _ = progress.try_send(LoadEvent::Loading { model: model.into() });

@@ -65,6 +65,8 @@ async fn a_hang_ends_at_the_deadline_and_an_error_keeps_the_sequence() {
     let mut run = backend.run(&ctx, opened.seq, 5, RUN).await.unwrap();
     let (text, end) = read(&mut run, &ctx).await;
     assert_eq!((text.as_str(), end), ("a", Err(EngineError::NonFiniteLogits.into())));
+    let mut again = backend.run(&ctx, opened.seq, 6, RUN).await.unwrap();
+    assert_eq!(read(&mut again, &ctx).await, ("bc".into(), Ok(StopReason::End)));
 
     let opened = open(&backend, &ctx, "hang").await;
     let mut run = backend.run(&ctx, opened.seq, 4, RUN).await.unwrap();
@@ -73,13 +75,15 @@ async fn a_hang_ends_at_the_deadline_and_an_error_keeps_the_sequence() {
 
 #[tokio::test(start_paused = true)]
 async fn verbs_check_lengths_and_follow_the_script() {
-    let backend = FakeBackend::new("m").when("q", Reply::text("abcd").logprob_at(1, -2.0).signals_at(2, 3.0, 0.1));
+    let backend =
+        FakeBackend::new("m").when("q", Reply::text("abcd").logprob_at(1, -2.0).signals_at(2, 3.0, 0.1));
     let ctx = RequestCtx::new("r");
     let seq = open(&backend, &ctx, "q").await.seq;
     let wrong = backend.extend(&ctx, seq, 7, ids("x")).await;
     assert_eq!(wrong, Err(EngineError::LengthMismatch { expected: 7, actual: 1 }.into()));
 
-    let until_unsure = RunSpec { stop_when: StopWhen { entropy_above: Some(1.0), margin_below: None }, ..RUN };
+    let until_unsure =
+        RunSpec { stop_when: StopWhen { entropy_above: Some(1.0), margin_below: None }, ..RUN };
     let mut run = backend.run(&ctx, seq, 1, until_unsure).await.unwrap();
     assert_eq!(read(&mut run, &ctx).await, ("ab".into(), Ok(StopReason::Signal)));
     assert_eq!(backend.extend(&ctx, seq, 3, ids("C")).await, Ok(4));
@@ -131,7 +135,11 @@ async fn slots_load_once_fail_and_suggest() {
     slots.backend(&ctx, "small", progress.clone()).await.unwrap();
     assert_eq!(before.elapsed(), Duration::ZERO);
     let unknown = slots.backend(&ctx, "smol", progress.clone()).await.err();
-    assert_eq!(unknown, Some(BackendError::UnknownModel { name: "smol".into(), suggestion: Some("small".into()) }));
-    slots.fail("large", BackendError::Load { model: "large".into(), why: "torn".into(), code: "GGUF".into() });
+    assert_eq!(
+        unknown,
+        Some(BackendError::UnknownModel { name: "smol".into(), suggestion: Some("small".into()) })
+    );
+    slots
+        .fail("large", BackendError::Load { model: "large".into(), why: "torn".into(), code: "GGUF".into() });
     assert!(matches!(slots.backend(&ctx, "large", progress).await, Err(BackendError::Load { .. })));
 }

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use understudy_backend::{BackendError, RequestCtx, RunStream, SeqId, backend::RUN_CHANNEL_CAPACITY};
 use understudy_engine::{
     EngineError,
-    tick::{Pulse, TickEngine},
+    tick::Pulse,
     verbs::{Cost, JobId, Outcome, SeqKey, Verb},
 };
 
@@ -116,7 +116,11 @@ impl EngineHandle {
         // Everyone hears of it before the engine is dropped: a broken engine may hang there.
         self.end(exit);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(worker))) {
-            tracing::error!(model = self.config.model, why = panic_message(panic), "engine panicked while it was dropped");
+            tracing::error!(
+                model = self.config.model,
+                why = panic_message(panic),
+                "engine panicked while it was dropped"
+            );
         }
         if self.life.swap(ENDED, Ordering::SeqCst) == ABANDONED {
             tracing::info!(model = self.config.model, "abandoned engine thread ended");
@@ -146,7 +150,11 @@ impl EngineHandle {
     /// returns by itself.
     pub(crate) fn abandon(&self, silence: Duration) {
         if self.life.compare_exchange(ALIVE, ABANDONED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            tracing::error!(model = self.config.model, ?silence, "engine makes no progress, abandoning its thread");
+            tracing::error!(
+                model = self.config.model,
+                ?silence,
+                "engine makes no progress, abandoning its thread"
+            );
             self.config.health.zombie_born();
             self.end(EngineExit::Stalled(silence));
         }
@@ -253,7 +261,8 @@ impl EngineHandle {
     ) -> Result<(Outcome, Cost), BackendError> {
         let (sender, answer) = oneshot::channel();
         self.submit(ctx, verb, Reply::Once(sender), permit)?;
-        ctx.bound(async { answer.await.unwrap_or_else(|_| Err(self.lost("it ended without an answer"))) }).await
+        ctx.bound(async { answer.await.unwrap_or_else(|_| Err(self.lost("it ended without an answer"))) })
+            .await
     }
 
     /// Submits a run; its events come through the stream.
@@ -284,7 +293,8 @@ impl EngineHandle {
         if remaining == Some(Duration::ZERO) {
             return Err(BackendError::Deadline);
         }
-        let interest = Interest { cancel: ctx.cancel.clone(), deadline: remaining.map(|left| self.now() + left) };
+        let interest =
+            Interest { cancel: ctx.cancel.clone(), deadline: remaining.map(|left| self.now() + left) };
         let job = self.next_job();
         self.replies.register(job, reply)?;
         if !self.inbox.push(Command { job, verb, interest, permit }) {
@@ -320,7 +330,9 @@ struct Place<'a>(&'a AtomicUsize);
 impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicUsize, capacity: usize) -> Result<Self, usize> {
         waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < capacity).then_some(count + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                (count < capacity).then_some(count + 1)
+            })
             .map(|_| Self(waiting))
     }
 }
@@ -357,6 +369,8 @@ impl Meters {
 fn panic_message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic.downcast_ref::<&str>().map_or_else(|| "unknown panic".into(), |text| (*text).into()),
+        Err(panic) => {
+            panic.downcast_ref::<&str>().map_or_else(|| "unknown panic".into(), |text| (*text).into())
+        }
     }
 }

@@ -59,7 +59,8 @@ struct State {
 
 impl Inbox {
     pub(super) fn new() -> Self {
-        let state = State { commands: VecDeque::new(), closes: Vec::new(), order: Order::Serve, taken: Order::Serve };
+        let state =
+            State { commands: VecDeque::new(), closes: Vec::new(), order: Order::Serve, taken: Order::Serve };
         Self { state: Mutex::new(state), bell: Condvar::new() }
     }
 

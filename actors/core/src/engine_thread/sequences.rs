@@ -96,7 +96,8 @@ impl Sequences {
     /// Sequences whose request is over or whose lease ran out leave.
     pub(super) fn expire(&mut self, now: Duration) {
         for owned in self.open.values_mut().filter(|owned| owned.stage == Stage::Open) {
-            let over = owned.interest.cancel.is_cancelled() || owned.interest.deadline.is_some_and(|at| now >= at);
+            let over =
+                owned.interest.cancel.is_cancelled() || owned.interest.deadline.is_some_and(|at| now >= at);
             let unused = owned.jobs == 0 && now >= owned.lease_until;
             if over || unused {
                 owned.stage = Stage::Leaving;
@@ -106,7 +107,8 @@ impl Sequences {
 
     /// Sequences that the engine should close now, each once.
     pub(super) fn take_closable(&mut self) -> Vec<SeqKey> {
-        let ready = self.open.iter_mut().filter(|(_, owned)| owned.stage == Stage::Leaving && owned.jobs == 0);
+        let ready =
+            self.open.iter_mut().filter(|(_, owned)| owned.stage == Stage::Leaving && owned.jobs == 0);
         ready
             .map(|(seq, owned)| {
                 owned.stage = Stage::Closing;

@@ -49,18 +49,18 @@ mod tests {
     fn only_silence_with_work_counts() {
         let s = Duration::from_secs;
         // (beats, has work, seconds) -> stalled
-        let table: &[(&[(u64, bool, u64)], bool)] = &[
-            (&[(1, true, 1), (1, true, 5)], false),
-            (&[(1, true, 1), (1, true, 6)], true),
-            (&[(1, true, 1), (2, true, 5), (2, true, 9)], false),
-            (&[(1, false, 1), (1, false, 60)], false),
-            (&[(1, false, 60), (1, true, 61), (1, true, 64)], false),
-            (&[(1, false, 60), (1, true, 61), (1, true, 65)], true),
+        let table = [
+            (vec![(1, true, 1), (1, true, 5)], false),
+            (vec![(1, true, 1), (1, true, 6)], true),
+            (vec![(1, true, 1), (2, true, 5), (2, true, 9)], false),
+            (vec![(1, false, 1), (1, false, 60)], false),
+            (vec![(1, false, 60), (1, true, 61), (1, true, 64)], false),
+            (vec![(1, false, 60), (1, true, 61), (1, true, 65)], true),
         ];
         for (history, expected) in table {
             let mut detector = StallDetector::new(s(5), s(0));
-            let stalled = history.iter().map(|(beats, work, at)| detector.observe(*beats, *work, s(*at)));
-            assert_eq!(stalled.last(), Some(*expected), "{history:?}");
+            let stalled = history.iter().map(|&(beats, work, at)| detector.observe(beats, work, s(at)));
+            assert_eq!(stalled.last(), Some(expected), "{history:?}");
         }
     }
 }

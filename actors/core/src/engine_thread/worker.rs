@@ -139,7 +139,8 @@ impl Worker {
                 job.cancelled = true;
                 self.engine.cancel(*id);
             }
-            let behind = job.kind == Kind::Run && !job.cancelled && (!job.backlog.is_empty() || replies.is_full(*id));
+            let behind =
+                job.kind == Kind::Run && !job.cancelled && (!job.backlog.is_empty() || replies.is_full(*id));
             if behind != job.paused {
                 job.paused = behind;
                 self.engine.set_paused(*id, behind);
@@ -219,7 +220,8 @@ impl Worker {
         if let Some(seq) = made {
             self.sequences.opened(seq, job.interest, job.permit.take(), now);
         }
-        let answered = self.handle.replies.answer(id, result.map(|outcome| (outcome, cost)).map_err(backend_error));
+        let answered =
+            self.handle.replies.answer(id, result.map(|outcome| (outcome, cost)).map_err(backend_error));
         if let (Some(seq), false) = (made, answered) {
             self.sequences.leave(seq);
         }
@@ -287,5 +289,7 @@ fn backend_error(error: EngineError) -> BackendError {
 
 /// An engine that answers another question than it was asked has a defect.
 pub(crate) fn misanswered(outcome: &Outcome) -> BackendError {
-    BackendError::Engine(EngineError::InvalidArgument(format!("the engine answered out of turn: {outcome:?}")))
+    BackendError::Engine(EngineError::InvalidArgument(format!(
+        "the engine answered out of turn: {outcome:?}"
+    )))
 }

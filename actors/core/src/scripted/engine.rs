@@ -3,13 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 
-use understudy_backend::fake::ByteCodec;
 use understudy_engine::{
     EngineError,
     tick::{EngineStats, Pulse, Tick, TickEngine},
     verbs::{
-        Cost, Draft, JobEvent, JobId, Outcome, RunSpec, SeqKey, SignalMode, Signals, StepResult, StopReason, TokenId,
-        Verb, Verified,
+        Cost, Draft, JobEvent, JobId, Outcome, RunSpec, SeqKey, SignalMode, Signals, StepResult, StopReason,
+        TokenId, Verb, Verified,
     },
 };
 
@@ -96,10 +95,16 @@ impl ScriptedEngine {
             }
             Verb::Verify { seq, at, draft, signals } => {
                 let tokens = self.tokens_at(seq, at)?;
-                let accepted = draft.ids.iter().enumerate().take_while(|(i, id)| letter(at + i) == **id).count();
+                let accepted =
+                    draft.ids.iter().enumerate().take_while(|(i, id)| letter(at + i) == **id).count();
                 tokens.extend((at..=at + accepted).map(letter));
                 let steps = (at..at + accepted).map(|n| step(n, signals)).collect();
-                Ok(Outcome::Verified(Verified { accepted, next: Some(step(at + accepted, signals)), steps, stop: None }))
+                Ok(Outcome::Verified(Verified {
+                    accepted,
+                    next: Some(step(at + accepted, signals)),
+                    steps,
+                    stop: None,
+                }))
             }
             Verb::Truncate { seq, len } => {
                 let tokens = self.tokens_of(seq)?;

@@ -80,7 +80,13 @@ impl ChildSpec {
                 Ok(child.get_cell())
             })
         };
-        Self { name: name.into(), kind, shutdown: Duration::from_secs(5), start: Arc::new(start), watcher: None }
+        Self {
+            name: name.into(),
+            kind,
+            shutdown: Duration::from_secs(5),
+            start: Arc::new(start),
+            watcher: None,
+        }
     }
 
     /// Time to stop before it is killed.
@@ -189,7 +195,8 @@ impl Actor for Supervisor {
             }
             SupervisorMsg::Running(reply) => {
                 let order = state.plan.order().into_iter();
-                let running = order.filter_map(|name| state.running.get(&name).cloned().map(|cell| (name, cell)));
+                let running =
+                    order.filter_map(|name| state.running.get(&name).cloned().map(|cell| (name, cell)));
                 let _ = reply.send(running.collect());
             }
             SupervisorMsg::Due(ticket) => {
@@ -257,7 +264,11 @@ impl SupervisorState {
         self.running.iter().find(|(_, cell)| cell.get_id() == id).map(|(name, _)| name.clone())
     }
 
-    async fn start(&mut self, myself: &ActorRef<SupervisorMsg>, name: &str) -> Result<(), ActorProcessingErr> {
+    async fn start(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        name: &str,
+    ) -> Result<(), ActorProcessingErr> {
         let Some(spec) = self.specs.get(name).cloned() else { return Ok(()) };
         match (spec.start)(myself.get_cell()).await {
             Ok(cell) => {

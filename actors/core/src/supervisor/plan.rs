@@ -170,7 +170,9 @@ impl Plan {
 
     /// The child ended, or could not be started.
     pub fn exited(&mut self, name: &str, exit: &Exit, now: Duration) -> Vec<Action> {
-        let Some(index) = self.children.iter().position(|child| child.name == name) else { return Vec::new() };
+        let Some(index) = self.children.iter().position(|child| child.name == name) else {
+            return Vec::new();
+        };
         let healthy_after = self.options.backoff.healthy_after;
         let child = &mut self.children[index];
         if let Life::Running { since } = child.life

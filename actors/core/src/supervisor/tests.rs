@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};
 use tokio::sync::oneshot;
 
+use super::Strategy;
 use super::*;
 
 const fn s(seconds: u64) -> Duration {
@@ -35,8 +36,11 @@ fn panicked() -> Exit {
 
 /// Who is stopped, who is started afterwards.
 fn effect(plan: &Plan, actions: &[Action]) -> (Vec<String>, Vec<String>) {
-    let stopped = actions.iter().filter_map(|a| if let Action::Stop(name) = a { Some(name.clone()) } else { None });
-    let due = actions.iter().find_map(|a| if let Action::StartLater { ticket, .. } = a { Some(*ticket) } else { None });
+    let stopped =
+        actions.iter().filter_map(|a| if let Action::Stop(name) = a { Some(name.clone()) } else { None });
+    let due = actions
+        .iter()
+        .find_map(|a| if let Action::StartLater { ticket, .. } = a { Some(*ticket) } else { None });
     (stopped.collect(), due.map(|ticket| plan.due(ticket)).unwrap_or_default())
 }
 
@@ -52,7 +56,10 @@ fn strategies_restart_whom_they_should() {
         let children = [("a", Permanent), ("b", Permanent), ("c", Permanent)];
         let mut plan = running(options(strategy, 3, Exhausted::Escalate), &children);
         let actions = plan.exited("b", &panicked(), s(1));
-        let expected = (stopped.iter().map(|s| s.to_string()).collect(), started.iter().map(|s| s.to_string()).collect());
+        let expected = (
+            stopped.iter().map(|s| s.to_string()).collect(),
+            started.iter().map(|s| s.to_string()).collect(),
+        );
         assert_eq!(effect(&plan, &actions), expected, "{strategy:?}");
     }
 }
@@ -106,7 +113,10 @@ fn too_many_restarts_escalate_or_give_the_child_up_until_retried() {
         }
         assert_eq!(plan.exited("a", &panicked(), s(3)), [last]);
         if exhausted == Exhausted::GiveUpChild {
-            assert!(matches!(plan.exited("b", &panicked(), s(4))[..], [Action::StartLater { .. }]), "b lives on");
+            assert!(
+                matches!(plan.exited("b", &panicked(), s(4))[..], [Action::StartLater { .. }]),
+                "b lives on"
+            );
             let again = plan.retry("a");
             assert_eq!(effect(&plan, &again).1, ["a"]);
         }
@@ -115,10 +125,13 @@ fn too_many_restarts_escalate_or_give_the_child_up_until_retried() {
 
 #[test]
 fn a_window_that_passed_forgives() {
-    let mut plan = running(options(Strategy::OneForOne, 2, Exhausted::Escalate), &[("a", ChildKind::Permanent)]);
+    let mut plan =
+        running(options(Strategy::OneForOne, 2, Exhausted::Escalate), &[("a", ChildKind::Permanent)]);
     for round in 0..20 {
         let actions = plan.exited("a", &panicked(), s(61 * round));
-        assert!(matches!(actions[..], [Action::StartLater { after, .. }] if after <= Duration::from_millis(200)));
+        assert!(
+            matches!(actions[..], [Action::StartLater { after, .. }] if after <= Duration::from_millis(200))
+        );
         plan.started("a", s(61 * round));
     }
 }
@@ -228,12 +241,15 @@ impl Family {
             .iter()
             .map(|name| {
                 let (diary, events, name) = (diary.clone(), events.clone(), *name);
-                ChildSpec::new(name, ChildKind::Permanent, move || (Mortal { name, diary: diary.clone() }, ()))
-                    .shutdown_within(s(2))
-                    .watched_by(move |event| events.lock().unwrap().push(event))
+                ChildSpec::new(name, ChildKind::Permanent, move || {
+                    (Mortal { name, diary: diary.clone() }, ())
+                })
+                .shutdown_within(s(2))
+                .watched_by(move |event| events.lock().unwrap().push(event))
             })
             .collect();
-        let (supervisor, ended) = Actor::spawn(None, Supervisor, SupervisorArgs { options, children }).await.unwrap();
+        let (supervisor, ended) =
+            Actor::spawn(None, Supervisor, SupervisorArgs { options, children }).await.unwrap();
         Self { supervisor, ended, diary, events }
     }
 
@@ -255,7 +271,10 @@ impl Family {
 
     fn exits(&self) -> Vec<Exit> {
         let events = std::mem::take(&mut *self.events.lock().unwrap());
-        events.into_iter().filter_map(|e| if let ChildEvent::Restarting { exit, .. } = e { Some(exit) } else { None }).collect()
+        events
+            .into_iter()
+            .filter_map(|e| if let ChildEvent::Restarting { exit, .. } = e { Some(exit) } else { None })
+            .collect()
     }
 }
 
@@ -278,7 +297,8 @@ async fn ends_are_told_apart() {
     family.end("a", End::Stop).await;
     family.child("a").await.unwrap().get_cell().kill();
     tokio::time::sleep(s(40)).await;
-    let expected = [Exit::Panicked("told to".into()), Exit::Failed("told to".into()), Exit::Normal, Exit::Killed];
+    let expected =
+        [Exit::Panicked("told to".into()), Exit::Failed("told to".into()), Exit::Normal, Exit::Killed];
     assert_eq!(family.exits(), expected);
     assert!(family.child("a").await.is_some());
 }
@@ -305,7 +325,9 @@ async fn escalation_reaches_the_parent_by_name() {
     })
     .watched_by(move |event| seen.lock().unwrap().push(event));
     let rules = options(Strategy::OneForOne, 1, Exhausted::GiveUpChild);
-    let (root, _) = Actor::spawn(None, Supervisor, SupervisorArgs { options: rules, children: vec![child] }).await.unwrap();
+    let (root, _) = Actor::spawn(None, Supervisor, SupervisorArgs { options: rules, children: vec![child] })
+        .await
+        .unwrap();
     tokio::time::sleep(s(30)).await;
     assert_eq!(inner.load(Ordering::SeqCst), 2, "started, restarted once, given up");
     let last = exits.lock().unwrap().pop();

@@ -1,4 +1,5 @@
 //! A real node on loopback over scripted models, and a real client.
+#![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
@@ -67,7 +68,9 @@ impl ModelControl for ScriptedControl {
     async fn unload(&self, _: &RequestCtx, model: &str) -> Result<ModelStatus, Failure> {
         self.set(model, "unloaded");
         let known = self.list().into_iter().find(|status| status.model == model);
-        known.ok_or_else(|| Failure::new(codes::MODEL_UNKNOWN, format!("unknown model {model:?}")).with("model", model))
+        known.ok_or_else(|| {
+            Failure::new(codes::MODEL_UNKNOWN, format!("unknown model {model:?}")).with("model", model)
+        })
     }
 }
 

@@ -43,7 +43,9 @@ pub(super) async fn cascade<'a>(
         answer.decide(verdict).await?;
         match state {
             State::Complete(reason) if stays => return Ok(reason),
-            state if answer.author().is_none_or(|author| author == rung.model) => standing = Some(Draft { run, state }),
+            state if answer.author().is_none_or(|author| author == rung.model) => {
+                standing = Some(Draft { run, state })
+            }
             // It wrote nothing: what an earlier rung wrote is still shown.
             _ => {}
         }
@@ -52,7 +54,8 @@ pub(super) async fn cascade<'a>(
     match run.generate(answer).await {
         Ok(RungEnd::Done(reason)) => {
             answer.take_over(last).await?;
-            let reason_to_stay = if drafts.is_empty() { "the only rung" } else { "the last rung's answer stands" };
+            let reason_to_stay =
+                if drafts.is_empty() { "the only rung" } else { "the last rung's answer stands" };
             answer.why = reason_to_stay.into();
             answer.decide(stay(last, reason_to_stay.into(), None, None)).await?;
             Ok(reason)
@@ -85,16 +88,23 @@ fn judge(
                 let why = format!("confidence {confidence:.2} reaches the threshold {threshold:.2}");
                 stay(&rung.model, why, Some(confidence), Some(threshold))
             } else {
-                escalate(format!("confidence {confidence:.2} is below the threshold {threshold:.2}"), Some(confidence))
+                escalate(
+                    format!("confidence {confidence:.2} is below the threshold {threshold:.2}"),
+                    Some(confidence),
+                )
             };
             (decision, State::Complete(reason))
         }
         Ok(RungEnd::Hopeless(confidence)) => {
-            let why = format!("given up early: confidence {confidence:.2} is far below the threshold {threshold:.2}");
+            let why = format!(
+                "given up early: confidence {confidence:.2} is far below the threshold {threshold:.2}"
+            );
             (escalate(why, Some(confidence)), State::GivenUp)
         }
         Err(Trouble::Lost(why)) => (escalate(format!("{} was lost: {why}", rung.model), None), State::Broken),
-        Err(Trouble::Refused(error)) if another_rung_may(&error) => (escalate(error.to_string(), None), State::Broken),
+        Err(Trouble::Refused(error)) if another_rung_may(&error) => {
+            (escalate(error.to_string(), None), State::Broken)
+        }
         Err(trouble) => return Err(trouble),
     })
 }
@@ -144,7 +154,9 @@ fn another_rung_may(error: &RouterError) -> bool {
             | BackendError::Overloaded { .. }
             | BackendError::Load { .. }
             | BackendError::EngineLost { .. } => true,
-            BackendError::Engine(error) => !matches!(error, understudy_engine::EngineError::InvalidArgument(_)),
+            BackendError::Engine(error) => {
+                !matches!(error, understudy_engine::EngineError::InvalidArgument(_))
+            }
             BackendError::Cancelled | BackendError::Deadline | BackendError::UnknownModel { .. } => false,
         },
         // Another template or vocabulary may do.

@@ -13,7 +13,9 @@ pub(crate) async fn run(job: &Job, plan: &Plan, answer: &mut Answer) -> Result<F
     let end = match (&job.request.policy, plan.rungs.as_slice()) {
         (_, []) => return Err(RouterError::invalid("ladder", "is empty")),
         (PolicySpec::Direct { .. }, [rung, ..]) => direct::direct(job, answer, &rung.model).await,
-        (PolicySpec::Cascade { .. }, [drafts @ .., last]) => cascade::cascade(job, answer, drafts, &last.model).await,
+        (PolicySpec::Cascade { .. }, [drafts @ .., last]) => {
+            cascade::cascade(job, answer, drafts, &last.model).await
+        }
     };
     match end {
         Ok(reason) | Err(Trouble::Over(reason)) => Ok(reason),

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use DecisionKind::{Escalate, Stay};
 use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
 use understudy_backend::{BackendError, RequestCtx, fake::Call};
 use understudy_engine::EngineError;
@@ -8,9 +9,10 @@ use understudy_router::confidence::Weights;
 use understudy_router::{
     AnswerEvent, AnswerRequest, ConstraintSpec, DecisionKind, FinishReason, RouterConfig, RouterError,
 };
-use DecisionKind::{Escalate, Stay};
 
-use crate::told::{ask, ask_for, listen, nothing_left, question, router, router_with, says, slots, sure, unsure};
+use crate::told::{
+    ask, ask_for, listen, nothing_left, question, router, router_with, says, slots, sure, unsure,
+};
 
 fn signals_of(backend: &FakeBackend) -> Vec<SignalMode> {
     let mode = |call| if let Call::Run(spec) = call { Some(spec.signals) } else { None };
@@ -101,7 +103,11 @@ async fn a_hopeless_draft_is_given_up_early() {
     assert!(told.decisions()[0].reason.contains("given up early"));
     let drafted = &told.finished().ledger.rungs[0];
     assert!((24..=33).contains(&drafted.tokens_wasted), "{}", drafted.tokens_wasted);
-    assert_eq!(u64::from(drafted.tokens_wasted), drafted.cost.decode_rows, "the stopped run still said its cost");
+    assert_eq!(
+        u64::from(drafted.tokens_wasted),
+        drafted.cost.decode_rows,
+        "the stopped run still said its cost"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +135,8 @@ async fn the_last_rung_may_say_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_draft_stays_shown_while_the_next_rung_loads() {
     let (small, large) = (says("small", unsure("draft")), says("large", sure("final")));
-    let fakes = FakeSlots::new().with(small.clone()).with_loading(large.clone(), Duration::from_secs(30), 1000);
+    let fakes =
+        FakeSlots::new().with(small.clone()).with_loading(large.clone(), Duration::from_secs(30), 1000);
     let router = router(fakes, &["small", "large"]).await;
     let told = listen(router.answer(RequestCtx::new("r"), question("cascade")).unwrap()).await;
     let place = |wanted: fn(&AnswerEvent) -> bool| told.events.iter().position(wanted).unwrap();
@@ -201,7 +208,9 @@ async fn a_prompt_too_long_for_the_draft_goes_to_a_longer_context() {
     assert_eq!((told.shown.as_str(), told.kinds()), ("final", vec![Escalate, Stay]));
     assert!(told.decisions()[0].reason.contains("context of 8"));
     let told = ask("cascade", &[&small, &says("large", sure("final")).context(9)]).await;
-    let Err(RouterError::Backend(BackendError::Engine(EngineError::ContextOverflow { context, .. }))) = told.end else {
+    let Err(RouterError::Backend(BackendError::Engine(EngineError::ContextOverflow { context, .. }))) =
+        told.end
+    else {
         panic!("{:?}", told.end)
     };
     assert_eq!(context, 9);

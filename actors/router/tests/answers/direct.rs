@@ -8,9 +8,13 @@ use tokio_util::sync::CancellationToken;
 use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx, Slots};
 use understudy_engine::EngineError;
-use understudy_router::{AnswerEvent, AnswerRequest, ConstraintSpec, FinishReason, RouterConfig, RouterError, RouterHandle};
+use understudy_router::{
+    AnswerEvent, AnswerRequest, ConstraintSpec, FinishReason, RouterConfig, RouterError, RouterHandle,
+};
 
-use crate::told::{ask, ask_for, listen, nothing_left, question, router, router_with, says, slots, sure, unsure};
+use crate::told::{
+    ask, ask_for, listen, nothing_left, question, router, router_with, says, slots, sure, unsure,
+};
 
 #[tokio::test(start_paused = true)]
 async fn one_model_answers_and_the_books_say_so() {
@@ -139,9 +143,15 @@ async fn constraints_hold_and_forced_tokens_are_counted() {
     let told = ask_for(constrained(choice), &[&model]).await;
     assert!(["yes", "no"].contains(&told.shown.as_str()), "{}", told.shown);
     assert_eq!(told.finished().reason, FinishReason::Constraint);
-    assert_eq!(told.finished().ledger.forced as usize, told.shown.len() - 1, "only the first letter was chosen");
+    assert_eq!(
+        told.finished().ledger.forced as usize,
+        told.shown.len() - 1,
+        "only the first letter was chosen"
+    );
 
-    let told = ask_for(constrained(ConstraintSpec::Regex("[0-9]{2}-[a-c]".into())), &[&says("m", sure("73-b"))]).await;
+    let told =
+        ask_for(constrained(ConstraintSpec::Regex("[0-9]{2}-[a-c]".into())), &[&says("m", sure("73-b"))])
+            .await;
     assert_eq!((told.shown.as_str(), told.finished().ledger.forced), ("73-b", 1));
     let huge = constrained(ConstraintSpec::Regex("((\\w{99}){99}){99}".into()));
     assert!(matches!(ask_for(huge, &[&model]).await.end, Err(RouterError::Constraint(_))));
@@ -151,7 +161,8 @@ async fn constraints_hold_and_forced_tokens_are_counted() {
 async fn sixteen_at_once_do_not_mix() {
     let mut model = FakeBackend::new("m").max_sequences(4);
     for n in 0..16 {
-        let reply = Reply::text(format!("answer {n} {}", "x".repeat(n))).token_delay(Duration::from_millis(n as u64));
+        let reply =
+            Reply::text(format!("answer {n} {}", "x".repeat(n))).token_delay(Duration::from_millis(n as u64));
         model = model.when(format!("ask-{n}\n"), reply);
     }
     let router = router(slots(&[&model]), &["m"]).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
 use understudy_backend::{RequestCtx, Slots};
 use understudy_router::{
-    AnswerEvent, AnswerRequest, AnswerStream, Decision, DecisionKind, Finished, RouterConfig, RouterError, RouterHandle,
-    Transcript,
+    AnswerEvent, AnswerRequest, AnswerStream, Decision, DecisionKind, Finished, RouterConfig, RouterError,
+    RouterHandle, Transcript,
 };
 
 /// What a caller was told.
@@ -28,13 +28,19 @@ impl Told {
     }
 
     pub fn decisions(&self) -> Vec<&Decision> {
-        let decided = |event| if let &AnswerEvent::Decided(ref decision) = event { Some(decision) } else { None };
-        self.events.iter().filter_map(decided).collect()
+        let mut decided = Vec::new();
+        for event in &self.events {
+            if let AnswerEvent::Decided(decision) = event {
+                decided.push(decision);
+            }
+        }
+        decided
     }
 
     /// Bytes of each retraction.
     pub fn retractions(&self) -> Vec<usize> {
-        let bytes = |event: &_| if let AnswerEvent::Retracted { bytes, .. } = event { Some(*bytes) } else { None };
+        let bytes =
+            |event: &_| if let AnswerEvent::Retracted { bytes, .. } = event { Some(*bytes) } else { None };
         self.events.iter().filter_map(bytes).collect()
     }
 }
@@ -119,7 +125,8 @@ pub async fn listen(mut stream: AnswerStream) -> Told {
         }
     };
     tokio::time::timeout(Duration::from_secs(3600), all).await.expect("the answer hangs");
-    let told = Told { events, end: end.expect("the stream ended without an end"), shown: transcript.text().into() };
+    let told =
+        Told { events, end: end.expect("the stream ended without an end"), shown: transcript.text().into() };
     if let Ok(finished) = &told.end {
         check_books(&told, finished);
     }
@@ -137,7 +144,8 @@ fn check_books(told: &Told, finished: &Finished) {
     }
     assert_eq!(place, finished.text.len(), "INV-L1");
     for rung in &ledger.rungs {
-        let kept: u32 = ledger.spans.iter().filter(|span| span.author == rung.model).map(|span| span.tokens).sum();
+        let kept: u32 =
+            ledger.spans.iter().filter(|span| span.author == rung.model).map(|span| span.tokens).sum();
         assert_eq!(rung.tokens_kept, kept, "INV-L5");
         // The fake computes one row per token that it hands out, and runs that break keep
         // their count to themselves.
@@ -149,6 +157,10 @@ fn check_books(told: &Told, finished: &Finished) {
     let asked: Vec<_> = ledger.rungs.iter().map(|rung| &rung.model).collect();
     assert_eq!(asked, ladder.iter().take(asked.len()).collect::<Vec<_>>(), "INV-L3");
     assert_eq!(told.shown, finished.text, "INV-L4");
-    assert_eq!(finished.completion_tokens, ledger.spans.iter().map(|span| span.tokens).sum::<u32>(), "INV-L5");
+    assert_eq!(
+        finished.completion_tokens,
+        ledger.spans.iter().map(|span| span.tokens).sum::<u32>(),
+        "INV-L5"
+    );
     assert_eq!(told.decisions(), ledger.decisions.iter().collect::<Vec<_>>(), "INV-L6");
 }

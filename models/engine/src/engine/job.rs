@@ -15,14 +15,31 @@ pub(super) struct Job {
 
 /// What is left to do.
 pub(super) enum Work {
-    Run { spec: RunSpec, produced: u32 },
-    Propose { base: usize, k: usize, draft: Draft },
+    Run {
+        spec: RunSpec,
+        produced: u32,
+    },
+    Propose {
+        base: usize,
+        k: usize,
+        draft: Draft,
+    },
     /// The draft's tokens are appended to the sequence from `base` on.
-    Verify { base: usize, draft: Draft, signals: SignalMode },
+    Verify {
+        base: usize,
+        draft: Draft,
+        signals: SignalMode,
+    },
     /// The candidate under test is appended from `base` on.
-    Score { base: usize, candidates: Vec<Vec<TokenId>>, scores: Vec<f32> },
+    Score {
+        base: usize,
+        candidates: Vec<Vec<TokenId>>,
+        scores: Vec<f32>,
+    },
     /// Its sequence is private to the job.
-    Embed { sum: Vec<f32> },
+    Embed {
+        sum: Vec<f32>,
+    },
 }
 
 /// Rows a job needs before it can settle.

@@ -76,7 +76,8 @@ impl Engine {
             return;
         }
         let logits = &mut self.scratch.logits[logits_at * vocab..(logits_at + share.wanted()) * vocab];
-        let mut step = Step { sequence, sampler: &mut self.sampler, end_ids: &self.end_ids, context: self.context };
+        let mut step =
+            Step { sequence, sampler: &mut self.sampler, end_ids: &self.end_ids, context: self.context };
         let answer = match &mut job.work {
             Work::Run { spec, produced } => {
                 let (emitted, answer) = step.run(logits, spec, produced);
@@ -136,7 +137,9 @@ impl Engine {
         let sequence = self.sequences.get_mut(job.seq).ok()?;
         let len = sequence.tokens.len();
         match &mut job.work {
-            Work::Embed { sum } if sequence.computed == len => Some(Ok(Outcome::Embedding(unit_mean(sum, len)))),
+            Work::Embed { sum } if sequence.computed == len => {
+                Some(Ok(Outcome::Embedding(unit_mean(sum, len))))
+            }
             Work::Run { spec, .. } if spec.max_tokens == 0 => {
                 (sequence.computed + 1 >= len).then_some(Ok(Outcome::Ran { stop: StopReason::Length, len }))
             }
@@ -252,13 +255,14 @@ impl Step<'_> {
             let mask = mask_of(self.sequence, vocab);
             let Sequence { tokens, sampler, .. } = &*self.sequence;
             let (mask, position, q) = (mask.as_deref(), tokens.len(), &draft.q[index]);
-            let step = match self.sampler.accept_draft(row, tokens, sampler, mask, q, token, position, signals)? {
-                Verdict::Accepted(step) => step,
-                Verdict::Replaced(step) => {
-                    verified.next = Some(step);
-                    return Ok(());
-                }
-            };
+            let step =
+                match self.sampler.accept_draft(row, tokens, sampler, mask, q, token, position, signals)? {
+                    Verdict::Accepted(step) => step,
+                    Verdict::Replaced(step) => {
+                        verified.next = Some(step);
+                        return Ok(());
+                    }
+                };
             if self.end_ids.contains(&token) {
                 verified.stop = Some(StopReason::End);
                 return Ok(());

@@ -5,7 +5,10 @@ use crate::engine::Engine;
 use crate::engine::job::{Job, Work};
 use crate::engine::plan::MAX_WANTED_ROWS;
 use crate::engine::sequence::Sequence;
-use crate::verbs::{Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, SamplerSpec, SeqKey, SignalMode, StopReason, TokenId, Verb};
+use crate::verbs::{
+    Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, SamplerSpec, SeqKey, SignalMode, StopReason, TokenId,
+    Verb,
+};
 
 impl Engine {
     pub(super) fn accept(&mut self, id: JobId, verb: Verb) {
@@ -87,7 +90,13 @@ impl Engine {
         }
     }
 
-    fn propose(&mut self, id: JobId, seq: SeqKey, at: usize, k: usize) -> Result<Option<Outcome>, EngineError> {
+    fn propose(
+        &mut self,
+        id: JobId,
+        seq: SeqKey,
+        at: usize,
+        k: usize,
+    ) -> Result<Option<Outcome>, EngineError> {
         check_count("a draft", k)?;
         self.check_fits(at.saturating_add(k))?;
         self.start(id, seq, at, Work::Propose { base: at, k, draft: Draft::default() })
@@ -140,7 +149,13 @@ impl Engine {
     }
 
     /// Queues a job over a sequence.
-    fn start(&mut self, id: JobId, seq: SeqKey, at: usize, work: Work) -> Result<Option<Outcome>, EngineError> {
+    fn start(
+        &mut self,
+        id: JobId,
+        seq: SeqKey,
+        at: usize,
+        work: Work,
+    ) -> Result<Option<Outcome>, EngineError> {
         let sequence = self.sequences.expect(seq, Some(at))?;
         sequence.busy = Some(id);
         // The last token's logits are wanted, so its row is computed (again, if need be).
@@ -154,7 +169,8 @@ impl Engine {
         let Some(sequence) = self.sequences.remove(seq) else { return };
         if let Some(index) = self.jobs.iter().position(|job| Some(job.id) == sequence.busy) {
             let job = self.jobs.remove(index);
-            self.outbox.push((job.id, JobEvent::Done { result: Err(EngineError::Cancelled), cost: job.cost }));
+            self.outbox
+                .push((job.id, JobEvent::Done { result: Err(EngineError::Cancelled), cost: job.cost }));
         }
         sequence.release(&mut self.pages);
     }

@@ -135,7 +135,8 @@ fn every_stream_gets_its_first_token_before_the_first_stream_ends() {
         })
         .collect();
     driver.finish(jobs[0]).unwrap();
-    let ended = driver.events.iter().position(|(id, event)| *id == jobs[0] && matches!(event, JobEvent::Done { .. }));
+    let ended =
+        driver.events.iter().position(|(id, event)| *id == jobs[0] && matches!(event, JobEvent::Done { .. }));
     for &job in &jobs {
         let first = driver.events.iter().position(|(id, _)| *id == job);
         assert!(first.unwrap() < ended.unwrap());
@@ -150,7 +151,8 @@ fn a_shared_prefix_is_computed_once_and_changes_nothing() {
     let fresh = driver.run(first, ids.len(), 10);
     driver.ask(Verb::Close { seq: first }).unwrap();
 
-    let opened = driver.ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), gate: None })).unwrap();
+    let opened =
+        driver.ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), gate: None })).unwrap();
     let Outcome::Opened { seq, cached } = opened else { panic!("{opened:?}") };
     assert_eq!(cached, 128, "four whole pages of 32");
     let before = driver.engine.stats().total.prefill_rows;
@@ -244,7 +246,9 @@ fn score_is_the_sum_of_log_probabilities_and_changes_nothing() {
 fn embeddings_are_unit_vectors_and_do_not_depend_on_chunking() {
     let mut driver = Driver::new();
     let ids = prompt(100, 7);
-    let Ok(Outcome::Embedding(first)) = driver.ask(Verb::Embed { ids: ids.clone() }) else { panic!("embedding") };
+    let Ok(Outcome::Embedding(first)) = driver.ask(Verb::Embed { ids: ids.clone() }) else {
+        panic!("embedding")
+    };
     let norm: f32 = first.iter().map(|value| value * value).sum();
     assert!((norm - 1.0).abs() < 1e-4);
     let seq = driver.open(&prompt(30, 8), warm());
@@ -309,7 +313,9 @@ fn a_cancelled_run_stops_and_its_sequence_stays_usable() {
         driver.engine.tick(&mut driver.events);
     }
     driver.engine.cancel(job);
-    let Ok(Outcome::Ran { stop: StopReason::Cancelled, len }) = driver.finish(job) else { panic!("cancelled") };
+    let Ok(Outcome::Ran { stop: StopReason::Cancelled, len }) = driver.finish(job) else {
+        panic!("cancelled")
+    };
     let rows = driver.engine.stats().total.decode_rows;
     assert_eq!(driver.engine.tick(&mut driver.events), Tick::Idle);
     assert_eq!(driver.engine.stats().total.decode_rows, rows);

@@ -148,7 +148,14 @@ impl Model {
             })
             .collect();
         scratch.attended.resize(count * q_width, 0.0);
-        attention(pool, &kv.layer(layer), config.heads, config.attention_scale, &queries, &mut scratch.attended);
+        attention(
+            pool,
+            &kv.layer(layer),
+            config.heads,
+            config.attention_scale,
+            &queries,
+            &mut scratch.attended,
+        );
 
         scratch.projected.resize(count * config.hidden, 0.0);
         matmul(pool, &block.attn_out.view(&self.gguf), &scratch.attended, &mut scratch.projected);

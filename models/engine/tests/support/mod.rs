@@ -2,10 +2,13 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use understudy_engine::engine::{Engine, EngineOptions};
 use understudy_engine::kv::{KvStore, PAGE_LEN, PageId};
 use understudy_engine::model::{Model, Row, Scratch, Want};
-use understudy_engine::tick::Pulse;
+use understudy_engine::tick::{Pulse, Tick, TickEngine};
+use understudy_engine::verbs::*;
 use understudy_kernels::{ComputePool, default_threads};
 
 /// The repository's root.
@@ -86,4 +89,32 @@ impl<'a> Rows<'a> {
     pub fn decode(&mut self, token: u32) -> Vec<f32> {
         self.prefill(&[token], 1, |_| Want::Logits).remove(0)
     }
+}
+
+/// Runs all prompts at once through an engine, greedily, with no end tokens.
+pub fn run_greedy(model: &Arc<Model>, prompts: &[&[u32]], max_tokens: u32) -> Vec<Vec<u32>> {
+    let pool = Arc::new(ComputePool::new(default_threads()));
+    let mut engine =
+        Engine::new(model.clone(), Vec::new(), pool, &EngineOptions::default(), Pulse::default());
+    let mut events = Vec::new();
+    for (index, prompt) in prompts.iter().enumerate() {
+        let open = OpenSpec { prompt: prompt.to_vec(), sampler: SamplerSpec::default(), gate: None };
+        engine.submit(JobId(index as u64), Verb::Open(open));
+    }
+    engine.tick(&mut events);
+    for (id, event) in std::mem::take(&mut events) {
+        let JobEvent::Done { result: Ok(Outcome::Opened { seq, .. }), .. } = event else {
+            panic!("{event:?}")
+        };
+        let spec = RunSpec { max_tokens, stop_when: StopWhen::default(), signals: SignalMode::Full };
+        engine.submit(JobId(100 + id.0), Verb::Run { seq, at: prompts[id.0 as usize].len(), spec });
+    }
+    while engine.tick(&mut events) == Tick::Worked {}
+    let mut answers = vec![Vec::new(); prompts.len()];
+    for (id, event) in events {
+        if let JobEvent::Step(step) = event {
+            answers[id.0 as usize - 100].push(step.token);
+        }
+    }
+    answers
 }

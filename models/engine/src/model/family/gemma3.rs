@@ -22,7 +22,6 @@ pub(super) fn adjust(gguf: &Gguf, config: &mut ModelConfig) -> Result<(), LoadEr
         .ok()
         .filter(|&window| window > 0)
         .ok_or_else(|| LoadError::out_of_range("gemma3.attention.sliding_window", window))?;
-    config.sliding =
-        Some(SlidingWindow { window, period: GLOBAL_PERIOD, rope_base: LOCAL_ROPE_BASE });
+    config.sliding = Some(SlidingWindow { window, period: GLOBAL_PERIOD, rope_base: LOCAL_ROPE_BASE });
     Ok(())
 }

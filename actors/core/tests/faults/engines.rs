@@ -1,14 +1,12 @@
 //! Engines that panic, hang or are killed: victims hear of it at once, others go on, the
 //! slot comes back.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::*;
+use super::node::*;
 use understudy_actors::scripted::{Fault, Script};
 use understudy_actors::{HealthSignal, SlotState};
-use understudy_backend::{Backend, BackendError};
+use understudy_backend::BackendError;
 use understudy_engine::EngineError;
 
 fn is_lost(end: &Result<impl Sized, BackendError>, word: &str) -> bool {
@@ -20,7 +18,8 @@ async fn a_panic_loses_its_victims_and_nobody_else() {
     let (bad, good) = (Script::new("bad"), Script::new("good"));
     good.tick_time(Duration::from_millis(1));
     let node = node(&[&bad, &good], |_| {}).await;
-    let (bad_backend, good_backend) = (node.backend("bad").await.unwrap(), node.backend("good").await.unwrap());
+    let (bad_backend, good_backend) =
+        (node.backend("bad").await.unwrap(), node.backend("good").await.unwrap());
     let ctx = ctx();
     let (_, mut other) = start(good_backend.as_ref(), &ctx, 100).await;
     let idle = open(bad_backend.as_ref(), &ctx).await.unwrap();
@@ -51,7 +50,8 @@ async fn a_hang_is_abandoned_within_its_bound_and_the_zombie_counted() {
     let (bad, good) = (Script::new("bad"), Script::new("good"));
     good.tick_time(Duration::from_millis(2));
     let node = node(&[&bad, &good], |_| {}).await;
-    let (bad_backend, good_backend) = (node.backend("bad").await.unwrap(), node.backend("good").await.unwrap());
+    let (bad_backend, good_backend) =
+        (node.backend("bad").await.unwrap(), node.backend("good").await.unwrap());
     let ctx = ctx();
     let (_, mut other) = start(good_backend.as_ref(), &ctx, 200).await;
     bad.break_at(3, Fault::Hang);
@@ -85,7 +85,9 @@ async fn two_zombies_ask_the_process_to_leave() {
     let (a, b) = tokio::join!(node.backend("one"), node.backend("two"));
     assert!(a.is_ok() && b.is_ok(), "both came back");
     let mut signal = node.health.subscribe();
-    let told = tokio::time::timeout(BOUND, signal.wait_for(|s| matches!(s, HealthSignal::DrainAndExit { .. }))).await;
+    let told =
+        tokio::time::timeout(BOUND, signal.wait_for(|s| matches!(s, HealthSignal::DrainAndExit { .. })))
+            .await;
     assert!(told.is_ok(), "two zombies are too many");
     assert_eq!(node.health.zombies(), 2);
     drop(ctx);
@@ -136,7 +138,10 @@ async fn a_damaged_file_is_an_answer_not_a_crash_and_the_next_request_tries_agai
     script.refuse_loading(true);
     let node = node(&[&script], |_| {}).await;
     let refused = node.backend("m").await.err();
-    assert!(matches!(&refused, Some(BackendError::Load { code, .. }) if code == "GGUF_TRUNCATED"), "{refused:?}");
+    assert!(
+        matches!(&refused, Some(BackendError::Load { code, .. }) if code == "GGUF_TRUNCATED"),
+        "{refused:?}"
+    );
     assert_eq!(node.slots.list()[0].state, SlotState::Failed);
     script.refuse_loading(false);
     assert_eq!(answers(&node, "m").await.unwrap(), 5);

@@ -25,14 +25,16 @@ pub struct Node {
 
 pub async fn node(scripts: &[&Script], adjust: impl FnOnce(&mut SlotConfig)) -> Node {
     let health = Arc::new(NodeHealth::default());
-    let mut config = SlotConfig::new(EngineConfig { health: health.clone(), stall_limit: STALL, ..EngineConfig::new("") });
+    let mut config =
+        SlotConfig::new(EngineConfig { health: health.clone(), stall_limit: STALL, ..EngineConfig::new("") });
     adjust(&mut config);
     let models = Arc::new(ScriptedModels::new(scripts.iter().map(|script| (*script).clone())));
     let slots = LocalSlots::new(config, models.clone(), models);
     let millis = Duration::from_millis;
     let backoff = Backoff { first: millis(10), most: millis(40), ..Backoff::default() };
     let options = TreeOptions { backoff, seed: 1, ..TreeOptions::default() };
-    let tree = NodeTree::start(options, slots.clone(), health.clone(), vec![]).await.unwrap();
+    let tree =
+        NodeTree::start(options, slots.clone(), health.clone(), vec![]).await.expect("the tree starts");
     Node { slots, health, tree }
 }
 
@@ -50,7 +52,9 @@ impl Node {
         let began = Instant::now();
         let mut status = self.slots.watch(model).expect("the slot exists");
         let reached = tokio::time::timeout(BOUND, status.wait_for(|status| status.state == state)).await;
-        reached.unwrap_or_else(|_| panic!("{model} never got {state:?}: {:?}", self.slots.list())).unwrap();
+        reached
+            .unwrap_or_else(|_| panic!("{model} never got {state:?}: {:?}", self.slots.list()))
+            .expect("the slot lives");
         began.elapsed()
     }
 }
@@ -66,8 +70,8 @@ pub async fn open(backend: &dyn Backend, ctx: &RequestCtx) -> Result<SeqId, Back
 
 /// Opens and starts a run.
 pub async fn start(backend: &dyn Backend, ctx: &RequestCtx, tokens: u32) -> (SeqId, RunStream) {
-    let seq = open(backend, ctx).await.unwrap();
-    (seq, backend.run(ctx, seq, 1, run_of(tokens)).await.unwrap())
+    let seq = open(backend, ctx).await.expect("a sequence");
+    (seq, backend.run(ctx, seq, 1, run_of(tokens)).await.expect("a run"))
 }
 
 /// Reads to the end: how many tokens, and how it ended.
@@ -104,6 +108,7 @@ pub async fn eventually(what: &str, holds: impl Fn() -> bool) -> Duration {
 }
 
 /// Figures for the report; shown with `--nocapture`.
+#[allow(clippy::print_stdout, reason = "a test's figures")]
 pub fn figure(what: &str, took: Duration) {
     println!("figure: {what}: {took:.1?}");
     assert!(took < BOUND, "{what} took {took:?}");

