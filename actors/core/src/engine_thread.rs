@@ -3,10 +3,10 @@
 //! | module | part |
 //! |---|---|
 //! | [`handle`] | what everyone else holds: verbs, permits, figures, stopping |
-//! | [`inbox`] | the bounded way in |
-//! | [`replies`] | the way out; shared with the watchdog, so that a hung thread holds nobody |
-//! | [`worker`] | the loop: police requests, tick, deliver |
-//! | [`sequences`] | who owns which sequence, leases and permits |
+//! | `inbox` | the bounded way in |
+//! | `replies` | the way out; shared with the watchdog, so that a hung thread holds nobody |
+//! | `worker` | the loop: police requests, tick, deliver |
+//! | `sequences` | who owns which sequence, leases and permits |
 //! | [`watchdog`] | notices an engine that is alive but does not move |
 
 pub mod handle;

@@ -1,4 +1,4 @@
-//! A real [`TickEngine`] without a model: it can panic, hang and be slow where told.
+//! A real [`TickEngine`](understudy_engine::tick::TickEngine) without a model: it can panic, hang and be slow where told.
 //!
 //! For the fault tests here and end to end. Token `n` of any sequence is the letter
 //! `a + n % 26`; vocabulary and codec are [`ByteCodec`]'s.
