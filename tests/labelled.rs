@@ -98,7 +98,9 @@ fn the_grader_knows_right_from_wrong() {
     assert!(words.is_right("It is paris."));
     assert!(!words.is_right("Parisian"));
     assert!(!words.is_right("London or Paris"));
-    let sql = item(r#"{"sql": {"setup": "CREATE TABLE t(a); INSERT INTO t VALUES (1),(2.5);", "rows": [["2.5"],["1"]], "ordered": false}}"#);
+    let sql = item(
+        r#"{"sql": {"setup": "CREATE TABLE t(a); INSERT INTO t VALUES (1),(2.5);", "rows": [["2.5"],["1"]], "ordered": false}}"#,
+    );
     assert!(sql.is_right("```sql\nSELECT a FROM t;\n```"));
     assert!(sql.is_right("Sure: SELECT a FROM t; that is all"));
     assert!(!sql.is_right("SELECT a FROM t WHERE a > 1"));

@@ -269,6 +269,26 @@ impl Product<'_> {
     }
 }
 
+/// Adds one group's products to the lanes of four outputs.
+#[inline(always)]
+fn add_group<S: Simd, F: Format>(
+    s: S,
+    heads: &[F::Head<S>; QUAD],
+    blocks: [&[u8]; QUAD],
+    g: usize,
+    x: &[f32; GROUP],
+    lanes: &mut [S::F; QUAD],
+) {
+    let (x, _) = x.as_chunks();
+    for o in 0..QUAD {
+        let w = F::group(s, &heads[o], blocks[o], g);
+        lanes[o] = s.fma(w[0], s.load(&x[0]), lanes[o]);
+        lanes[o] = s.fma(w[1], s.load(&x[1]), lanes[o]);
+        lanes[o] = s.fma(w[2], s.load(&x[2]), lanes[o]);
+        lanes[o] = s.fma(w[3], s.load(&x[3]), lanes[o]);
+    }
+}
+
 /// The lanes of four outputs for one row, decoding as it goes. Asks for the quad that comes at
 /// least [`AHEAD`] bytes later: four short rows at once are no pattern for the processor to find.
 #[inline(always)]
@@ -285,15 +305,18 @@ fn fused_dots<S: Simd, F: Format>(s: S, rows: [&[u8]; QUAD], x: &[f32]) -> [S::F
         }
         let [a, b, c, d] = blocks;
         let heads = [F::head(s, a), F::head(s, b), F::head(s, c), F::head(s, d)];
-        for (g, x) in x.chunks_exact(GROUP).enumerate() {
+        // Four groups written out, so that shifts and masks that depend on `g` are constants.
+        let mut fours = x.chunks_exact(4 * GROUP);
+        for (four, x) in fours.by_ref().enumerate() {
             let (x, _) = x.as_chunks();
-            let x = [s.load(&x[0]), s.load(&x[1]), s.load(&x[2]), s.load(&x[3])];
-            for o in 0..QUAD {
-                let w = F::group(s, &heads[o], blocks[o], g);
-                for v in 0..4 {
-                    lanes[o] = s.fma(w[v], x[v], lanes[o]);
-                }
-            }
+            let g = 4 * four;
+            add_group::<S, F>(s, &heads, blocks, g, &x[0], &mut lanes);
+            add_group::<S, F>(s, &heads, blocks, g + 1, &x[1], &mut lanes);
+            add_group::<S, F>(s, &heads, blocks, g + 2, &x[2], &mut lanes);
+            add_group::<S, F>(s, &heads, blocks, g + 3, &x[3], &mut lanes);
+        }
+        for (g, x) in fours.remainder().as_chunks().0.iter().enumerate() {
+            add_group::<S, F>(s, &heads, blocks, g, x, &mut lanes);
         }
         at += F::BYTES;
     }

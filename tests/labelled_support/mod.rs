@@ -107,7 +107,8 @@ fn rows_of(database: &Connection, statement: &str) -> rusqlite::Result<Vec<Vec<S
         return Err(rusqlite::Error::InvalidQuery);
     }
     let columns = prepared.column_count();
-    let rows = prepared.query_map([], |row| (0..columns).map(|at| Ok(as_text(row.get_ref(at)?))).collect())?;
+    let rows =
+        prepared.query_map([], |row| (0..columns).map(|at| Ok(as_text(row.get_ref(at)?))).collect())?;
     rows.collect()
 }
 

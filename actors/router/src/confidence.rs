@@ -125,7 +125,9 @@ impl Features {
         let ids: Vec<TokenId> = steps.iter().map(|step| step.token).collect();
         Some(Self {
             length: free.len(),
-            first_logprob: free.first().map_or(0.0, |step| clean(step.logprob, -NATS_LIMIT, 0.0, -NATS_LIMIT)),
+            first_logprob: free
+                .first()
+                .map_or(0.0, |step| clean(step.logprob, -NATS_LIMIT, 0.0, -NATS_LIMIT)),
             min_logprob: quantile(&logprobs, 0.0).unwrap_or(0.0),
             p10_logprob: quantile(&logprobs, 0.10).unwrap_or(0.0),
             p25_logprob: quantile(&logprobs, 0.25).unwrap_or(0.0),

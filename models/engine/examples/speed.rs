@@ -16,7 +16,8 @@ use understudy_engine::{ComputePool, default_threads};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
     let file = args.get(1).ok_or("usage: speed FILE [PROMPT_TOKENS] [GEN_TOKENS] [STREAMS]")?;
-    let number = |index: usize, default: u32| args.get(index).and_then(|arg| arg.parse().ok()).unwrap_or(default);
+    let number =
+        |index: usize, default: u32| args.get(index).and_then(|arg| arg.parse().ok()).unwrap_or(default);
     let (prompt_tokens, gen_tokens, streams) = (number(2, 512), number(3, 64), number(4, 1));
 
     let started = Instant::now();
@@ -40,7 +41,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Runs streams to their end; the time until every stream had its first token, and in all.
-fn time(engine: &mut Engine, prompt_tokens: u32, gen_tokens: u32, streams: u32, salt: u32) -> (Duration, Duration) {
+fn time(
+    engine: &mut Engine,
+    prompt_tokens: u32,
+    gen_tokens: u32,
+    streams: u32,
+    salt: u32,
+) -> (Duration, Duration) {
     let mut events = Vec::new();
     for stream in 0..streams {
         let prompt = (0..prompt_tokens).map(|index| 1000 + (index * 37 + stream + salt) % 5000).collect();
@@ -51,7 +58,8 @@ fn time(engine: &mut Engine, prompt_tokens: u32, gen_tokens: u32, streams: u32, 
     let opened: Vec<SeqKey> = events.drain(..).filter_map(|(_, event)| opened(event)).collect();
     let started = Instant::now();
     for (stream, &seq) in opened.iter().enumerate() {
-        let spec = RunSpec { max_tokens: gen_tokens, stop_when: StopWhen::default(), signals: SignalMode::None };
+        let spec =
+            RunSpec { max_tokens: gen_tokens, stop_when: StopWhen::default(), signals: SignalMode::None };
         engine.submit(JobId(stream as u64), Verb::Run { seq, at: prompt_tokens as usize, spec });
     }
     let mut first = vec![None; opened.len()];
