@@ -32,11 +32,6 @@ impl Error {
         Self::new("REQUEST_INVALID", message)
     }
 
-    /// Whether nobody answered at the server's address.
-    pub fn is_unreachable(&self) -> bool {
-        self.code == "SERVER_UNREACHABLE"
-    }
-
     /// Prints `error[CODE]: what; help: what to do` and gives the exit code.
     #[allow(clippy::print_stderr, reason = "the one place where an error reaches the user")]
     pub fn report(&self) -> ExitCode {

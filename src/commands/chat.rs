@@ -49,10 +49,8 @@ pub async fn run(args: Chat) -> Result<(), Error> {
             None => talk.turn(&source, &typed).await?,
         }
     }
-    if let Some(history) = &history {
-        if let Err(error) = editor.save_history(history) {
-            tracing::warn!(%error, "the history was not saved");
-        }
+    if let Some(Err(error)) = history.map(|history| editor.save_history(&history)) {
+        tracing::warn!(%error, "the history was not saved");
     }
     Ok(())
 }

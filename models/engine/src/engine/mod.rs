@@ -2,10 +2,11 @@
 //!
 //! | module | its part of a tick |
 //! |---|---|
-//! | [`sequence`] | tokens and pages of each sequence |
-//! | [`job`] | verbs in progress and the rows they need |
-//! | [`plan`] | which rows share the next pass |
-//! | [`settle`] | what each job makes of its logits |
+//! | `sequence` | tokens and pages of each sequence |
+//! | `job` | verbs in progress and the rows they need |
+//! | `plan` | which rows share the next pass |
+//! | `submit` | what each verb does on arrival |
+//! | `settle` | what each job makes of its logits |
 
 mod job;
 mod plan;
@@ -159,9 +160,10 @@ impl Engine {
         let head_rows: u64 = self.shares.iter().map(|share| share.wanted() as u64).sum();
         let (block_bytes, head_bytes) = self.model.pass_bytes();
         let per_token = self.kv.bytes_per_token();
+        // A telescoping integer split: the parts always add up to the amount.
         let split = |amount: u64, parts: u64, done: u64, of: u64| {
-            // Telescoping integer split: the parts always add up to the amount.
-            if of == 0 { 0 } else { amount * (done + parts) / of - amount * done / of }
+            let upto = |count: u64| (amount * count).checked_div(of).unwrap_or(0);
+            upto(done + parts) - upto(done)
         };
         let (mut done, mut head_done) = (0, 0);
         for share in &self.shares {

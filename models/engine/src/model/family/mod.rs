@@ -1,5 +1,5 @@
 //! One short file per architecture, holding only what differs from the common decoder.
-//! A new family is a new file here and a row in [`find`].
+//! A new family is a new file here and a row in `find`.
 
 mod gemma3;
 mod llama;
