@@ -1,7 +1,11 @@
 //! On held-out labelled prompts the cascade keeps some answers, escalates others, and its
 //! confidence tells right from wrong.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test fails by panicking and reports by printing")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking and reports by printing"
+)]
 
 mod labelled_support;
 mod support;

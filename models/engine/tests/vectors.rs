@@ -7,7 +7,11 @@
 //! `smollm2-135m`, `qwen2.5-coder-0.5b` and the tiny qwen3 always run;
 //! `UNDERSTUDY_VECTORS=all` adds the other two.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and reports by printing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and reports by printing"
+)]
 
 mod support;
 
