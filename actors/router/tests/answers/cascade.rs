@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use DecisionKind::{Escalate, Stay};
-use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
+use understudy_backend::fake::{FakeBackend, FakeSlots};
 use understudy_backend::{BackendError, RequestCtx, fake::Call};
 use understudy_engine::EngineError;
 use understudy_engine::verbs::SignalMode;
@@ -17,6 +17,26 @@ use crate::told::{
 fn signals_of(backend: &FakeBackend) -> Vec<SignalMode> {
     let mode = |call| if let Call::Run(spec) = call { Some(spec.signals) } else { None };
     backend.calls().into_iter().filter_map(mode).collect()
+}
+
+/// Finds 0.5 in everything, whatever the fitted defaults are.
+fn weightless() -> Weights {
+    Weights {
+        bias: 0.0,
+        first_logprob: 0.0,
+        min_logprob: 0.0,
+        p10_logprob: 0.0,
+        p25_logprob: 0.0,
+        p50_logprob: 0.0,
+        mean_logprob: 0.0,
+        mean_entropy: 0.0,
+        max_entropy: 0.0,
+        p10_margin: 0.0,
+        mean_margin: 0.0,
+        log_length: 0.0,
+        truncated: 0.0,
+        looping: 0.0,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,17 +92,7 @@ async fn the_request_threshold_decides() {
 
 #[tokio::test(start_paused = true)]
 async fn a_constant_confidence_is_only_compared() {
-    let zero = Weights {
-        bias: 0.0,
-        min_logprob: 0.0,
-        p10_logprob: 0.0,
-        mean_logprob: 0.0,
-        mean_entropy: 0.0,
-        mean_margin: 0.0,
-        truncated: 0.0,
-        looping: 0.0,
-        ..Weights::default()
-    };
+    let zero = weightless();
     for (threshold, expected) in [(0.5, "draft"), (0.51, "better")] {
         let models = [says("a", unsure("draft")), says("b", sure("better"))];
         let config = RouterConfig { weights: zero, ..RouterConfig::with_ladder(["a", "b"]) };
@@ -234,12 +244,16 @@ async fn under_a_constraint_signals_are_masked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draft_cut_by_the_budget_is_less_sure() {
-    let reply = || Reply::text("abcdef").logprob(-0.4).signals(0.6, 0.7);
-    let confidence = async |max_tokens| {
-        let models = [says("a", reply()), says("b", sure("x"))];
-        let told = ask_for(AnswerRequest { max_tokens, ..question("cascade") }, &models.each_ref()).await;
-        told.decisions()[0].confidence.unwrap()
-    };
-    assert!(confidence(5).await < confidence(20).await);
+async fn a_draft_cut_by_the_budget_is_judged_as_such() {
+    // Weights of its own: the fitted ones may see nothing in being cut off.
+    let weights = Weights { truncated: -1.0, ..weightless() };
+    for (max_tokens, expected) in [(6, 0.5), (5, 1.0 / (1.0 + 1_f32.exp()))] {
+        let models = [says("a", sure("abcde")), says("b", sure("x"))];
+        let config = RouterConfig { weights, ..RouterConfig::with_ladder(["a", "b"]) };
+        let router = router_with(slots(&models.each_ref()), config).await;
+        let request = AnswerRequest { max_tokens, ..question("cascade") };
+        let told = listen(router.answer(RequestCtx::new("r"), request).unwrap()).await;
+        let confidence = told.decisions()[0].confidence.unwrap();
+        assert!((confidence - expected).abs() < 1e-6, "{confidence} with {max_tokens} tokens");
+    }
 }
