@@ -14,13 +14,14 @@ mod error;
 mod render;
 mod source;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    init_logs(cli.verbose);
+    init_logs(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return error::Error::internal(format!("the runtime did not start: {error}")).report(),
@@ -34,14 +35,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// Logs go to stderr: warnings by default, more with `-v`, or what `RUST_LOG` says.
-fn init_logs(verbose: u8) {
-    let default = match verbose {
-        0 => "warn",
+/// Logs go to stderr: a node's warnings, of other commands only errors; more with `-v`, or
+/// what `RUST_LOG` says.
+fn init_logs(cli: &cli::Cli) {
+    let is_node = matches!(cli.command, cli::Command::Serve(_));
+    let default = match cli.verbose {
+        0 if is_node => "warn",
+        0 => "error",
         1 => "info",
         _ => "debug,h2=info,hyper=info,tower=info",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -110,10 +110,11 @@ impl Node {
         if let Some(servers) = self.servers.lock().await.take() {
             servers.stop().await;
         }
-        self.parts.router.stop();
+        // The tree first: it would restart a router that stopped before it.
         if let Some(tree) = self.tree.lock().await.take() {
             tree.drain(std::time::Duration::ZERO).await;
         }
+        self.parts.router.stop();
         tracing::info!(cut, "node drained");
         cut
     }
