@@ -7,8 +7,8 @@
     reason = "a test fails by panicking and reports by printing"
 )]
 
+mod common;
 mod labelled_support;
-mod support;
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use understudy_backend::RequestCtx;
 use understudy_gateway::{GgufEngines, Node, NodeConfig};
 use understudy_proto::v1::{Decision, Finished, GenerateRequest, generate_event::Event};
 
-const LADDER: [&str; 2] = ["smollm2-135m", "qwen2.5-coder-0.5b"];
+const LADDER: [&str; 2] = [common::SMALL, common::LARGER];
 /// The bar.
 const LEAST_AUROC: f64 = 0.70;
 
 async fn start() -> Node {
-    support::ensure_models(&LADDER);
+    common::ensure_models();
     let config = NodeConfig::default();
     let engines = Arc::new(GgufEngines::new(&config.engine));
     Node::start(config, engines).await.expect("a node starts")

@@ -51,6 +51,7 @@ impl AnswerView {
             Some(Event::Loading(loading)) => self.show_loading(&loading),
             Some(Event::Escalated(escalated)) if self.explain => {
                 let decision = escalated.decision.unwrap_or_default();
+                self.end_line();
                 self.note(&format!("asking {}: {}", decision.to, decision.reason));
             }
             Some(Event::Retracted(retracted)) => self.retract(&retracted)?,

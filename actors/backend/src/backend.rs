@@ -27,7 +27,7 @@ pub struct ModelCard {
     pub context: usize,
     /// Bytes of weights read to decode one token.
     pub bytes_per_token: u64,
-    /// The arithmetic that produced its answers, for example `cpu-f32-avx2`.
+    /// The arithmetic that produced its answers, for example `cpu-f32`.
     pub numerics: String,
     /// Tokenizer and chat template digest.
     pub codec_digest: String,

@@ -14,6 +14,13 @@ use crate::model_actor::{ModelActor, ModelMsg, Slot, SlotConfig, SlotState, Slot
 use crate::source::{EngineFactory, ModelSource};
 use crate::supervisor::{ChildEvent, ChildKind, ChildSpec, SupervisorMsg};
 
+/// A longer name is neither a catalogue's nor a path: refused before it gets a slot or a line
+/// in the log.
+const LONGEST_NAME: usize = 4096;
+
+/// Cause of a load that failed because the path of the model is no file.
+const NO_SUCH_FILE: &str = "HUB_NOT_A_MODEL_FILE";
+
 /// The slots of this process. Cheap to clone; clones share everything.
 ///
 /// Models load on first use; requests for the same model share one load. Slots serve once
@@ -170,7 +177,8 @@ impl LocalSlots {
         slot
     }
 
-    /// A name that nobody knows gets no slot.
+    /// A name that stands for no model keeps no slot: callers choose names, so that slots
+    /// would pile up.
     fn forget(&self, model: &str) {
         if self.lock().remove(model).is_some() {
             self.0.generation.send_modify(|generation| *generation += 1);
@@ -245,6 +253,10 @@ impl Slots for LocalSlots {
                 why: "the node is draining".into(),
             });
         }
+        if model.len() > LONGEST_NAME {
+            let start: String = model.chars().take(64).collect();
+            return Err(BackendError::UnknownModel { name: format!("{start}…"), suggestion: None });
+        }
         let slot = self.slot_or_new(model);
         let seen = {
             let phase = slot.phase.borrow();
@@ -255,8 +267,10 @@ impl Slots for LocalSlots {
             slot.tell(ModelMsg::Load);
         }
         let result = self.ready(ctx, &slot, seen, progress).await;
-        if matches!(result, Err(BackendError::UnknownModel { .. })) {
-            self.forget(model);
+        match &result {
+            Err(BackendError::UnknownModel { .. }) => self.forget(model),
+            Err(BackendError::Load { code, .. }) if code == NO_SUCH_FILE => self.forget(model),
+            _ => {}
         }
         result
     }

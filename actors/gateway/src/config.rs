@@ -80,7 +80,7 @@ pub struct Engine {
     pub context_tokens: usize,
     /// Tokens of KV memory per model, shared by its sequences. Default 16384.
     pub kv_tokens: usize,
-    /// Compute threads; 0 takes one per physical core. Default 0.
+    /// Compute threads; 0 takes one per processor that this process may use. Default 0.
     pub threads: usize,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,

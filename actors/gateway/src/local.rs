@@ -20,9 +20,7 @@ use understudy_actors::{
     tree::{NodeTree, TreeOptions},
 };
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
-use understudy_hub::{
-    Catalogue, Home, Mirrors, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved, Settings,
-};
+use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved};
 use understudy_proto::v1::ModelStatus;
 use understudy_router::{RouterActor, RouterHandle};
 
@@ -89,11 +87,7 @@ fn supervised(router: &RouterHandle) -> ChildSpec {
 fn puller(config: &NodeConfig) -> Result<Puller, PullError> {
     match &config.home {
         None => Puller::from_env(),
-        Some(root) => {
-            let home = Home::at(root);
-            let (catalogue, mirrors) = (Catalogue::load(root)?, Mirrors::load(root)?);
-            Ok(Puller::new(home, catalogue, mirrors, Settings::from_env()))
-        }
+        Some(root) => Puller::in_home(Home::at(root)),
     }
 }
 

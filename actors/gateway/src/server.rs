@@ -125,6 +125,9 @@ fn grpc_routes(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(understudy_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // Either version of reflection tells of both.
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
     };
     let defect = |error| Failure::new(codes::INTERNAL, format!("the protos cannot be reflected: {error}"));
     Ok(Routes::new(InferenceServer::new(inference).max_decoding_message_size(LARGEST_REQUEST_BYTES))

@@ -176,7 +176,8 @@ impl Catalogue {
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, PullError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Below something that is no folder there is no file; whoever has to write there says so.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(PullError::Io { path: path.to_path_buf(), source }),
     }
 }

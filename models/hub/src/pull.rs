@@ -49,7 +49,14 @@ impl Puller {
     /// # Errors
     /// `HUB_NO_HOME`, or `HUB_BAD_CATALOGUE` for a file of the user's that cannot be used.
     pub fn from_env() -> Result<Self, PullError> {
-        let home = Home::from_env()?;
+        Self::in_home(Home::from_env()?)
+    }
+
+    /// The same for a home of the caller's choice.
+    ///
+    /// # Errors
+    /// `HUB_BAD_CATALOGUE` for a file in it that cannot be used.
+    pub fn in_home(home: Home) -> Result<Self, PullError> {
         let mirrors = Mirrors::load(home.root())?;
         Ok(Self {
             catalogue: Catalogue::load(home.root())?,
