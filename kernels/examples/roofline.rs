@@ -1,13 +1,14 @@
 //! Speed of the matrix products beside what this machine can do at most.
 //!
-//! `cargo run --release -p understudy-kernels --example roofline [threads]`, under ten seconds.
+//! `cargo run --release -p understudy-kernels --example roofline [threads]`, about a minute.
 #![allow(clippy::print_stdout)] // a report for a terminal
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use understudy_kernels::{
-    AttentionRow, ComputePool, Matrix, PagedKv, QuantType, attention, default_threads, matmul,
+    AttentionRow, Codes, ComputePool, Matrix, PackedMatrix, PagedKv, Precision, Product, QuantType, attention,
+    default_threads, is_packable, matmul, matmul_packed,
 };
 
 const SHAPES: [(&str, QuantType, usize, usize); 9] = [
@@ -28,22 +29,29 @@ fn main() {
     let (flops, bytes) = (fma_ceiling(&pool), read_ceiling(&pool));
     println!("{} threads: at most {flops:.0} GFLOP/s, {bytes:.1} GB/s", pool.threads());
     println!("one call of the pool: {:.2} us\n", 1e6 * call_time(&pool));
-    println!("GB/s of one row; GFLOP/s of 4, 32 and 512 rows");
+    println!("GB/s of one row; GOP/s of 2, 4, 8, 32 and 512 rows");
     for (name, ty, rows, cols) in SHAPES {
-        // Many rows at once do not care how many outputs there are: a share is enough.
-        let share = |n| if n > 1 { rows.min(1024) } else { rows };
-        let speed = |n| matmul_time(&pool, ty, share(n), cols, n);
-        let flop = (2 * share(2) * cols) as f64 / 1e9;
-        let stored = ty.row_bytes(cols).unwrap_or(0) * rows;
-        println!(
-            "{name:24}{:6}{:>14}{:8.1}{:8.0}{:8.0}{:8.0}",
-            ty.name(),
-            format!("{rows} x {cols}"),
-            stored as f64 / 1e9 / speed(1),
-            4.0 * flop / speed(4),
-            32.0 * flop / speed(32),
-            512.0 * flop / speed(512),
-        );
+        for path in [None, Some(Precision::Int16), Some(Precision::Int8)] {
+            if path.is_some() && !is_packable(ty) {
+                continue;
+            }
+            // Many rows at once do not care how many outputs there are: a share is enough.
+            let share = |n| if n > 8 { rows.min(1024) } else { rows };
+            let speed = |n| 2.0 * (n * share(n) * cols) as f64 / 1e9 / matmul_time(&pool, ty, path, share(n), cols, n);
+            let stored = (ty.row_bytes(cols).unwrap_or(0) * rows) as f64;
+            println!(
+                "{name:24}{:6}{:>14}{:>7}{:8.1}{:8.0}{:8.0}{:8.0}{:8.0}{:8.0}",
+                ty.name(),
+                format!("{rows} x {cols}"),
+                path.map_or("f32", |p| if p == Precision::Int8 { "int8" } else { "int16" }),
+                stored / 1e9 / matmul_time(&pool, ty, path, rows, cols, 1),
+                speed(2),
+                speed(4),
+                speed(8),
+                speed(32),
+                speed(512),
+            );
+        }
     }
     println!("\nattention over 1500 keys: GFLOP/s of 64 causal rows, GB/s of one row");
     for (heads, kv_heads, head_dim) in [(9, 3, 64), (14, 2, 64), (12, 2, 128), (4, 1, 256), (16, 16, 64)] {
@@ -78,17 +86,37 @@ fn random_bytes(len: usize) -> Vec<u8> {
     (0..len).map(byte).collect()
 }
 
-fn matmul_time(pool: &ComputePool, ty: QuantType, rows: usize, cols: usize, n: usize) -> f64 {
+fn matmul_time(
+    pool: &ComputePool,
+    ty: QuantType,
+    path: Option<Precision>,
+    rows: usize,
+    cols: usize,
+    n: usize,
+) -> f64 {
     let stored = ty.row_bytes(cols).unwrap_or(0) * rows;
-    // One row reads its weights from memory in a model: rotate over copies larger than a cache.
-    let copies = if n == 1 { 80_000_000 / stored + 1 } else { 1 };
+    // Few rows read their weights from memory in a model: rotate over copies larger than a cache.
+    let copies = if n <= 8 { 80_000_000 / stored + 1 } else { 1 };
     let data = random_bytes(stored * copies);
     let x: Vec<f32> = (0..n * cols).map(|i| (i % 31) as f32 - 15.0).collect();
     let mut y = vec![0.0; n * rows];
     let mut next = data.chunks_exact(stored).cycle();
-    seconds(|| match next.next().map(|data| Matrix::new(ty, rows, cols, data)) {
-        Some(Ok(w)) => matmul(pool, &w, black_box(&x), &mut y),
-        other => println!("{other:?}"),
+    let mut codes = Codes::new();
+    seconds(|| {
+        let data = next.next().unwrap_or_default();
+        match path {
+            None => match Matrix::new(ty, rows, cols, data) {
+                Ok(w) => matmul(pool, &w, black_box(&x), &mut y),
+                Err(error) => println!("{error}"),
+            },
+            Some(precision) => match PackedMatrix::new(ty, rows, cols, data) {
+                Ok(w) => {
+                    codes.quantize(pool, precision, black_box(&x), cols);
+                    matmul_packed(pool, &codes, [Some(Product { w, y: &mut y, bias: None })]);
+                }
+                Err(error) => println!("{error}"),
+            },
+        }
     })
 }
 

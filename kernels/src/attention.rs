@@ -124,7 +124,7 @@ struct Part<'a> {
     first: usize,
     rows: &'a [AttentionRow<'a>],
     kv_head: usize,
-    out: &'a Disjoint<'a>,
+    out: &'a Disjoint<'a, f32>,
     states: &'a mut Vec<State>,
 }
 

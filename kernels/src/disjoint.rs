@@ -3,17 +3,17 @@
 use std::marker::PhantomData;
 
 /// A mutable slice whose disjoint ranges may be written from several threads at once.
-pub(crate) struct Disjoint<'a> {
-    start: *mut f32,
+pub(crate) struct Disjoint<'a, T> {
+    start: *mut T,
     len: usize,
-    slice: PhantomData<&'a mut [f32]>,
+    slice: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: `range` is the only access, and its contract makes concurrent ranges disjoint.
-unsafe impl Sync for Disjoint<'_> {}
+unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
 
-impl<'a> Disjoint<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T> Disjoint<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
@@ -24,7 +24,7 @@ impl<'a> Disjoint<'a> {
     /// No other live reference, from this or another thread, may cover any of these elements.
     #[inline]
     #[allow(clippy::mut_from_ref)] // the point of the type; see the contract above
-    pub(crate) unsafe fn range(&self, at: usize, len: usize) -> &mut [f32] {
+    pub(crate) unsafe fn range(&self, at: usize, len: usize) -> &mut [T] {
         assert!(at <= self.len && len <= self.len - at);
         // SAFETY: in bounds by the line above; exclusive by the caller's promise; the borrow
         // cannot outlive the slice, whose lifetime `self` carries.

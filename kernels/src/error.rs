@@ -31,4 +31,14 @@ pub enum ShapeError {
         /// Columns asked for.
         cols: usize,
     },
+    /// The type has no packed layout, or the shape none of this type.
+    #[error("{} of {rows} x {cols} cannot be packed", ty.name())]
+    NotPacked {
+        /// The storage type.
+        ty: QuantType,
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        cols: usize,
+    },
 }

@@ -5,6 +5,7 @@
 //! | `quant` | [`QuantType`]: the ggml storage types, their block sizes |
 //! | `dequant` | [`dequantize`]: stored blocks to `f32` |
 //! | `matmul` | [`Matrix`], [`matmul`], [`matmul_bias`]: quantized weights times `f32` rows |
+//! | `packed` | [`pack`], [`Codes`], [`matmul_packed`]: interleaved weights times integer rows, the fast path |
 //! | `attention` | [`PagedKv`], [`AttentionRow`], [`attention`]: softmax attention over pages |
 //! | `rope` | [`RopeTable`], [`RopeAngles`], [`RopeScaling`]: rotary positions |
 //! | `elementwise` | [`rms_norm`], [`add_assign`], [`silu_mul`], [`gelu_tanh_mul`] |
@@ -50,6 +51,7 @@ mod error;
 mod formats;
 mod mapped;
 mod matmul;
+mod packed;
 mod pool;
 mod quant;
 mod rope;
@@ -63,6 +65,7 @@ pub use elementwise::{add_assign, gelu_tanh_mul, rms_norm, rms_norm_rows, silu_m
 pub use error::ShapeError;
 pub use mapped::MappedFile;
 pub use matmul::{Matrix, matmul, matmul_bias};
+pub use packed::{Codes, PackedMatrix, Precision, Product, is_packable, matmul_packed, pack, packed_len};
 pub use pool::{ComputePool, default_threads};
 pub use quant::QuantType;
 pub use rope::{RopeAngles, RopeScaling, RopeTable};

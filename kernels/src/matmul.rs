@@ -139,7 +139,7 @@ struct Product<'a> {
     w: &'a Matrix<'a>,
     x: &'a [f32],
     n: usize,
-    y: &'a Disjoint<'a>,
+    y: &'a Disjoint<'a, f32>,
     bias: Option<&'a [f32]>,
     outputs: Range<usize>,
 }

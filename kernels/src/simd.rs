@@ -10,7 +10,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use portable::Portable;
+pub(crate) use portable::{Portable, half_to_single};
 
 /// Lanes in a vector of floats.
 pub(crate) const LANES: usize = 8;

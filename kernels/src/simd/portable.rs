@@ -144,7 +144,7 @@ impl Simd for Portable {
 
 /// Exact; a NaN stays a NaN and becomes quiet, as the F16C instructions do.
 #[inline(always)]
-fn half_to_single(bits: u16) -> f32 {
+pub(crate) fn half_to_single(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let magnitude = u32::from(bits & 0x7fff);
     let exponent = magnitude >> 10;

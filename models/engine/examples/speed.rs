@@ -1,6 +1,6 @@
 //! Prefill and decode speed of the engine on one GGUF file, as one line of JSON.
 //!
-//! cargo run --release -p understudy-engine --example speed -- FILE [PROMPT_TOKENS] [GEN_TOKENS] [STREAMS]
+//! cargo run --release -p understudy-engine --example speed -- FILE [PROMPT_TOKENS] [GEN_TOKENS] [STREAMS] [f32|int16|int8]
 
 #![allow(clippy::print_stdout, reason = "the line it prints is its result")]
 
@@ -8,21 +8,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_engine::engine::{Engine, EngineOptions};
-use understudy_engine::model::Model;
+use understudy_engine::model::{Activations, Model, ModelOptions};
 use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::verbs::*;
 use understudy_engine::{ComputePool, default_threads};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let file = args.get(1).ok_or("usage: speed FILE [PROMPT_TOKENS] [GEN_TOKENS] [STREAMS]")?;
+    let file = args.get(1).ok_or("usage: speed FILE [PROMPT_TOKENS] [GEN_TOKENS] [STREAMS] [f32|int16|int8]")?;
     let number =
         |index: usize, default: u32| args.get(index).and_then(|arg| arg.parse().ok()).unwrap_or(default);
     let (prompt_tokens, gen_tokens, streams) = (number(2, 512), number(3, 64), number(4, 1));
 
+    let path = args.get(5).map_or(Some(Activations::F32), |name| Activations::named(name));
+
     let started = Instant::now();
-    let model = Arc::new(Model::open(file.as_ref())?);
     let pool = Arc::new(ComputePool::new(default_threads()));
+    let options = ModelOptions {
+        activations: path.ok_or("the path is f32, int16 or int8")?,
+        packs: Some(std::env::temp_dir().join("understudy-packs")),
+    };
+    let model = Arc::new(Model::open_with(file.as_ref(), &options, &pool)?);
     let mut engine = Engine::new(model, Vec::new(), pool, &EngineOptions::default(), Pulse::default());
     let load = started.elapsed();
 

@@ -14,7 +14,9 @@ mod tests;
 mod value;
 
 use std::ops::Range;
+use std::fs;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use understudy_kernels::{MappedFile, Matrix, QuantType};
 
@@ -51,6 +53,7 @@ impl TensorInfo {
 /// An open model file: metadata and tensors.
 pub struct Gguf {
     file: MappedFile,
+    modified: u64,
     index: Index,
 }
 
@@ -63,7 +66,14 @@ impl Gguf {
         let file =
             MappedFile::open(path).map_err(|source| GgufError::Io { path: path.to_path_buf(), source })?;
         let index = parse::index(&file)?;
-        Ok(Self { file, index })
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Ok(Self { file, modified: modified.map_or(0, |time| time.as_nanos() as u64), index })
+    }
+
+    /// When the file changed last, in nanoseconds since 1970; 0 where the system does not say.
+    pub fn modified(&self) -> u64 {
+        self.modified
     }
 
     /// Format version, 2 or 3.

@@ -4,12 +4,13 @@
 //! on which other rows share the pass, nor on how a prompt was cut into passes.
 
 use understudy_kernels::{
-    AttentionRow, ComputePool, RopeAngles, add_assign, attention, for_each_row, gelu_tanh_mul, matmul,
-    matmul_bias, rms_norm, silu_mul,
+    AttentionRow, Codes, ComputePool, RopeAngles, add_assign, attention, for_each_row, gelu_tanh_mul,
+    rms_norm, silu_mul,
 };
 
 use crate::kv::{KvStore, PAGE_LEN, PageId};
 use crate::model::config::{Activation, RopePairs};
+use crate::model::project::Output;
 use crate::model::{Model, weights::Block};
 use crate::tick::Pulse;
 use crate::verbs::TokenId;
@@ -51,6 +52,7 @@ pub struct Scratch {
     gate: Vec<f32>,
     up: Vec<f32>,
     wanted: Vec<f32>,
+    codes: Codes,
     /// `[rows that want logits] x vocab`, in row order.
     pub logits: Vec<f32>,
     /// `[rows that want hidden] x hidden`, in row order.
@@ -78,7 +80,7 @@ impl Model {
         let rotations = self.rotations(rows);
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             self.attend(pool, kv, layer, block, rows, &rotations, scratch);
-            self.feed_forward(pool, block, rows.len(), scratch);
+            self.feed_forward(pool, block, scratch);
             pulse.beat();
         }
         self.finish(pool, rows, scratch);
@@ -120,13 +122,12 @@ impl Model {
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_width());
         let count = rows.len();
         normalise(pool, &scratch.residual, &block.attn_norm, config.norm_eps, &mut scratch.normed);
-        scratch.q.resize(count * q_width, 0.0);
-        scratch.k.resize(count * kv_width, 0.0);
-        scratch.v.resize(count * kv_width, 0.0);
-        let x = &scratch.normed;
-        matmul_bias(pool, &block.q.view(&self.gguf), x, &mut scratch.q, block.q_bias.as_deref());
-        matmul_bias(pool, &block.k.view(&self.gguf), x, &mut scratch.k, block.k_bias.as_deref());
-        matmul_bias(pool, &block.v.view(&self.gguf), x, &mut scratch.v, block.v_bias.as_deref());
+        let outputs = [
+            Output { w: &block.q, y: &mut scratch.q, bias: block.q_bias.as_deref() },
+            Output { w: &block.k, y: &mut scratch.k, bias: block.k_bias.as_deref() },
+            Output { w: &block.v, y: &mut scratch.v, bias: block.v_bias.as_deref() },
+        ];
+        self.project(pool, &scratch.normed, &mut scratch.codes, outputs);
 
         let angles = if config.is_global(layer) { &rotations.global } else { &rotations.local };
         self.place_heads(&mut scratch.q, q_width, block.q_norm.as_deref(), angles);
@@ -157,8 +158,8 @@ impl Model {
             &mut scratch.attended,
         );
 
-        scratch.projected.resize(count * config.hidden, 0.0);
-        matmul(pool, &block.attn_out.view(&self.gguf), &scratch.attended, &mut scratch.projected);
+        let output = Output { w: &block.attn_out, y: &mut scratch.projected, bias: None };
+        self.project(pool, &scratch.attended, &mut scratch.codes, [output]);
         self.add_to_residual(pool, block.post_attn_norm.as_deref(), scratch);
     }
 
@@ -180,13 +181,14 @@ impl Model {
         }
     }
 
-    fn feed_forward(&self, pool: &ComputePool, block: &Block, count: usize, scratch: &mut Scratch) {
+    fn feed_forward(&self, pool: &ComputePool, block: &Block, scratch: &mut Scratch) {
         let config = &self.config;
         normalise(pool, &scratch.residual, &block.ffn_norm, config.norm_eps, &mut scratch.normed);
-        scratch.gate.resize(count * config.feed_forward, 0.0);
-        scratch.up.resize(count * config.feed_forward, 0.0);
-        matmul(pool, &block.gate.view(&self.gguf), &scratch.normed, &mut scratch.gate);
-        matmul(pool, &block.up.view(&self.gguf), &scratch.normed, &mut scratch.up);
+        let outputs = [
+            Output { w: &block.gate, y: &mut scratch.gate, bias: None },
+            Output { w: &block.up, y: &mut scratch.up, bias: None },
+        ];
+        self.project(pool, &scratch.normed, &mut scratch.codes, outputs);
         let width = config.feed_forward;
         let up = &scratch.up;
         for_each_row(pool, &mut scratch.gate, width, &|row, gate| {
@@ -196,8 +198,8 @@ impl Model {
                 Activation::GeluTanh => gelu_tanh_mul(gate, up),
             }
         });
-        scratch.projected.resize(count * config.hidden, 0.0);
-        matmul(pool, &block.down.view(&self.gguf), &scratch.gate, &mut scratch.projected);
+        let output = Output { w: &block.down, y: &mut scratch.projected, bias: None };
+        self.project(pool, &scratch.gate, &mut scratch.codes, [output]);
         self.add_to_residual(pool, block.post_ffn_norm.as_deref(), scratch);
     }
 
@@ -225,9 +227,10 @@ impl Model {
         };
         gather(Want::Hidden, &scratch.residual, &mut scratch.hidden);
         gather(Want::Logits, &scratch.residual, &mut scratch.normed);
-        scratch.logits.resize(scratch.normed.len() / hidden * self.config.vocab, 0.0);
+        scratch.logits.clear();
         if !scratch.normed.is_empty() {
-            matmul(pool, &self.weights.head.view(&self.gguf), &scratch.normed, &mut scratch.logits);
+            let output = Output { w: &self.weights.head, y: &mut scratch.logits, bias: None };
+            self.project(pool, &scratch.normed, &mut scratch.codes, [output]);
         }
     }
 }

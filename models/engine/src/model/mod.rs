@@ -1,20 +1,27 @@
 //! One decoder-only transformer, configured from GGUF metadata.
 //!
 //! [`config`] says what the file describes, [`family`] what each architecture changes,
-//! [`weights`] finds and checks the tensors, [`forward`] computes rows.
+//! [`weights`] finds and checks the tensors, `packing` interleaves them for the fast paths,
+//! [`forward`] computes rows, [`project`] multiplies them by the weights.
 
 pub mod config;
 pub mod family;
 pub mod forward;
+mod packing;
+pub mod project;
 pub mod weights;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use understudy_kernels::ComputePool;
 
 pub use config::ModelConfig;
 pub use forward::{Row, Scratch, Want};
+pub use project::Activations;
 pub use weights::Weights;
 
 use crate::gguf::{Gguf, GgufError};
+use packing::PackedWeights;
 
 /// Why a file could not become a model.
 #[derive(Debug, thiserror::Error)]
@@ -58,30 +65,56 @@ impl LoadError {
     }
 }
 
-/// A model whose weights stay in the mapped file.
+/// How a model is opened.
+#[derive(Debug, Clone, Default)]
+pub struct ModelOptions {
+    /// How activations meet quantized weights.
+    pub activations: Activations,
+    /// Where packed weights are kept from one start to the next; `None` packs in memory.
+    pub packs: Option<PathBuf>,
+}
+
+/// A model whose weights stay in mapped files.
 pub struct Model {
     gguf: Gguf,
     config: ModelConfig,
     weights: Weights,
+    activations: Activations,
+    packed: PackedWeights,
 }
 
 impl Model {
-    /// Maps a GGUF file and checks that every tensor is there with its shape.
+    /// Maps a GGUF file and checks that every tensor is there with its shape. Activations are
+    /// floats: the reference path.
     ///
     /// # Errors
     /// [`LoadError`]; nothing is allocated in proportion to what a damaged file claims.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        Self::from_gguf(Gguf::open(path)?)
+        Self::open_with(path, &ModelOptions::default(), &ComputePool::new(1))
     }
 
-    /// The same for a file that is open already.
+    /// The same by another path. The pool packs weights where the path wants them packed, which
+    /// takes about as long as copying the file, once.
     ///
     /// # Errors
     /// [`LoadError`].
-    pub fn from_gguf(gguf: Gguf) -> Result<Self, LoadError> {
+    pub fn open_with(path: &Path, options: &ModelOptions, pool: &ComputePool) -> Result<Self, LoadError> {
+        let gguf = Gguf::open(path)?;
         let config = ModelConfig::from_gguf(&gguf)?;
-        let weights = Weights::find(&gguf, &config)?;
-        Ok(Self { gguf, config, weights })
+        let mut weights = Weights::find(&gguf, &config)?;
+        let packed = match options.activations {
+            Activations::F32 => PackedWeights::None,
+            Activations::Int16 | Activations::Int8 => {
+                let mut matrices: Vec<_> = weights.matrices_mut().collect();
+                packing::packed(pool, &gguf, &mut matrices, options.packs.as_deref())
+            }
+        };
+        Ok(Self { gguf, config, weights, activations: options.activations, packed })
+    }
+
+    /// How activations meet quantized weights.
+    pub fn activations(&self) -> Activations {
+        self.activations
     }
 
     /// What the file describes.

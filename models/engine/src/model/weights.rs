@@ -2,18 +2,21 @@
 
 use std::ops::Range;
 
-use understudy_kernels::{Matrix, QuantType, RopeScaling, RopeTable, dequantize};
+use understudy_kernels::{Matrix, PackedMatrix, QuantType, RopeScaling, RopeTable, dequantize};
 
 use crate::gguf::{Gguf, GgufError};
 use crate::model::{LoadError, ModelConfig};
 
-/// A matrix that stays in the mapped file.
+/// A matrix that stays in the mapped file, and in that of the packed weights where there is one.
 #[derive(Debug, Clone)]
 pub struct MatrixAt {
-    ty: QuantType,
-    rows: usize,
-    cols: usize,
-    range: Range<usize>,
+    pub(super) ty: QuantType,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    /// Where it is in the model's file.
+    pub(super) range: Range<usize>,
+    /// Where it is among the packed weights.
+    pub(super) packed: Option<Range<usize>>,
 }
 
 impl MatrixAt {
@@ -29,12 +32,18 @@ impl MatrixAt {
             });
         }
         let info = gguf.tensor(name).ok_or_else(|| GgufError::MissingTensor { name: name.to_owned() })?;
-        Ok(Self { ty: matrix.ty, rows, cols, range: info.range.clone() })
+        Ok(Self { ty: matrix.ty, rows, cols, range: info.range.clone(), packed: None })
     }
 
     /// The matrix over the file it was found in.
     pub(super) fn view<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
         Matrix { ty: self.ty, rows: self.rows, cols: self.cols, data: &gguf.bytes()[self.range.clone()] }
+    }
+
+    /// The packed matrix among the packed weights it was laid out in.
+    pub(super) fn packed<'a>(&self, weights: &'a [u8]) -> Option<PackedMatrix<'a>> {
+        let data = weights.get(self.packed.clone()?)?;
+        PackedMatrix::new(self.ty, self.rows, self.cols, data).ok()
     }
 
     /// One dequantized row, such as a token's embedding.
@@ -117,7 +126,19 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// Every matrix that a pass multiplies by, in the order of a pass.
+    pub(super) fn matrices_mut(&mut self) -> impl Iterator<Item = &mut MatrixAt> {
+        self.blocks.iter_mut().flat_map(Block::matrices_mut).chain([&mut self.head])
+    }
+}
+
 impl Block {
+    fn matrices_mut(&mut self) -> [&mut MatrixAt; 7] {
+        let Self { q, k, v, attn_out, gate, up, down, .. } = self;
+        [q, k, v, attn_out, gate, up, down]
+    }
+
     fn find(gguf: &Gguf, config: &ModelConfig, layer: usize) -> Result<Self, LoadError> {
         let name = |part: &str| format!("blk.{layer}.{part}");
         let matrix = |part: &str, rows, cols| MatrixAt::find(gguf, &name(part), rows, cols);

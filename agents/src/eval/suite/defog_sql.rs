@@ -1,0 +1,40 @@
+//! Defog's sql-eval: several databases, several right statements per question. As in its own
+//! runner the order of rows does not count: references order by columns that the question
+//! does not ask to order by.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::eval::EvalError;
+use crate::eval::suite::{Loaded, data, sql};
+
+/// The day on which the databases' contents were frozen.
+const TODAY: &str = "2026-06-15";
+
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    db: String,
+    question: String,
+    #[serde(default)]
+    instructions: String,
+    sql: Vec<String>,
+    #[serde(default)]
+    time_dependent: bool,
+}
+
+pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
+    let lines = data::lines::<Line>(folder)?;
+    let question = |line: Line| sql::Question {
+        schema: format!("{}.schema.sql", line.db.trim_end_matches(".sqlite")),
+        id: line.id,
+        database: line.db,
+        question: line.question,
+        instructions: line.instructions,
+        references: line.sql,
+        today: line.time_dependent.then(|| TODAY.to_owned()),
+        order_counts: false,
+    };
+    sql::items(folder, lines.rows.into_iter().map(question).collect(), lines.digest)
+}

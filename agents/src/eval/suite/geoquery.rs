@@ -1,0 +1,31 @@
+//! GeoQuery (Zelle & Mooney 1996; SQL of Finegan-Dollak et al. 2018): one database.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::eval::EvalError;
+use crate::eval::suite::{Loaded, data, sql};
+
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    db: String,
+    question: String,
+    sql: String,
+}
+
+pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
+    let lines = data::lines::<Line>(folder)?;
+    let question = |line: Line| sql::Question {
+        id: line.id,
+        database: line.db,
+        schema: "schema.sql".into(),
+        question: line.question,
+        instructions: String::new(),
+        references: vec![line.sql],
+        today: None,
+        order_counts: true,
+    };
+    sql::items(folder, lines.rows.into_iter().map(question).collect(), lines.digest)
+}

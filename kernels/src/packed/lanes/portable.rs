@@ -1,0 +1,75 @@
+//! Sixteen outputs on plain arrays: the definition of every operation.
+
+use super::{Lanes, OUTPUTS};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+fn each<T: Copy + Default>(f: impl Fn(usize) -> T) -> [T; OUTPUTS] {
+    std::array::from_fn(f)
+}
+
+impl Lanes for Portable {
+    const COUNT: usize = OUTPUTS;
+    const TILE: usize = 2;
+    type I = [u32; OUTPUTS];
+    type F = [f32; OUTPUTS];
+
+    fn units(self, from: &[u8; 4 * OUTPUTS], _: usize) -> Self::I {
+        let (units, _) = from.as_chunks::<4>();
+        each(|o| u32::from_le_bytes(units[o]))
+    }
+    fn halves(self, from: &[u8; 2 * OUTPUTS], _: usize) -> Self::F {
+        let (halves, _) = from.as_chunks::<2>();
+        each(|o| crate::simd::half_to_single(u16::from_le_bytes(halves[o])))
+    }
+    fn signed(self, from: &[u8; OUTPUTS], _: usize) -> Self::F {
+        each(|o| f32::from(from[o] as i8))
+    }
+    fn field(self, units: Self::I, shift: u32, mask: u32) -> Self::I {
+        units.map(|unit| (unit >> shift) & mask)
+    }
+    fn raised(self, units: Self::I, shift: u32, mask: u32) -> Self::I {
+        units.map(|unit| (unit << shift) & mask)
+    }
+    fn or(self, a: Self::I, b: Self::I) -> Self::I {
+        each(|o| a[o] | b[o])
+    }
+    fn wide(self, a: Self::I, b: Self::I) -> Self::I {
+        each(|o| (a[o] << 7).wrapping_add(b[o]))
+    }
+
+    fn floats(self, units: Self::I) -> Self::F {
+        units.map(|unit| unit as i32 as f32)
+    }
+    fn splat(self, value: f32) -> Self::F {
+        [value; OUTPUTS]
+    }
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        each(|o| a[o] * b[o])
+    }
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        each(|o| a[o].mul_add(b[o], c[o]))
+    }
+    fn store(self, value: Self::F, to: &mut [f32]) {
+        to[..OUTPUTS].copy_from_slice(&value);
+    }
+
+    fn dots<const N: usize, const R: usize>(
+        self,
+        _: u32,
+        w: &[Self::I; N],
+        x: &[i32],
+        stride: usize,
+    ) -> [Self::I; R] {
+        std::array::from_fn(|r| {
+            each(|o| {
+                let products = (0..N).flat_map(|j| {
+                    let (w, x) = (w[j][o].to_le_bytes(), x[r * stride + j].to_le_bytes());
+                    (0..4).map(move |i| i32::from(w[i]) * i32::from(x[i] as i8))
+                });
+                products.sum::<i32>() as u32
+            })
+        })
+    }
+}

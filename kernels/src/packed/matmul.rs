@@ -1,0 +1,258 @@
+//! Packed weights times quantized rows.
+//!
+//! Sixteen outputs and up to [`Lanes::TILE`] rows at a time: the weights of a span are decoded
+//! into registers once and meet every row of the tile. Each output has one lane and one chain of
+//! fused multiply-adds over its spans in ascending order, whatever the tile (invariant K1).
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::codes::{Codes, FACTS, Precision, Tile};
+use super::formats::{Format, QUADS, SPAN, WithFormat, with_format};
+use super::lanes::{LaneKernel, Lanes};
+use super::layout::{OUTPUTS, packed_len};
+use crate::disjoint::Disjoint;
+use crate::{ComputePool, QuantType, ShapeError};
+
+/// Packed weights of a linear layer, see [`pack`](super::layout::pack).
+#[derive(Clone, Copy, Debug)]
+pub struct PackedMatrix<'a> {
+    ty: QuantType,
+    rows: usize,
+    cols: usize,
+    data: &'a [u8],
+}
+
+impl<'a> PackedMatrix<'a> {
+    /// A packed matrix whose shape and bytes agree.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when the type has no packed layout, or `data` not exactly the bytes of the
+    /// shape.
+    pub fn new(ty: QuantType, rows: usize, cols: usize, data: &'a [u8]) -> Result<Self, ShapeError> {
+        let needed = packed_len(ty, rows, cols).ok_or(ShapeError::NotPacked { ty, rows, cols })?;
+        if data.len() != needed {
+            return Err(ShapeError::Bytes { ty, found: data.len(), needed });
+        }
+        Ok(Self { ty, rows, cols, data })
+    }
+
+    fn groups(&self) -> usize {
+        self.rows.div_ceil(OUTPUTS)
+    }
+
+    fn group(&self, group: usize) -> &'a [u8] {
+        let bytes = self.data.len() / self.groups();
+        &self.data[group * bytes..][..bytes]
+    }
+}
+
+/// One product: `y[r][o] = Σ_k w[o][k] x[r][k] + bias[o]`.
+#[derive(Debug)]
+pub struct Product<'a> {
+    /// The weights.
+    pub w: PackedMatrix<'a>,
+    /// The outputs of all rows, `rows of x` by `rows of w`, row-major.
+    pub y: &'a mut [f32],
+    /// One for each output, or none.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// Weights below which a second thread costs more than it gains.
+const WORTH_SPLITTING: usize = 1 << 15;
+/// Parts for each thread: a slow thread then holds up the others by a fraction of its share.
+const PARTS: usize = 8;
+/// Bytes of codes that a thread goes through again and again: half of a second-level cache.
+const CODES_IN_CACHE: usize = 256 << 10;
+
+/// Several products of the same rows, in one go over the pool; a product that is `None` is left
+/// out.
+///
+/// # Panics
+///
+/// When the shapes of a product do not agree with those of the rows.
+pub fn matmul_packed<const N: usize>(pool: &ComputePool, x: &Codes, products: [Option<Product<'_>>; N]) {
+    let jobs = products.map(|product| {
+        product.map(|Product { w, y, bias }| {
+            assert!(w.cols == x.cols(), "weights and rows have the same inputs");
+            assert!(y.len() == x.rows() * w.rows, "y is rows of x by rows of w");
+            assert!(bias.is_none_or(|bias| bias.len() == w.rows), "a bias for each output");
+            Job { w, x, y: Disjoint::new(y), bias }
+        })
+    });
+    let groups: usize = jobs.iter().flatten().map(|job| job.w.groups()).sum();
+    let work = groups * OUTPUTS * x.cols() * x.rows();
+    let parts = (work / WORTH_SPLITTING).clamp(1, PARTS * pool.threads()).min(groups);
+    pool.run(parts, &|part| {
+        let mut mine = groups * part / parts..groups * (part + 1) / parts;
+        for job in jobs.iter().flatten() {
+            let here = job.w.groups();
+            job.run(mine.start.min(here)..mine.end.min(here));
+            mine = mine.start.saturating_sub(here)..mine.end.saturating_sub(here);
+        }
+    });
+}
+
+/// One product, to be done in ranges of groups of outputs.
+struct Job<'a> {
+    w: PackedMatrix<'a>,
+    x: &'a Codes,
+    y: Disjoint<'a, f32>,
+    bias: Option<&'a [f32]>,
+}
+
+impl Job<'_> {
+    fn run(&self, groups: Range<usize>) {
+        if !groups.is_empty() {
+            with_format(self.w.ty, OnGroups { job: self, groups });
+        }
+    }
+
+    /// Writes the outputs from `first` on of row `r`.
+    #[inline(always)]
+    fn put(&self, r: usize, first: usize, values: &[f32]) {
+        let count = values.len().min(self.w.rows.saturating_sub(first));
+        if count == 0 {
+            return; // lanes of a last group that the matrix does not fill
+        }
+        // SAFETY: parts have disjoint ranges of groups, and `first` lies in this part's.
+        let y = unsafe { self.y.range(r * self.w.rows + first, count) };
+        match self.bias {
+            Some(bias) => {
+                for ((y, value), bias) in y.iter_mut().zip(values).zip(&bias[first..]) {
+                    *y = value + bias;
+                }
+            }
+            None => y.copy_from_slice(&values[..count]),
+        }
+    }
+}
+
+struct OnGroups<'a> {
+    job: &'a Job<'a>,
+    groups: Range<usize>,
+}
+
+impl WithFormat for OnGroups<'_> {
+    fn with<F: Format>(self) {
+        self.job.x.processor().run(Groups::<F> { job: self.job, groups: self.groups, format: PhantomData });
+    }
+}
+
+struct Groups<'a, F> {
+    job: &'a Job<'a>,
+    groups: Range<usize>,
+    format: PhantomData<F>,
+}
+
+impl<F: Format> LaneKernel for Groups<'_, F> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let x = self.job.x;
+        let row_bytes = x.cols() * x.precision().planes();
+        let rows_in_cache = (CODES_IN_CACHE / row_bytes).max(L::TILE).next_multiple_of(L::TILE);
+        let mut start = 0;
+        while start < x.rows() {
+            let end = x.rows().min(start + rows_in_cache);
+            for group in self.groups.clone() {
+                let mut row = start;
+                while row < end {
+                    let tile = x.tile_at(row);
+                    self.tile(l, group, &tile);
+                    row += tile.rows;
+                }
+            }
+            start = end;
+        }
+    }
+}
+
+impl<F: Format> Groups<'_, F> {
+    #[inline(always)]
+    fn tile<L: Lanes>(&self, l: L, group: usize, tile: &Tile) {
+        match (tile.rows, self.job.x.precision()) {
+            (8, Precision::Int8) => self.rows::<L, 8, 1>(l, group, tile),
+            (4, Precision::Int8) => self.rows::<L, 4, 1>(l, group, tile),
+            (2, Precision::Int8) => self.rows::<L, 2, 1>(l, group, tile),
+            (_, Precision::Int8) => self.rows::<L, 1, 1>(l, group, tile),
+            (8, Precision::Int16) => self.rows::<L, 8, 2>(l, group, tile),
+            (4, Precision::Int16) => self.rows::<L, 4, 2>(l, group, tile),
+            (2, Precision::Int16) => self.rows::<L, 2, 2>(l, group, tile),
+            (_, Precision::Int16) => self.rows::<L, 1, 2>(l, group, tile),
+        }
+    }
+
+    #[inline(always)]
+    fn rows<L: Lanes, const R: usize, const P: usize>(&self, l: L, group: usize, tile: &Tile) {
+        if R > L::TILE {
+            return; // no such tile
+        }
+        let (codes, facts) = self.job.x.of(tile);
+        let weights = self.job.w.group(group);
+        for first in (0..OUTPUTS).step_by(L::COUNT) {
+            let sums = tile_sums::<L, F, R, P>(l, weights, first, codes, facts);
+            for (r, sums) in sums.into_iter().enumerate() {
+                let mut values = [0.0; OUTPUTS];
+                l.store(sums, &mut values);
+                self.job.put(tile.row + r, group * OUTPUTS + first, &values[..L::COUNT]);
+            }
+        }
+    }
+}
+
+/// The outputs of `R` rows with `P` planes, for the lanes from `first` on.
+#[inline(always)]
+fn tile_sums<L: Lanes, F: Format, const R: usize, const P: usize>(
+    l: L,
+    weights: &[u8],
+    first: usize,
+    codes: &[i32],
+    facts: &[f32],
+) -> [L::F; R] {
+    let mut sums = [l.splat(0.0); R];
+    let mut codes = codes.chunks_exact(R * P * QUADS);
+    let mut facts = facts.chunks_exact(R * FACTS);
+    for block in weights.chunks_exact(F::BYTES) {
+        let head = F::head(l, block, first);
+        for s in 0..F::LEN / SPAN {
+            let (Some(codes), Some(facts)) = (codes.next(), facts.next()) else { break };
+            let quads = F::quads(l, block, first, s);
+            let scales = F::scales(l, &head, block, first, s);
+            if F::HALVES {
+                let [a, b, c, d, e, f, g, h] = quads;
+                add::<L, F, 4, R, P>(l, &[a, b, c, d], scales[0], codes, facts, 2, &mut sums);
+                add::<L, F, 4, R, P>(l, &[e, f, g, h], scales[1], &codes[4..], facts, 3, &mut sums);
+            } else {
+                add::<L, F, 8, R, P>(l, &quads, scales[0], codes, facts, 1, &mut sums);
+            }
+        }
+    }
+    sums
+}
+
+/// Adds `scale * Σ q x + bias * Σ x` to the sums of `R` rows. `fact` is which sum of codes goes
+/// with these quads.
+#[inline(always)]
+fn add<L: Lanes, F: Format, const N: usize, const R: usize, const P: usize>(
+    l: L,
+    quads: &[L::I; N],
+    (scale, bias): (L::F, L::F),
+    codes: &[i32],
+    facts: &[f32],
+    fact: usize,
+    sums: &mut [L::F; R],
+) {
+    let mut products = l.dots::<N, R>(F::BITS, quads, codes, P * QUADS);
+    if P == 2 {
+        let low = l.dots::<N, R>(F::BITS, quads, &codes[QUADS..], P * QUADS);
+        for r in 0..R {
+            products[r] = l.wide(products[r], low[r]);
+        }
+    }
+    for r in 0..R {
+        let scale = l.mul(scale, l.splat(facts[r * FACTS]));
+        sums[r] = l.fma(l.floats(products[r]), scale, sums[r]);
+        sums[r] = l.fma(bias, l.splat(facts[r * FACTS + fact]), sums[r]);
+    }
+}
