@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use understudy_agents::eval::Suite;
+use understudy_engine::model::Activations;
 
 /// A local cascade of language models: a small one answers, a bigger one is on call.
 #[derive(Debug, Parser)]
@@ -37,6 +39,22 @@ pub enum Command {
     Serve(Serve),
     /// Slots of a running node: states, queues, speed.
     Ps(Ps),
+    /// Measure a node on a suite of tasks, or compare two measurements.
+    #[command(
+        after_help = "Examples:\n  understudy eval geoquery --data data/geoquery --model qwen2.5-coder-0.5b --limit 40 --out geo.jsonl\n  understudy eval compare before.jsonl after.jsonl",
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true
+    )]
+    Eval(Box<Eval>),
+    /// Speed of a model on this machine, beside what the machine can do at most.
+    #[command(
+        after_help = "Examples:\n  understudy bench engine --model smollm2-135m\n  understudy bench engine --model qwen2.5-coder-0.5b --streams 1,4,8 --depth 512 --json"
+    )]
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        what: BenchCommand,
+    },
     /// Check this machine: each line ok, warn or fail, with what to do.
     Doctor(Listing),
     /// Shell completions, for example: understudy completions zsh > _understudy
@@ -54,6 +72,49 @@ pub struct Pull {
     /// A ladder to get whole.
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = ["default"])]
     pub ladder: String,
+}
+
+/// `bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Prefill, decoding, small batches and several streams of one model.
+    Engine(BenchEngine),
+}
+
+/// `bench engine`.
+#[derive(Debug, Args)]
+pub struct BenchEngine {
+    /// A catalogue name or the path of a GGUF file.
+    #[arg(long, value_name = "MODEL", default_value = "smollm2-135m")]
+    pub model: String,
+    /// Tokens of the prompt whose prefill is timed.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub prompt_tokens: u32,
+    /// Tokens to decode.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub gen_tokens: u32,
+    /// Tokens in the sequence before decoding is timed.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub depth: u32,
+    /// Compute threads; 0 takes one per processor.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Numbers of streams to decode together, such as 1,4,8.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub streams: Vec<u32>,
+    /// Times to measure; the median is reported.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub repeat: usize,
+    /// How activations meet quantized weights, in place of the default: f32, int16 or int8.
+    #[arg(long, value_name = "PATH", value_parser = activations)]
+    pub activations: Option<Activations>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn activations(name: &str) -> Result<Activations, String> {
+    Activations::named(name).ok_or_else(|| "it is f32, int16 or int8".to_owned())
 }
 
 /// `models`, `doctor`.
@@ -163,4 +224,82 @@ pub struct Serve {
     /// HTTP address, over the file's.
     #[arg(long, value_name = "ADDR")]
     pub http: Option<std::net::SocketAddr>,
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// A measurement, unless two are compared.
+    #[command(flatten)]
+    pub run: Option<EvalRun>,
+    /// Two measurements.
+    #[command(subcommand)]
+    pub compare: Option<EvalCommand>,
+}
+
+/// `eval SUITE`.
+#[derive(Debug, Args)]
+pub struct EvalRun {
+    /// Which suite.
+    #[arg(value_parser = Suite::ALL.map(Suite::name))]
+    pub suite: String,
+    /// The folder with its data; docs/evaluation.md has the files of each suite.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Rows go here, as JSON lines. A file of the same run goes on after its finished items.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub out: PathBuf,
+    /// How models work together. [default: cascade, or direct when --model is given]
+    #[arg(long, value_name = "NAME[:param=value,...]")]
+    pub policy: Option<String>,
+    /// The model of `direct`: a catalogue name or the path of a GGUF file.
+    #[arg(long, value_name = "NAME|PATH")]
+    pub model: Option<String>,
+    /// At most this many items, chosen by the seed.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub limit: Option<usize>,
+    /// Same seed, same items and same text.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// 0 picks the most likely token.
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Most tokens of an answer. [default: the suite's, 256 or 400]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u32>,
+    /// Items asked at the same time.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub concurrency: usize,
+    /// Ask this node. Without it: the node on 127.0.0.1:7861 if one runs, else one in this process.
+    #[arg(long, value_name = "ADDR")]
+    pub server: Option<String>,
+    /// For one item; then its text so far is judged.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub timeout: u64,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `eval` does besides measuring.
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// The paired difference of two measurements of one suite, with a 95 % interval.
+    Compare {
+        /// Rows of the first.
+        a: PathBuf,
+        /// Rows of the second.
+        b: PathBuf,
+        /// One JSON object on stdout.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use understudy_agents::ClientError;
+use understudy_agents::{ClientError, eval::EvalError};
 use understudy_gateway::{Failure, codes};
 use understudy_hub::PullError;
 
@@ -55,6 +55,16 @@ impl From<Failure> for Error {
 impl From<ClientError> for Error {
     fn from(error: ClientError) -> Self {
         Self::new(&error.code, with_fields(error.message, &error.fields))
+    }
+}
+
+impl From<EvalError> for Error {
+    fn from(error: EvalError) -> Self {
+        match error {
+            EvalError::Input(message) => Self::invalid(message),
+            EvalError::Node(error) => (*error).into(),
+            EvalError::Output(message) => Self::internal(message),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where answers come from: a running node, or one inside this process. Both give the
 //! same events, so nothing behind this module knows which it was.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,17 +38,10 @@ pub enum Stream {
 impl Source {
     /// The node that the user named, else the one that runs here, else a new one in this process.
     pub async fn find(answering: &Answering) -> Result<Self, Error> {
-        if let Some(server) = &answering.server {
-            return Ok(Self::Remote(Client::connect(server, CONNECT).await?));
+        match running(answering.server.as_deref()).await? {
+            Some(client) => Ok(Self::Remote(client)),
+            None => Ok(Self::Local(Arc::new(start(NodeConfig::default()).await?))),
         }
-        if let Ok(client) = Client::connect(DEFAULT_SERVER, CONNECT_LOCAL).await {
-            // Whatever listens there has to be a node of ours.
-            if client.is_serving("", CONNECT_LOCAL).await.is_ok() {
-                tracing::info!(server = DEFAULT_SERVER, "asking the running node");
-                return Ok(Self::Remote(client));
-            }
-        }
-        Ok(Self::Local(Arc::new(start(NodeConfig::default()).await?)))
     }
 
     /// Asks.
@@ -72,9 +66,47 @@ impl Stream {
     }
 }
 
+/// The node that the user named, else the one that runs here, if one does.
+async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
+    if let Some(server) = server {
+        return Ok(Some(Client::connect(server, CONNECT).await?));
+    }
+    let Ok(client) = Client::connect(DEFAULT_SERVER, CONNECT_LOCAL).await else { return Ok(None) };
+    // Whatever listens there has to be a node of ours.
+    if client.is_serving("", CONNECT_LOCAL).await.is_err() {
+        return Ok(None);
+    }
+    tracing::info!(server = DEFAULT_SERVER, "asking the running node");
+    Ok(Some(client))
+}
+
+/// A node behind the public protocol, for commands that are its clients and nothing more.
+pub struct Reached {
+    /// The connection.
+    pub client: Client,
+    /// A node in this process serves on loopback as long as this lives.
+    _node: Option<Node>,
+}
+
+impl Reached {
+    /// The same node as [`Source::find`] finds.
+    pub async fn find(server: Option<&str>) -> Result<Self, Error> {
+        if let Some(client) = running(server).await? {
+            return Ok(Self { client, _node: None });
+        }
+        let mut config = NodeConfig::default();
+        config.listen.grpc = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.listen.http = config.listen.grpc;
+        let node = start(config).await?;
+        let addresses = node.serve().await?;
+        let client = Client::connect(&addresses.grpc.to_string(), CONNECT).await?;
+        Ok(Self { client, _node: Some(node) })
+    }
+}
+
 /// A node with the real engines.
 pub async fn start(config: NodeConfig) -> Result<Node, Error> {
-    let engines = Arc::new(GgufEngines::new(&config.engine));
+    let engines = Arc::new(GgufEngines::new(&config));
     Ok(Node::start(config, engines).await?)
 }
 

@@ -32,6 +32,16 @@ impl ClientError {
         Self { message: what, ..Self::from(Status::unavailable(String::new())) }
     }
 
+    /// A stream ended without its last message.
+    pub(crate) fn cut_off() -> Self {
+        Status::internal("the answer ended without its last event").into()
+    }
+
+    /// The node does not know a part of the protocol.
+    pub(crate) fn too_old(what: &str) -> Self {
+        Status::unimplemented(format!("the node {what}")).into()
+    }
+
     /// The call took longer than its timeout allows.
     pub(crate) fn too_late(timeout: Duration) -> Self {
         Status::deadline_exceeded(format!("no answer within {} ms", timeout.as_millis())).into()

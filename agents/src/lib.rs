@@ -5,6 +5,8 @@
 //! | [`client`] | [`Client`]: every call of a node, each with a timeout |
 //! | [`events`] | [`Events`]: a server stream that ends on time |
 //! | [`error`] | [`ClientError`]: a status decoded into code, message, help and retry |
+//! | [`account`] | usage, timing and ledger of an answer as the JSON that scripts rely on |
+//! | [`eval`] | measures a node on a suite of tasks |
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -25,8 +27,10 @@
 //! # }
 //! ```
 
+pub mod account;
 pub mod client;
 pub mod error;
+pub mod eval;
 pub mod events;
 
 pub use client::Client;

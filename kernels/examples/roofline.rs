@@ -1,14 +1,15 @@
 //! Speed of the matrix products beside what this machine can do at most.
 //!
-//! `cargo run --release -p understudy-kernels --example roofline [threads]`, about a minute.
+//! `cargo run --release -p understudy-kernels --example roofline [threads] [type]`, about a minute.
+//! `UNDERSTUDY_SIMD=avx2` shows another processor's path.
 #![allow(clippy::print_stdout)] // a report for a terminal
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use understudy_kernels::{
-    AttentionRow, Codes, ComputePool, Matrix, PackedMatrix, PagedKv, Precision, Product, QuantType, attention,
-    default_threads, is_packable, matmul, matmul_packed,
+    AttentionRow, Ceiling, Codes, ComputePool, Matrix, PackedMatrix, PagedKv, Precision, Product, QuantType,
+    attention, default_threads, is_packable, matmul, matmul_packed, processor,
 };
 
 const SHAPES: [(&str, QuantType, usize, usize); 9] = [
@@ -25,19 +26,29 @@ const SHAPES: [(&str, QuantType, usize, usize); 9] = [
 
 fn main() {
     let threads = std::env::args().nth(1).and_then(|n| n.parse().ok());
+    let only = std::env::args().nth(2);
     let pool = ComputePool::new(threads.unwrap_or_else(default_threads));
-    let (flops, bytes) = (fma_ceiling(&pool), read_ceiling(&pool));
-    println!("{} threads: at most {flops:.0} GFLOP/s, {bytes:.1} GB/s", pool.threads());
+    let Ceiling { f32_ops, int8_ops, read_bytes } = Ceiling::measure(&pool);
+    println!(
+        "{} threads, {}: at most {:.0} GFLOP/s, {:.0} int8 GOP/s, {:.1} GB/s",
+        pool.threads(),
+        processor(),
+        f32_ops / 1e9,
+        int8_ops / 1e9,
+        read_bytes / 1e9
+    );
     println!("one call of the pool: {:.2} us\n", 1e6 * call_time(&pool));
     println!("GB/s of one row; GOP/s of 2, 4, 8, 32 and 512 rows");
     for (name, ty, rows, cols) in SHAPES {
         for path in [None, Some(Precision::Int16), Some(Precision::Int8)] {
-            if path.is_some() && !is_packable(ty) {
+            if path.is_some() && !is_packable(ty) || only.as_ref().is_some_and(|only| only != ty.name()) {
                 continue;
             }
             // Many rows at once do not care how many outputs there are: a share is enough.
             let share = |n| if n > 8 { rows.min(1024) } else { rows };
-            let speed = |n| 2.0 * (n * share(n) * cols) as f64 / 1e9 / matmul_time(&pool, ty, path, share(n), cols, n);
+            let speed = |n| {
+                2.0 * (n * share(n) * cols) as f64 / 1e9 / matmul_time(&pool, ty, path, share(n), cols, n)
+            };
             let stored = (ty.row_bytes(cols).unwrap_or(0) * rows) as f64;
             println!(
                 "{name:24}{:6}{:>14}{:>7}{:8.1}{:8.0}{:8.0}{:8.0}{:8.0}{:8.0}",
@@ -139,51 +150,4 @@ fn attention_speed(pool: &ComputePool, heads: usize, kv_heads: usize, head_dim: 
     let flop = 4.0 * (seen * heads * head_dim) as f64;
     let read = 8.0 * (keys * kv_heads * head_dim) as f64;
     (flop / 1e9 / prefill, read / 1e9 / decode)
-}
-
-/// Multiply-adds on registers only, on every thread.
-fn fma_ceiling(pool: &ComputePool) -> f64 {
-    const STEPS: usize = 1 << 20;
-    #[inline(always)]
-    fn multiply_add(seed: f32) {
-        let (scale, mut sums) = (black_box(0.999_f32), [[seed; 8]; 12]);
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                for lane in sum {
-                    *lane = lane.mul_add(scale, 1e-3);
-                }
-            }
-        }
-        black_box(sums);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let lanes = multiply_add;
-    #[cfg(target_arch = "x86_64")]
-    let lanes = |seed: f32| {
-        #[target_feature(enable = "avx2,fma")]
-        fn with_features(seed: f32) {
-            multiply_add(seed);
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the line above found the features.
-            unsafe { with_features(seed) }
-        }
-    };
-    let time = seconds(|| pool.run(pool.threads(), &|part| lanes(part as f32)));
-    (2 * 8 * 12 * STEPS * pool.threads()) as f64 / 1e9 / time
-}
-
-/// Sums 256 MB, a share on every thread.
-fn read_ceiling(pool: &ComputePool) -> f64 {
-    let data = vec![1u64; 32 << 20];
-    let share = data.len() / pool.threads();
-    let time = seconds(|| {
-        pool.run(pool.threads(), &|part| {
-            let sums = data[part * share..][..share]
-                .chunks_exact(8)
-                .fold([0u64; 8], |sums, x| std::array::from_fn(|i| sums[i].wrapping_add(x[i])));
-            black_box(sums);
-        });
-    });
-    (8 * share * pool.threads()) as f64 / 1e9 / time
 }

@@ -11,6 +11,7 @@
 //! | `elementwise` | [`rms_norm`], [`add_assign`], [`silu_mul`], [`gelu_tanh_mul`] |
 //! | `rows` | [`for_each_row`]: row-wise work spread over the pool |
 //! | `pool` | [`ComputePool`], [`default_threads`]: the threads that run all of the above |
+//! | `ceiling` | [`Ceiling`]: what this machine can do at most, measured |
 //! | `mapped` | [`MappedFile`]: weights read straight from the page cache |
 //! | `formats`, `simd`, `tile`, `disjoint` | private: block layouts, eight-lane vectors, the product kernel, shared output |
 //!
@@ -44,6 +45,7 @@
 //! ```
 
 mod attention;
+mod ceiling;
 mod dequant;
 mod disjoint;
 mod elementwise;
@@ -60,12 +62,15 @@ mod simd;
 mod tile;
 
 pub use attention::{AttentionRow, PagedKv, attention};
+pub use ceiling::Ceiling;
 pub use dequant::dequantize;
 pub use elementwise::{add_assign, gelu_tanh_mul, rms_norm, rms_norm_rows, silu_mul};
 pub use error::ShapeError;
 pub use mapped::MappedFile;
 pub use matmul::{Matrix, matmul, matmul_bias};
-pub use packed::{Codes, PackedMatrix, Precision, Product, is_packable, matmul_packed, pack, packed_len};
+pub use packed::{
+    Codes, PackedMatrix, Precision, Product, is_packable, matmul_packed, pack, packed_len, processor,
+};
 pub use pool::{ComputePool, default_threads};
 pub use quant::QuantType;
 pub use rope::{RopeAngles, RopeScaling, RopeTable};

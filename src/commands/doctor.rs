@@ -83,11 +83,11 @@ fn processor() -> Check {
         return Check::new(
             "processor",
             State::Warn,
-            format!("{threads} threads, no AVX2 with FMA: the portable kernels run"),
+            format!("{threads} threads, no AVX2 with FMA: portable kernels"),
             "use a processor of the last ten years for ten times the speed",
         );
     }
-    Check::ok("processor", format!("{threads} threads, numerics cpu-f32"))
+    Check::ok("processor", format!("{threads} threads, {} kernels", understudy_engine::processor()))
 }
 
 /// The models folder and the default ladder.

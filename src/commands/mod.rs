@@ -1,8 +1,10 @@
 //! One file per command.
 
 mod ask;
+mod bench;
 mod chat;
 mod doctor;
+mod eval;
 mod models;
 mod ps;
 mod pull;
@@ -22,6 +24,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Chat(args) => chat::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Ps(args) => ps::run(&args).await,
+        Command::Eval(args) => eval::run(*args).await,
+        Command::Bench { what } => bench::run(what).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "understudy", &mut std::io::stdout());

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use understudy_agents::eval::Progress as EvalProgress;
 use understudy_hub::{PullEvent, Rate};
 
 use crate::render::bytes;
@@ -84,4 +85,38 @@ pub fn new_bar(total: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+/// Items of an evaluation.
+pub struct ItemBar {
+    bar: ProgressBar,
+}
+
+impl ItemBar {
+    /// Invisible when stderr is no terminal.
+    pub fn new(what: &str) -> Self {
+        let bar = ProgressBar::no_length();
+        let style = ProgressStyle::with_template("  {prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what.to_owned());
+        Self { bar }
+    }
+
+    /// Items done before count for the position and not for the time left.
+    pub fn show(&mut self, progress: EvalProgress) {
+        if self.bar.length().is_none() {
+            self.bar.set_length(progress.total);
+            self.bar.set_position(progress.resumed);
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(progress.done);
+        self.bar.set_message(format!("{} right", progress.ok));
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
 }

@@ -8,6 +8,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use understudy_engine::model::Activations;
+use understudy_hub::{Home, PullError};
 
 use crate::{Failure, codes};
 
@@ -38,6 +40,16 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// Times.
     pub timeouts: Timeouts,
+}
+
+impl NodeConfig {
+    /// The folder of models and state: the one set here, or else the environment's.
+    ///
+    /// # Errors
+    /// `HUB_NO_HOME` where there is none.
+    pub fn home(&self) -> Result<Home, PullError> {
+        self.home.as_ref().map_or_else(Home::from_env, |root| Ok(Home::at(root)))
+    }
 }
 
 /// One model of the ladder.
@@ -82,6 +94,8 @@ pub struct Engine {
     pub kv_tokens: usize,
     /// Compute threads; 0 takes one per processor that this process may use. Default 0.
     pub threads: usize,
+    /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default `int16`.
+    pub activations: Activations,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
     /// Load the first rung at the start instead of at the first request. Default false.
@@ -90,7 +104,14 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { context_tokens: 4096, kv_tokens: 16384, threads: 0, max_sequences: 16, preload: false }
+        Self {
+            context_tokens: 4096,
+            kv_tokens: 16384,
+            threads: 0,
+            activations: Activations::Int16,
+            max_sequences: 16,
+            preload: false,
+        }
     }
 }
 

@@ -8,28 +8,32 @@ use understudy_backend::ModelCard;
 use understudy_engine::codec::Codec;
 use understudy_engine::engine::{Engine, EngineOptions};
 use understudy_engine::gguf::GgufError;
-use understudy_engine::model::{self, Model};
+use understudy_engine::model::{self, Model, ModelOptions};
 use understudy_engine::text::{TextError, TextModel};
 use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::{ComputePool, default_threads};
 
-use crate::config;
-
-/// The arithmetic of every answer: weights as stored, activations and KV in f32.
-const NUMERICS: &str = "cpu-f32";
+use crate::{Failure, NodeConfig, codes};
 
 /// Opens GGUF files and starts engines over them. All engines share one compute pool.
 pub struct GgufEngines {
     pool: Arc<ComputePool>,
+    model: ModelOptions,
     options: EngineOptions,
 }
 
 impl GgufEngines {
-    /// Engines within the settings' limits.
-    pub fn new(settings: &config::Engine) -> Self {
+    /// Engines within the settings' limits. Packed weights are kept in the folder `packs` of the
+    /// node's home.
+    pub fn new(config: &NodeConfig) -> Self {
+        let settings = &config.engine;
         let threads = if settings.threads == 0 { default_threads() } else { settings.threads };
         Self {
             pool: Arc::new(ComputePool::new(threads)),
+            model: ModelOptions {
+                activations: settings.activations,
+                packs: config.home().ok().map(|home| home.root().join("packs")),
+            },
             options: EngineOptions {
                 // Permits bound open sequences; forks and embeddings need a few slots beside them.
                 max_sequences: settings.max_sequences * 2,
@@ -38,14 +42,33 @@ impl GgufEngines {
             },
         }
     }
+
+    /// Opens a model as its engines would, to be measured.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn open(&self, path: &Path) -> Result<Arc<Model>, Failure> {
+        self.open_model(path).map_err(|error| {
+            let code = codes::find(code_of(&error)).unwrap_or(codes::INTERNAL);
+            Failure::new(code, format!("{}: {error}", path.display()))
+        })
+    }
+
+    /// The threads that all engines share.
+    pub fn pool(&self) -> &Arc<ComputePool> {
+        &self.pool
+    }
+
+    fn open_model(&self, path: &Path) -> Result<Arc<Model>, model::LoadError> {
+        Model::open_with(path, &self.model, &self.pool).map(Arc::new)
+    }
 }
 
 impl EngineFactory for GgufEngines {
     fn load(&self, path: &Path, name: &str) -> Result<LoadedModel, LoadError> {
-        let failed = |error: model::LoadError| {
-            LoadError::failed(code_of(&error), format!("{}: {error}", path.display()))
-        };
-        let model = Arc::new(Model::open(path).map_err(failed)?);
+        let model = self
+            .open_model(path)
+            .map_err(|error| LoadError::failed(code_of(&error), format!("{}: {error}", path.display())))?;
         let text = TextModel::from_gguf(model.gguf()).map_err(|error| text_failure(path, &error))?;
         let (block_bytes, head_bytes) = model.pass_bytes();
         let card = ModelCard {
@@ -53,7 +76,7 @@ impl EngineFactory for GgufEngines {
             architecture: model.config().architecture.clone(),
             context: self.options.context.min(model.config().context),
             bytes_per_token: block_bytes + head_bytes,
-            numerics: NUMERICS.to_owned(),
+            numerics: model.activations().numerics().to_owned(),
             codec_digest: text.digest().to_owned(),
         };
         let ends = text.end_tokens().to_vec();

@@ -5,10 +5,10 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use futures::stream::{self, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
-use understudy_backend::{Backend, BackendError, OpenRequest, RequestCtx, Slots};
+use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
 use understudy_engine::{
     codec::{Codec, CodecError},
-    verbs::{SamplerSpec, TokenId},
+    verbs::TokenId,
 };
 use understudy_proto::v1::{
     self, EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ScoreRequest, ScoreResponse,
@@ -20,10 +20,9 @@ use crate::{
     Admission, Failure,
     admission::Place,
     call, codes,
+    score::{self, ScoreWork},
     wire::{self, invalid},
 };
-
-const MOST_CANDIDATES: usize = 64;
 
 /// What a node answers with. Cheap to clone.
 #[derive(Clone)]
@@ -121,33 +120,20 @@ impl Inference {
         Ok(EmbedResponse { model: backend.card().name.clone(), values, tokens })
     }
 
-    /// Log-probabilities of candidate answers.
+    /// Log-probabilities of candidate answers, or of a text as it stands. Any length that the
+    /// context holds.
     ///
     /// # Errors
     /// `PROMPT_EMPTY`, `REQUEST_INVALID`, `CONTEXT_OVERFLOW`, or why the model is not there.
     pub async fn score(&self, ctx: RequestCtx, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
         let _place = self.admission.enter(&ctx)?;
-        if !(1..=MOST_CANDIDATES).contains(&request.candidates.len())
-            || request.candidates.iter().any(String::is_empty)
-        {
-            return Err(invalid("candidates", "must be 1 to 64 texts, none empty"));
-        }
-        let messages = wire::chat(request.messages)?;
+        let work = ScoreWork::of(request.messages, request.candidates, request.ids)?;
         let backend = self.backend(&ctx, &request.model).await?;
-        let codec = backend.codec();
-        let candidates = request.candidates;
-        let (prompt, candidates) = encoded(&ctx, codec, move |codec| {
-            let prompt = codec.encode_prompt(&codec.render(&messages)?)?;
-            let candidates: Result<Vec<_>, _> =
-                candidates.iter().map(|text| codec.encode_text(text)).collect();
-            Ok((prompt, candidates?))
-        })
-        .await?;
-        let open = OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None };
-        let opened = ctx.bound(backend.open(&ctx, open)).await?;
-        let scored = ctx.bound(backend.score(&ctx, opened.seq, candidates)).await;
-        backend.close(opened.seq);
-        Ok(ScoreResponse { model: backend.card().name.clone(), logprobs: scored?.0 })
+        let (prompt, candidates) = encoded(&ctx, backend.codec(), move |codec| work.tokens(codec)).await?;
+        score::check(backend.codec().as_ref(), backend.card().context, &prompt, &candidates)?;
+        let tokens = candidates.iter().map(|ids| u32::try_from(ids.len()).unwrap_or(u32::MAX)).collect();
+        let logprobs = score::logprobs(&ctx, backend.as_ref(), prompt, candidates).await?;
+        Ok(ScoreResponse { model: backend.card().name.clone(), logprobs, tokens })
     }
 
     /// A text as token ids.

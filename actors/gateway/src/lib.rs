@@ -69,6 +69,7 @@ pub mod inference;
 mod local;
 pub mod models;
 pub mod node;
+mod score;
 pub mod server;
 mod wire;
 

@@ -81,10 +81,56 @@ async fn embed_score_and_tokenize_answer() {
         client.tokenize(TokenizeRequest { model: "large".into(), text: "ab".into() }, SOON).await.unwrap();
     assert_eq!(tokens.ids, [97, 98]);
     let messages = vec![Message { role: "user".into(), content: "2+2".into() }];
-    let request = ScoreRequest { model: "small".into(), messages, candidates: vec!["4".into(), "5".into()] };
+    let candidates = vec!["4".into(), "5".into()];
+    let request = ScoreRequest { model: "small".into(), messages, candidates, ..Default::default() };
     let scored = client.score(request, SOON).await.unwrap();
     assert!(scored.logprobs[0] > scored.logprobs[1], "{:?}", scored.logprobs);
+    assert_eq!(scored.tokens, [1, 1]);
     assert_eq!(harness.small.open_sequences(), 0, "score keeps no sequence");
+}
+
+#[tokio::test]
+async fn long_texts_are_scored_whole() {
+    let essay = "so it goes on and on. ".repeat(20);
+    let small = FakeBackend::new("small").when("essay", Reply::text(essay.clone()).logprob(-0.5));
+    let harness = start_with("", small).await;
+    let client = harness.client().await;
+    let request = ScoreRequest {
+        messages: vec![Message { role: "user".into(), content: "essay".into() }],
+        candidates: vec![essay.clone(), "so".into(), essay.replace("goes", "went")],
+        ..Default::default()
+    };
+    let scored = client.score(request, SOON).await.unwrap();
+    assert_eq!(scored.tokens, [440, 2, 440]);
+    assert!((scored.logprobs[0] + 220.0).abs() < 1e-3, "{:?}", scored.logprobs);
+    assert!((scored.logprobs[1] + 1.0).abs() < 1e-4, "{:?}", scored.logprobs);
+    assert!(scored.logprobs[2] < scored.logprobs[0], "{:?}", scored.logprobs);
+
+    // The fake wants no beginning token: the first id is given.
+    let ids: Vec<u32> = format!("essay{essay}").bytes().map(u32::from).collect();
+    let scored = client.score(ScoreRequest { ids, ..Default::default() }, SOON).await.unwrap();
+    assert_eq!((scored.tokens.as_slice(), scored.logprobs.len()), ([444].as_slice(), 1));
+    assert_eq!(harness.small.open_sequences(), 0, "score keeps no sequence");
+}
+
+#[tokio::test]
+async fn texts_that_cannot_be_scored_are_refused() {
+    let harness = start("").await;
+    let client = harness.client().await;
+    let message = || vec![Message { role: "user".into(), content: "hi".into() }];
+    let cases = [
+        (ScoreRequest { ids: vec![65], ..Default::default() }, "REQUEST_INVALID"),
+        (ScoreRequest { ids: vec![65, 9_999_999], ..Default::default() }, "REQUEST_INVALID"),
+        (ScoreRequest { ids: vec![65, 66], messages: message(), ..Default::default() }, "REQUEST_INVALID"),
+        (ScoreRequest { ids: vec![65; 1_000_000], ..Default::default() }, "CONTEXT_OVERFLOW"),
+        (ScoreRequest { messages: message(), ..Default::default() }, "REQUEST_INVALID"),
+        (ScoreRequest { candidates: vec!["a".into()], ..Default::default() }, "PROMPT_EMPTY"),
+    ];
+    for (request, code) in cases {
+        let shown = format!("{} ids, {} candidates", request.ids.len(), request.candidates.len());
+        assert_eq!(client.score(request, SOON).await.unwrap_err().code, code, "{shown}");
+    }
+    assert_eq!(harness.small.open_sequences(), 0);
 }
 
 #[tokio::test]

@@ -53,7 +53,9 @@ pub fn compare(a: &Rows, b: &Rows) -> Result<Comparison, EvalError> {
     let (ours, theirs) = (&a.header.identity, &b.header.identity);
     for (what, ours, theirs) in [("suite", &ours.suite, &theirs.suite), ("data", &ours.data, &theirs.data)] {
         if ours != theirs {
-            return Err(EvalError::input(format!("the {what} of the two files differs: {ours:?} and {theirs:?}")));
+            return Err(EvalError::input(format!(
+                "the {what} of the two files differs: {ours:?} and {theirs:?}"
+            )));
         }
     }
     let (by_item_a, by_item_b) = (by_item(&a.rows)?, by_item(&b.rows)?);
@@ -105,9 +107,8 @@ fn by_item(rows: &[Row]) -> Result<BTreeMap<&str, &Row>, EvalError> {
 }
 
 fn discordant(pairs: &[(&Row, &Row)]) -> Discordant {
-    let count = |a_ok: bool, b_ok: bool| {
-        pairs.iter().filter(|(a, b)| a.ok == a_ok && b.ok == b_ok).count() as u64
-    };
+    let count =
+        |a_ok: bool, b_ok: bool| pairs.iter().filter(|(a, b)| a.ok == a_ok && b.ok == b_ok).count() as u64;
     let (only_a, only_b) = (count(true, false), count(false, true));
     Discordant { only_a, only_b, p_value: mcnemar(only_a, only_b) }
 }
@@ -142,8 +143,8 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::rows::tests::{header, row};
     use crate::eval::rows::Journal;
+    use crate::eval::rows::tests::{header, row};
 
     fn rows(results: &[(&str, bool)]) -> Rows {
         read(results.iter().map(|(item, ok)| row(item, *ok)).collect())

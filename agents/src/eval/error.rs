@@ -12,10 +12,16 @@ pub enum EvalError {
     Input(String),
     /// The node refused, or went away, in a way that concerns every item.
     #[error(transparent)]
-    Node(#[from] ClientError),
+    Node(Box<ClientError>),
     /// The file of rows cannot be written.
     #[error("{0}")]
     Output(String),
+}
+
+impl From<ClientError> for EvalError {
+    fn from(error: ClientError) -> Self {
+        Self::Node(Box::new(error))
+    }
 }
 
 impl EvalError {

@@ -48,7 +48,7 @@ pub struct Identity {
     /// Most tokens of an answer.
     #[serde(default)]
     pub max_tokens: u32,
-    /// Digest of the data, so that figures of different items are not mixed.
+    /// Digest of what is asked and expected, so that figures of different items are not mixed.
     #[serde(default)]
     pub data: String,
 }
@@ -154,7 +154,8 @@ impl Rows {
         let wrong = |line: usize, why: &dyn std::fmt::Display| {
             EvalError::unreadable(path, format!("line {line} is not what `eval` writes: {why}"))
         };
-        let mut lines = text[..whole].split(|&byte| byte == b'\n').zip(1..).filter(|(line, _)| !line.is_empty());
+        let mut lines =
+            text[..whole].split(|&byte| byte == b'\n').zip(1..).filter(|(line, _)| !line.is_empty());
         let Some((first, _)) = lines.next() else {
             return Err(EvalError::unreadable(path, "has no header line"));
         };

@@ -104,12 +104,7 @@ impl Codes {
         let rows = if left >= most { most } else { 1 << left.ilog2() };
         let quads = self.cols / 4 * self.precision.planes();
         let facts = self.cols / SPAN * FACTS;
-        Tile {
-            row,
-            rows,
-            quads: row * quads..(row + rows) * quads,
-            facts: row * facts..(row + rows) * facts,
-        }
+        Tile { row, rows, quads: row * quads..(row + rows) * quads, facts: row * facts..(row + rows) * facts }
     }
 
     /// The codes and facts of a tile.

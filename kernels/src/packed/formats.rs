@@ -34,15 +34,15 @@ pub(crate) trait Format {
     type Head<L: Lanes>: Copy;
 
     fn head<L: Lanes>(l: L, block: &[u8], first: usize) -> Self::Head<L>;
-    /// The quads of span `s` of the block.
-    fn quads<L: Lanes>(l: L, block: &[u8], first: usize, s: usize) -> [L::I; QUADS];
-    /// The scales of the two halves of span `s`, the same twice unless [`HALVES`](Self::HALVES).
-    fn scales<L: Lanes>(
+    /// The quads of span `4 four + I` of the block.
+    fn quads<L: Lanes, const I: usize>(l: L, block: &[u8], first: usize, four: usize) -> [L::I; QUADS];
+    /// The scales of the two halves of that span, the same twice unless [`HALVES`](Self::HALVES).
+    fn scales<L: Lanes, const I: usize>(
         l: L,
         head: &Self::Head<L>,
         block: &[u8],
         first: usize,
-        s: usize,
+        four: usize,
     ) -> [Affine<L>; 2];
 }
 
@@ -142,11 +142,22 @@ macro_rules! small_block {
                 $head
             }
             #[inline(always)]
-            fn quads<L: Lanes>($l: L, $block: &[u8], $first: usize, _: usize) -> [L::I; QUADS] {
+            fn quads<L: Lanes, const I: usize>(
+                $l: L,
+                $block: &[u8],
+                $first: usize,
+                _: usize,
+            ) -> [L::I; QUADS] {
                 $quads
             }
             #[inline(always)]
-            fn scales<L: Lanes>(_: L, head: &Affine<L>, _: &[u8], _: usize, _: usize) -> [Affine<L>; 2] {
+            fn scales<L: Lanes, const I: usize>(
+                _: L,
+                head: &Affine<L>,
+                _: &[u8],
+                _: usize,
+                _: usize,
+            ) -> [Affine<L>; 2] {
                 [*head; 2]
             }
         }
@@ -170,13 +181,13 @@ small_block!(Q5_1, 24, 5, |l, block, first|
     quads with_fifth_bits(l, nibbles(l, block, 128, first), units(l, block, 64, first, 0)));
 
 small_block!(Q8_0, 34, 8, |l, block, first|
-    head { let d = half_at(l, block, 0, first); (d, l.mul(d, l.splat(-128.0))) },
-    quads [
-        units(l, block, 32, first, 0), units(l, block, 32, first, 1),
-        units(l, block, 32, first, 2), units(l, block, 32, first, 3),
-        units(l, block, 32, first, 4), units(l, block, 32, first, 5),
-        units(l, block, 32, first, 6), units(l, block, 32, first, 7),
-    ]);
+head { let d = half_at(l, block, 0, first); (d, l.mul(d, l.splat(-128.0))) },
+quads [
+    units(l, block, 32, first, 0), units(l, block, 32, first, 1),
+    units(l, block, 32, first, 2), units(l, block, 32, first, 3),
+    units(l, block, 32, first, 4), units(l, block, 32, first, 5),
+    units(l, block, 32, first, 6), units(l, block, 32, first, 7),
+]);
 
 /// Q4_K and Q5_K: factors of the block, and the 6-bit scales and minima of its eight spans, four
 /// to a unit.
@@ -209,17 +220,23 @@ fn k_head<L: Lanes>(l: L, block: &[u8], first: usize) -> KHead<L> {
 }
 
 #[inline(always)]
-fn k_scales<L: Lanes>(l: L, head: &KHead<L>, s: usize) -> [Affine<L>; 2] {
-    let shift = 8 * (s as u32 % 4);
-    let scale = l.mul(head.d, l.floats(l.field(head.scales[s / 4], shift, 0xff)));
-    let bias = l.mul(head.minus_dmin, l.floats(l.field(head.minima[s / 4], shift, 0xff)));
+fn k_scales<L: Lanes, const I: usize>(l: L, head: &KHead<L>, four: usize) -> [Affine<L>; 2] {
+    let shift = 8 * I as u32;
+    let scale = l.mul(head.d, l.floats(l.field(head.scales[four], shift, 0xff)));
+    let bias = l.mul(head.minus_dmin, l.floats(l.field(head.minima[four], shift, 0xff)));
     [(scale, bias); 2]
 }
 
-/// The quads of span `s` among pairs of spans that share bytes: even ones low, odd ones high.
+/// The quads of a span among pairs of spans that share bytes: even ones low, odd ones high.
 #[inline(always)]
-fn paired<L: Lanes>(l: L, block: &[u8], offset: usize, first: usize, s: usize) -> [L::I; QUADS] {
-    let (base, shift) = (8 * (s / 2), 4 * (s as u32 % 2));
+fn paired<L: Lanes, const I: usize>(
+    l: L,
+    block: &[u8],
+    offset: usize,
+    first: usize,
+    four: usize,
+) -> [L::I; QUADS] {
+    let (base, shift) = (16 * four + 8 * (I / 2), 4 * (I as u32 % 2));
     let mut quads = [units(l, block, offset, first, base); QUADS];
     for (j, quad) in quads.iter_mut().enumerate() {
         *quad = l.field(units(l, block, offset, first, base + j), shift, LOW);
@@ -239,12 +256,18 @@ impl Format for Q4K {
         k_head(l, block, first)
     }
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, block: &[u8], first: usize, s: usize) -> [L::I; QUADS] {
-        paired(l, block, 256, first, s)
+    fn quads<L: Lanes, const I: usize>(l: L, block: &[u8], first: usize, four: usize) -> [L::I; QUADS] {
+        paired::<L, I>(l, block, 256, first, four)
     }
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, head: &KHead<L>, _: &[u8], _: usize, s: usize) -> [Affine<L>; 2] {
-        k_scales(l, head, s)
+    fn scales<L: Lanes, const I: usize>(
+        l: L,
+        head: &KHead<L>,
+        _: &[u8],
+        _: usize,
+        four: usize,
+    ) -> [Affine<L>; 2] {
+        k_scales::<L, I>(l, head, four)
     }
 }
 
@@ -260,18 +283,24 @@ impl Format for Q5K {
         k_head(l, block, first)
     }
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, block: &[u8], first: usize, s: usize) -> [L::I; QUADS] {
-        let mut quads = paired(l, block, 768, first, s);
+    fn quads<L: Lanes, const I: usize>(l: L, block: &[u8], first: usize, four: usize) -> [L::I; QUADS] {
+        let mut quads = paired::<L, I>(l, block, 768, first, four);
         for (j, quad) in quads.iter_mut().enumerate() {
-            // Bit `s` of every byte is this span's.
-            let bit = l.field(units(l, block, 256, first, j), s as u32, BYTES);
-            *quad = l.or(*quad, l.raised(bit, 4, BYTES << 4));
+            // Of every byte, bit `4 four + I` is this span's.
+            let bits = l.field(units(l, block, 256, first, j), 4 * four as u32, LOW);
+            *quad = l.or(*quad, l.raised(bits, 4 - I as u32, BYTES << 4));
         }
         quads
     }
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, head: &KHead<L>, _: &[u8], _: usize, s: usize) -> [Affine<L>; 2] {
-        k_scales(l, head, s)
+    fn scales<L: Lanes, const I: usize>(
+        l: L,
+        head: &KHead<L>,
+        _: &[u8],
+        _: usize,
+        four: usize,
+    ) -> [Affine<L>; 2] {
+        k_scales::<L, I>(l, head, four)
     }
 }
 
@@ -288,17 +317,16 @@ impl Format for Q6K {
         half_at(l, block, 0, first)
     }
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, block: &[u8], first: usize, s: usize) -> [L::I; QUADS] {
-        // Each half of the block has two runs of low nibbles and one of high bits for four spans.
-        let (half, i) = (s / 4, s % 4);
-        let (low, high) = (16 * half + 8 * (i % 2), 8 * half);
+    fn quads<L: Lanes, const I: usize>(l: L, block: &[u8], first: usize, four: usize) -> [L::I; QUADS] {
+        // Each half of the block has one run of high bits and two of low nibbles for four spans.
+        let (high, low) = (24 * four, 24 * four + 8 + 8 * (I % 2));
         let mut quads = [units(l, block, 288, first, low); QUADS];
         for (j, quad) in quads.iter_mut().enumerate() {
-            let nibbles = l.field(units(l, block, 288, first, low + j), 4 * (i as u32 / 2), LOW);
-            let bits = units(l, block, 2336, first, high + j);
-            // Bits `2 i` and `2 i + 1` of every byte move to bits 4 and 5.
-            let bits = match i {
-                0..3 => l.raised(bits, 4 - 2 * i as u32, 0x3030_3030),
+            let nibbles = l.field(units(l, block, 288, first, low + j), 4 * (I as u32 / 2), LOW);
+            let bits = units(l, block, 288, first, high + j);
+            // Bits `2 I` and `2 I + 1` of every byte move to bits 4 and 5.
+            let bits = match I {
+                0..3 => l.raised(bits, 4 - 2 * I as u32, 0x3030_3030),
                 _ => l.field(bits, 2, 0x3030_3030),
             };
             *quad = l.or(nibbles, bits);
@@ -306,8 +334,14 @@ impl Format for Q6K {
         quads
     }
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, head: &L::F, block: &[u8], first: usize, s: usize) -> [Affine<L>; 2] {
-        let offset = 32 + OUTPUTS * 2 * s;
+    fn scales<L: Lanes, const I: usize>(
+        l: L,
+        head: &L::F,
+        block: &[u8],
+        first: usize,
+        four: usize,
+    ) -> [Affine<L>; 2] {
+        let offset = 32 + OUTPUTS * 2 * (4 * four + I);
         let a = l.mul(*head, l.signed(at(block, offset), first));
         let b = l.mul(*head, l.signed(at(block, offset + OUTPUTS), first));
         [(a, l.mul(a, l.splat(-32.0))), (b, l.mul(b, l.splat(-32.0)))]

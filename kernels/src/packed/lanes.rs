@@ -74,14 +74,22 @@ pub(crate) enum Processor {
     Portable,
 }
 
+/// The vectors that products of packed weights run on here: `avx512`, `avx2` or `portable`.
+pub fn processor() -> &'static str {
+    match Processor::best() {
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx512 => "avx512",
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx2 => "avx2",
+        Processor::Portable => "portable",
+    }
+}
+
 impl Processor {
     /// All that this processor has, best first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        let simd = [
-            avx512::Avx512::detect().map(|_| Self::Avx512),
-            avx2::Avx2::detect().map(|_| Self::Avx2),
-        ];
+        let simd = [avx512::Avx512::detect().map(|_| Self::Avx512), avx2::Avx2::detect().map(|_| Self::Avx2)];
         #[cfg(not(target_arch = "x86_64"))]
         let simd: [Option<Self>; 0] = [];
         simd.into_iter().flatten().chain([Self::Portable])
@@ -126,4 +134,38 @@ impl Processor {
             Self::Portable => kernel.run(Portable),
         }
     }
+}
+
+/// Byte products on registers only, for measuring: `steps` times eight quads with each of a
+/// tile's rows. Returns the products of one step.
+pub(crate) fn byte_dots(steps: usize) -> usize {
+    struct Dots(usize);
+    impl LaneKernel for Dots {
+        #[inline(always)]
+        fn run<L: Lanes>(self, l: L) {
+            let units = [7; 4 * OUTPUTS];
+            let w = [l.units(&units, 0); 8];
+            let x = [0x0102_0304; 8 * 4];
+            let mut sums = [w[0]; 4];
+            for _ in 0..self.0 {
+                // Hidden from the compiler, which would take the products out of the loop.
+                let products = l.dots::<8, 4>(4, &w, std::hint::black_box(&x), 8);
+                for r in 0..4 {
+                    sums[r] = l.or(sums[r], products[r]);
+                }
+            }
+            let mut seen = [0.0; OUTPUTS];
+            for sum in sums {
+                l.store(l.floats(sum), &mut seen);
+                std::hint::black_box(seen);
+            }
+        }
+    }
+    Processor::best().run(Dots(steps));
+    let lanes = match Processor::best() {
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx2 => 8,
+        _ => OUTPUTS,
+    };
+    4 * 8 * 4 * lanes
 }

@@ -57,7 +57,19 @@ fn fields(ty: QuantType) -> &'static [Field] {
         QuantType::Q5K => {
             const { &[field(0, 2, 1), field(2, 2, 1), field(4, 4, 3), field(16, 4, 8), field(48, 4, 32)] }
         }
-        QuantType::Q6K => const { &[field(208, 2, 1), field(192, 1, 16), field(0, 4, 32), field(128, 4, 16)] },
+        // For each half its high bits, then its low ones: the order in which they are read.
+        QuantType::Q6K => {
+            const {
+                &[
+                    field(208, 2, 1),
+                    field(192, 1, 16),
+                    field(128, 4, 8),
+                    field(0, 4, 16),
+                    field(160, 4, 8),
+                    field(64, 4, 16),
+                ]
+            }
+        }
         QuantType::F32 | QuantType::F16 | QuantType::BF16 => &[],
     }
 }

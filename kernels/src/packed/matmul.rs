@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::slice::ChunksExact;
 
 use super::codes::{Codes, FACTS, Precision, Tile};
 use super::formats::{Format, QUADS, SPAN, WithFormat, with_format};
@@ -211,24 +212,58 @@ fn tile_sums<L: Lanes, F: Format, const R: usize, const P: usize>(
     facts: &[f32],
 ) -> [L::F; R] {
     let mut sums = [l.splat(0.0); R];
-    let mut codes = codes.chunks_exact(R * P * QUADS);
-    let mut facts = facts.chunks_exact(R * FACTS);
+    let mut rows = Rows { codes: codes.chunks_exact(R * P * QUADS), facts: facts.chunks_exact(R * FACTS) };
     for block in weights.chunks_exact(F::BYTES) {
-        let head = F::head(l, block, first);
-        for s in 0..F::LEN / SPAN {
-            let (Some(codes), Some(facts)) = (codes.next(), facts.next()) else { break };
-            let quads = F::quads(l, block, first, s);
-            let scales = F::scales(l, &head, block, first, s);
-            if F::HALVES {
-                let [a, b, c, d, e, f, g, h] = quads;
-                add::<L, F, 4, R, P>(l, &[a, b, c, d], scales[0], codes, facts, 2, &mut sums);
-                add::<L, F, 4, R, P>(l, &[e, f, g, h], scales[1], &codes[4..], facts, 3, &mut sums);
-            } else {
-                add::<L, F, 8, R, P>(l, &quads, scales[0], codes, facts, 1, &mut sums);
-            }
+        let block = Block::<L, F> { head: F::head(l, block, first), bytes: block, first };
+        if F::LEN == SPAN {
+            block.add_span::<0, R, P>(l, 0, &mut rows, &mut sums);
+            continue;
+        }
+        // Four spans written out, so that shifts are constants.
+        for four in 0..F::LEN / SPAN / 4 {
+            block.add_span::<0, R, P>(l, four, &mut rows, &mut sums);
+            block.add_span::<1, R, P>(l, four, &mut rows, &mut sums);
+            block.add_span::<2, R, P>(l, four, &mut rows, &mut sums);
+            block.add_span::<3, R, P>(l, four, &mut rows, &mut sums);
         }
     }
     sums
+}
+
+/// The rest of a tile's rows, span by span.
+struct Rows<'a> {
+    codes: ChunksExact<'a, i32>,
+    facts: ChunksExact<'a, f32>,
+}
+
+/// Sixteen outputs' block and what its spans share.
+struct Block<'a, L: Lanes, F: Format> {
+    head: F::Head<L>,
+    bytes: &'a [u8],
+    first: usize,
+}
+
+impl<L: Lanes, F: Format> Block<'_, L, F> {
+    /// Adds the products of span `4 four + I` with the next span of the rows.
+    #[inline(always)]
+    fn add_span<const I: usize, const R: usize, const P: usize>(
+        &self,
+        l: L,
+        four: usize,
+        rows: &mut Rows<'_>,
+        sums: &mut [L::F; R],
+    ) {
+        let (Some(codes), Some(facts)) = (rows.codes.next(), rows.facts.next()) else { return };
+        let quads = F::quads::<L, I>(l, self.bytes, self.first, four);
+        let scales = F::scales::<L, I>(l, &self.head, self.bytes, self.first, four);
+        if F::HALVES {
+            let [a, b, c, d, e, f, g, h] = quads;
+            add::<L, F, 4, R, P>(l, &[a, b, c, d], scales[0], codes, facts, 2, sums);
+            add::<L, F, 4, R, P>(l, &[e, f, g, h], scales[1], &codes[4..], facts, 3, sums);
+        } else {
+            add::<L, F, 8, R, P>(l, &quads, scales[0], codes, facts, 1, sums);
+        }
+    }
 }
 
 /// Adds `scale * Σ q x + bias * Σ x` to the sums of `R` rows. `fact` is which sum of codes goes

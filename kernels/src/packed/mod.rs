@@ -17,5 +17,7 @@ mod matmul;
 mod tests;
 
 pub use codes::{Codes, Precision};
+pub(crate) use lanes::byte_dots;
+pub use lanes::processor;
 pub use layout::{is_packable, pack, packed_len};
 pub use matmul::{PackedMatrix, Product, matmul_packed};

@@ -22,9 +22,7 @@ impl Random {
     }
     /// Activations with a few that are far larger than the rest, as real ones have.
     fn activations(&mut self, len: usize) -> Vec<f32> {
-        (0..len)
-            .map(|i| (f32::from(self.byte()) - 127.0) * if i % 53 == 0 { 3.0 } else { 0.01 })
-            .collect()
+        (0..len).map(|i| (f32::from(self.byte()) - 127.0) * if i % 53 == 0 { 3.0 } else { 0.01 }).collect()
     }
 }
 
@@ -100,7 +98,11 @@ fn products_agree_with_double_precision_over_the_rounded_rows() {
                     // weight of the span, so errors are measured against that.
                     let bound = 64.0 * f64::from(f32::EPSILON) * (size + 1e-30) * 16.0;
                     let found = f64::from(y[r * 37 + o]);
-                    assert!((found - sum).abs() <= bound, "{} {precision:?} [{r}][{o}]: {found} {sum}", ty.name());
+                    assert!(
+                        (found - sum).abs() <= bound,
+                        "{} {precision:?} [{r}][{o}]: {found} {sum}",
+                        ty.name()
+                    );
                 }
             }
         }

@@ -10,6 +10,7 @@
 //! | [`sampling`] | choosing, drafting and checking tokens with counter-based randomness |
 //! | [`gate`] | the sampler's only view of a constraint |
 //! | [`codec`], [`text`] | ids and chat templates, built from GGUF metadata |
+//! | [`measure`] | speed of a model beside the machine's ceilings |
 //! | [`gguf`] | a reader that assumes the file is hostile |
 //! | [`error`] | [`EngineError`] and what each variant means for state |
 //!
@@ -62,6 +63,7 @@ pub mod error;
 pub mod gate;
 pub mod gguf;
 pub mod kv;
+pub mod measure;
 pub mod model;
 pub mod sampling;
 pub mod text;
@@ -71,4 +73,4 @@ pub mod verbs;
 pub use error::EngineError;
 
 /// The threads that forward passes run on, shared by the engines of a process.
-pub use understudy_kernels::{ComputePool, default_threads};
+pub use understudy_kernels::{ComputePool, default_threads, processor};

@@ -84,7 +84,11 @@ impl CallJudge {
             Value::Object(object) => object,
             _ => return,
         };
-        if let Some(inner) = object.remove("tool_calls").or_else(|| object.remove("function")).filter(|inner| !inner.is_string()) {
+        if let Some(inner) = object
+            .remove("tool_calls")
+            .or_else(|| object.remove("function"))
+            .filter(|inner| !inner.is_string())
+        {
             return self.collect(inner, calls);
         }
         let arguments = object.remove("arguments").or_else(|| object.remove("parameters"));
@@ -110,7 +114,9 @@ impl CallJudge {
             return Some(format!("calls {}, not {name}", call.name));
         }
         let function = self.functions.get(name).cloned().unwrap_or_default();
-        if let Some(missing) = function.required.iter().find(|required| !call.arguments.contains_key(*required)) {
+        if let Some(missing) =
+            function.required.iter().find(|required| !call.arguments.contains_key(*required))
+        {
             return Some(format!("{name} lacks {missing}"));
         }
         for (parameter, value) in &call.arguments {
@@ -170,7 +176,8 @@ fn fits(value: &Value, choice: &Value) -> bool {
         (Value::String(value), Value::String(choice)) => plain(value) == plain(choice),
         (Value::Number(value), Value::Number(choice)) => value.as_f64() == choice.as_f64(),
         (Value::Array(values), Value::Array(choices)) => {
-            values.len() == choices.len() && values.iter().zip(choices).all(|(value, choice)| fits(value, choice))
+            values.len() == choices.len()
+                && values.iter().zip(choices).all(|(value, choice)| fits(value, choice))
         }
         (Value::Object(value), Value::Object(choice)) => {
             let fitting = |(key, value): (&String, &Value)| {
@@ -197,15 +204,25 @@ mod tests {
     use serde_json::json;
 
     fn judge(expected: &Value) -> CallJudge {
-        let types = [("x", "integer"), ("f", "float"), ("city", "string"), ("list", "array"), ("opt", "dict"), ("on", "boolean")];
+        let types = [
+            ("x", "integer"),
+            ("f", "float"),
+            ("city", "string"),
+            ("list", "array"),
+            ("opt", "dict"),
+            ("on", "boolean"),
+        ];
         let function = Function {
             required: vec!["x".into()],
             types: types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into(),
         };
         let functions = [("f.g".to_owned(), function), ("h".to_owned(), Function::default())].into();
-        let expected = expected.as_array().unwrap().iter().flat_map(|call| call.as_object().unwrap()).map(
-            |(name, allowed)| (name.clone(), allowed.as_object().unwrap().clone()),
-        );
+        let expected = expected
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|call| call.as_object().unwrap())
+            .map(|(name, allowed)| (name.clone(), allowed.as_object().unwrap().clone()));
         CallJudge { functions, expected: expected.collect() }
     }
 
@@ -219,22 +236,28 @@ mod tests {
 
     #[test]
     fn calls_are_found_in_any_wrapping() {
-        check(&json!([{"f.g": {"x": [4]}}]), &[
-            (r#"[{"name": "f.g", "arguments": {"x": 4}}]"#, true),
-            (r#"{"name": "f.g", "parameters": {"x": 4}}"#, true),
-            (r#"{"name": "f.g", "arguments": "{\"x\": 4}"}"#, true),
-            (r#"{"f.g": {"x": 4}}"#, true),
-            ("Sure [1]:\n```json\n[{\"name\": \"f.g\", \"arguments\": {\"x\": 4}}]\n```", true),
-            (r#"<tool_call>{"name": "f.g", "arguments": {"x": 4}}</tool_call>"#, true),
-            (r#"{"tool_calls": [{"type": "function", "function": {"name": "f.g", "arguments": {"x": 4}}}]}"#, true),
-            (r#"[{"name": "f_g", "arguments": {"x": 4}}]"#, false),
-            (r#"[{"name": "h", "arguments": {"x": 4}}]"#, false),
-            (r#"[{"name": "f.g", "arguments": {"x": 4}}, {"name": "h"}]"#, false),
-            (r#"[{"name": "f.g", "arguments": {"x": 4"#, false),
-            (r#"{"other": {"x": 4}}"#, false),
-            ("f.g(x=4)", false),
-            ("", false),
-        ]);
+        check(
+            &json!([{"f.g": {"x": [4]}}]),
+            &[
+                (r#"[{"name": "f.g", "arguments": {"x": 4}}]"#, true),
+                (r#"{"name": "f.g", "parameters": {"x": 4}}"#, true),
+                (r#"{"name": "f.g", "arguments": "{\"x\": 4}"}"#, true),
+                (r#"{"f.g": {"x": 4}}"#, true),
+                ("Sure [1]:\n```json\n[{\"name\": \"f.g\", \"arguments\": {\"x\": 4}}]\n```", true),
+                (r#"<tool_call>{"name": "f.g", "arguments": {"x": 4}}</tool_call>"#, true),
+                (
+                    r#"{"tool_calls": [{"type": "function", "function": {"name": "f.g", "arguments": {"x": 4}}}]}"#,
+                    true,
+                ),
+                (r#"[{"name": "f_g", "arguments": {"x": 4}}]"#, false),
+                (r#"[{"name": "h", "arguments": {"x": 4}}]"#, false),
+                (r#"[{"name": "f.g", "arguments": {"x": 4}}, {"name": "h"}]"#, false),
+                (r#"[{"name": "f.g", "arguments": {"x": 4"#, false),
+                (r#"{"other": {"x": 4}}"#, false),
+                ("f.g(x=4)", false),
+                ("", false),
+            ],
+        );
     }
 
     #[test]
@@ -275,18 +298,23 @@ mod tests {
     fn several_calls_in_any_order_and_none() {
         let two = json!([{"f.g": {"x": [1]}}, {"f.g": {"x": [2]}}]);
         let call = |x: u32| format!(r#"{{"name": "f.g", "arguments": {{"x": {x}}}}}"#);
-        check(&two, &[
-            (&format!("[{}, {}]", call(2), call(1)), true),
-            (&format!("{}\n{}", call(1), call(2)), true),
-            (&format!("[{}, {}]", call(1), call(1)), false),
-            (&call(1), false),
-        ]);
+        check(
+            &two,
+            &[
+                (&format!("[{}, {}]", call(2), call(1)), true),
+                (&format!("{}\n{}", call(1), call(2)), true),
+                (&format!("[{}, {}]", call(1), call(1)), false),
+                (&call(1), false),
+            ],
+        );
         check(&json!([]), &[("[]", true), ("None of these helps.", true), (&call(1), false)]);
     }
 
     #[test]
     fn hostile_answers_end() {
-        for answer in ["[".repeat(200_000), "{\"a\":".repeat(100_000), "[1,".repeat(100_000), "é[{é".repeat(50_000)] {
+        for answer in
+            ["[".repeat(200_000), "{\"a\":".repeat(100_000), "[1,".repeat(100_000), "é[{é".repeat(50_000)]
+        {
             assert_ne!(judge(&json!([{"h": {}}])).verdict(&answer), Verdict::Right);
         }
     }

@@ -34,7 +34,8 @@ impl NumberJudge {
 /// follows a digit, a letter or a bracket, as in `10-5`.
 fn last_number(text: &str) -> Option<f64> {
     #[allow(clippy::unwrap_used, reason = "a constant expression, compiled by every test of this module")]
-    static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[-\u{2212}]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)").unwrap());
+    static NUMBER: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"[-\u{2212}]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)").unwrap());
     let found = NUMBER.find_iter(text).last()?;
     let digits = found.as_str().trim_start_matches(['-', '\u{2212}']).replace(',', "");
     let has_sign = found.as_str().starts_with(['-', '\u{2212}']);

@@ -166,7 +166,10 @@ mod tests {
             ("The query is `SELECT 1`", Some("SELECT 1")),
             ("With this query: SELECT 4", Some("SELECT 4")),
             ("with t AS (SELECT 1) SELECT * FROM t;", Some("with t AS (SELECT 1) SELECT * FROM t")),
-            ("WITH RECURSIVE c(x) AS (SELECT 1) SELECT x FROM c", Some("WITH RECURSIVE c(x) AS (SELECT 1) SELECT x FROM c")),
+            (
+                "WITH RECURSIVE c(x) AS (SELECT 1) SELECT x FROM c",
+                Some("WITH RECURSIVE c(x) AS (SELECT 1) SELECT x FROM c"),
+            ),
             ("SELECT ';' FROM t; DROP TABLE t", Some("SELECT ';' FROM t")),
             ("```sql\n-- select nothing; yet\nSELECT 5\n```", Some("SELECT 5")),
             ("selected works", None),

@@ -14,9 +14,13 @@ use crate::eval::judge::{
 };
 use crate::eval::suite::{Item, Loaded, Work, data, message};
 
-const ASK: &str = "You call functions. Answer with a JSON array and nothing else: one object \
-    {\"name\": ..., \"arguments\": {...}} for each call that the question needs. When no function fits, or a \
-    needed value is missing, answer []. These are the functions:";
+const HEAD: &str = "You can call these functions:";
+
+/// After the declarations: small models otherwise repeat them.
+const ASK: &str = "Answer the user with the calls that are needed, as a JSON array and nothing else. Each call \
+    is an object with the name and the argument values, like this: \
+    [{\"name\": \"add\", \"arguments\": {\"a\": 2, \"b\": 3}}]. Do not repeat the declarations. When no \
+    function fits, or a needed value is missing, answer [].";
 
 #[derive(Deserialize)]
 struct Line {
@@ -35,9 +39,9 @@ struct Turn {
 
 pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
     let lines = data::lines::<Line>(folder)?;
-    let items: Vec<Item> = lines.rows.into_iter().map(item).collect::<Result<_, _>>()?;
+    let items: Vec<Item> = lines.into_iter().map(item).collect::<Result<_, _>>()?;
     data::check_unique(&items)?;
-    Ok(Loaded { items, skipped: Default::default(), digest: lines.digest })
+    Ok(Loaded { items, skipped: Default::default() })
 }
 
 fn item(line: Line) -> Result<Item, EvalError> {
@@ -61,7 +65,9 @@ fn function(declared: &Value) -> Option<(String, Function)> {
     let properties = parameters["properties"].as_object().into_iter().flatten();
     let function = Function {
         required: required.filter_map(Value::as_str).map(str::to_owned).collect(),
-        types: properties.filter_map(|(name, of)| Some((name.clone(), of["type"].as_str()?.to_owned()))).collect(),
+        types: properties
+            .filter_map(|(name, of)| Some((name.clone(), of["type"].as_str()?.to_owned())))
+            .collect(),
     };
     Some((declared["name"].as_str()?.to_owned(), function))
 }
@@ -72,6 +78,6 @@ fn messages(functions: &[Value], question: Vec<Vec<Turn>>) -> Vec<Message> {
     let (system, turns): (Vec<Turn>, Vec<Turn>) =
         question.into_iter().flatten().partition(|turn| turn.role == "system");
     let own = system.iter().map(|turn| format!("\n\n{}", turn.content)).collect::<String>();
-    let first = message("system", format!("{ASK}\n{}{own}", functions.join("\n")));
+    let first = message("system", format!("{HEAD}\n{}\n\n{ASK}{own}", functions.join("\n")));
     std::iter::once(first).chain(turns.into_iter().map(|turn| message(&turn.role, turn.content))).collect()
 }

@@ -3,19 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 
 use crate::eval::EvalError;
 use crate::eval::suite::Item;
 
-/// Rows of a folder's item file, and the digest of that file.
-pub(super) struct Lines<T> {
-    pub rows: Vec<T>,
-    pub digest: String,
-}
-
 /// Reads `dev.jsonl`, or else the only `.jsonl` file.
-pub(super) fn lines<T: DeserializeOwned>(folder: &Path) -> Result<Lines<T>, EvalError> {
+pub(super) fn lines<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>, EvalError> {
     let path = item_file(folder)?;
     let text = read(&path)?;
     let rows: Result<Vec<T>, _> = text
@@ -31,14 +24,13 @@ pub(super) fn lines<T: DeserializeOwned>(folder: &Path) -> Result<Lines<T>, Eval
     if rows.is_empty() {
         return Err(EvalError::unreadable(&path, "has no item"));
     }
-    Ok(Lines { rows, digest: digest(text.as_bytes()) })
+    Ok(rows)
 }
 
 /// Files of a folder that end so, sorted by name.
 pub(super) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, EvalError> {
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        EvalError::input(format!("--data {}: {error}", folder.display()))
-    })?;
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| EvalError::input(format!("--data {}: {error}", folder.display())))?;
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.is_file() && path.extension().is_some_and(|found| found == extension))
@@ -50,13 +42,6 @@ pub(super) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Eval
 /// A file as text.
 pub(super) fn read(path: &Path) -> Result<String, EvalError> {
     std::fs::read_to_string(path).map_err(|error| EvalError::unreadable(path, error))
-}
-
-/// Short enough to read, long enough to tell files apart.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
 
 /// A file that an item names: a bare name inside the folder, nothing else.

@@ -1,6 +1,6 @@
 //! Defog's sql-eval: several databases, several right statements per question. As in its own
 //! runner the order of rows does not count: references order by columns that the question
-//! does not ask to order by.
+//! does not ask to order by. The prompt has no rows: the schemas are long.
 
 use std::path::Path;
 
@@ -32,9 +32,10 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
         database: line.db,
         question: line.question,
         instructions: line.instructions,
+        sample_rows: 0,
         references: line.sql,
         today: line.time_dependent.then(|| TODAY.to_owned()),
         order_counts: false,
     };
-    sql::items(folder, lines.rows.into_iter().map(question).collect(), lines.digest)
+    sql::items(folder, lines.into_iter().map(question).collect())
 }

@@ -23,9 +23,10 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
         schema: "schema.sql".into(),
         question: line.question,
         instructions: String::new(),
+        sample_rows: 3,
         references: vec![line.sql],
         today: None,
         order_counts: true,
     };
-    sql::items(folder, lines.rows.into_iter().map(question).collect(), lines.digest)
+    sql::items(folder, lines.into_iter().map(question).collect())
 }

@@ -28,7 +28,7 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
         let work = Work::Ask { messages, judge: Judge::Number(judge) };
         Ok(Item { id: line.id, work, expected: json!(line.answer) })
     };
-    let items: Vec<Item> = lines.rows.into_iter().map(item).collect::<Result<_, EvalError>>()?;
+    let items: Vec<Item> = lines.into_iter().map(item).collect::<Result<_, EvalError>>()?;
     data::check_unique(&items)?;
-    Ok(Loaded { items, skipped: Default::default(), digest: lines.digest })
+    Ok(Loaded { items, skipped: Default::default() })
 }

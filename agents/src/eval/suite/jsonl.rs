@@ -44,7 +44,7 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
         let judge = Judge::Text(TextJudge { expected, matching: line.matching });
         Item { id: line.id, work: Work::Ask { messages, judge }, expected: shown }
     };
-    let items: Vec<Item> = lines.rows.into_iter().map(item).collect();
+    let items: Vec<Item> = lines.into_iter().map(item).collect();
     data::check_unique(&items)?;
-    Ok(Loaded { items, skipped: Default::default(), digest: lines.digest })
+    Ok(Loaded { items, skipped: Default::default() })
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use understudy_proto::v1::Message;
 
 use crate::Client;
@@ -87,8 +88,31 @@ pub(crate) struct Loaded {
     pub items: Vec<Item>,
     /// Items left out, by reason.
     pub skipped: BTreeMap<String, usize>,
-    /// Of the data.
-    pub digest: String,
+}
+
+impl Loaded {
+    /// Of everything that is asked and expected, so that rows of other data, of other prompts
+    /// or of another tokenizer are told apart.
+    pub(crate) fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        let mut add = |text: &str| {
+            digest.update((text.len() as u64).to_le_bytes());
+            digest.update(text);
+        };
+        for item in &self.items {
+            add(&item.id);
+            add(&item.expected.to_string());
+            match &item.work {
+                Work::Ask { messages, .. } => messages.iter().for_each(|message| {
+                    add(&message.role);
+                    add(&message.content);
+                }),
+                Work::Score { ids } => add(&format!("{ids:?}")),
+            }
+        }
+        let hex: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
 }
 
 /// One question.

@@ -24,10 +24,8 @@ pub(super) async fn load(folder: &Path, client: &Client, model: &str) -> Result<
         return Err(EvalError::input(format!("--data {}: no .txt file in it", folder.display())));
     }
     let mut items = Vec::new();
-    let mut whole = Vec::new();
     for path in files {
         let text = data::read(&path)?;
-        whole.extend_from_slice(text.as_bytes());
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let ids = tokens(&text, client, model).await?;
         // A window of one token has none to predict without a beginning token.
@@ -41,7 +39,7 @@ pub(super) async fn load(folder: &Path, client: &Client, model: &str) -> Result<
     if items.is_empty() {
         return Err(EvalError::input(format!("--data {}: its texts are too short", folder.display())));
     }
-    Ok(Loaded { items, skipped: Default::default(), digest: data::digest(&whole) })
+    Ok(Loaded { items, skipped: Default::default() })
 }
 
 /// Tokens of a whole text, cut before line breaks where it is too long for one request.
@@ -78,7 +76,9 @@ mod tests {
 
     #[test]
     fn pieces_are_the_text() {
-        for (text, most) in [("", 4), ("abc", 4), ("ab\ncd\nef", 4), ("abcdefghij", 4), ("éééé\né", 3), ("\n\n\n\n", 2)] {
+        for (text, most) in
+            [("", 4), ("abc", 4), ("ab\ncd\nef", 4), ("abcdefghij", 4), ("éééé\né", 3), ("\n\n\n\n", 2)]
+        {
             let pieces = pieces(text, most);
             assert_eq!(pieces.concat(), text);
             assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= most), "{pieces:?}");

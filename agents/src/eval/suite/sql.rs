@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::eval::EvalError;
 use crate::eval::judge::Judge;
-use crate::eval::judge::sql::{Reference, SqlJudge, Unusable};
+use crate::eval::judge::sql::{Reference, SqlJudge, Unusable, run};
 use crate::eval::suite::{Item, Loaded, Work, data, message};
 
 const SYSTEM: &str = "You write SQL for SQLite. Answer with one SELECT statement in a ```sql code block \
@@ -21,6 +21,10 @@ pub(super) struct Question {
     /// Name of the file with its DDL.
     pub schema: String,
     pub question: String,
+    /// Rows of each table that the prompt shows, so that a model sees how values are spelled
+    /// (Rajkumar et al. 2022, "Evaluating the text-to-SQL capabilities of large language
+    /// models", section 3).
+    pub sample_rows: usize,
     /// Hints of the suite; may be empty.
     pub instructions: String,
     /// Statements that are right.
@@ -32,16 +36,18 @@ pub(super) struct Question {
 }
 
 /// Makes the items. Those whose references all fail, or return nothing, are left out.
-pub(super) fn items(folder: &Path, questions: Vec<Question>, digest: String) -> Result<Loaded, EvalError> {
-    let mut schemas: BTreeMap<String, String> = BTreeMap::new();
+pub(super) fn items(folder: &Path, questions: Vec<Question>) -> Result<Loaded, EvalError> {
+    let mut shown: BTreeMap<String, String> = BTreeMap::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     let mut items = Vec::new();
     for question in questions {
-        let schema = match schemas.get(&question.schema) {
+        let schema = match shown.get(&question.schema) {
             Some(schema) => schema,
             None => {
-                let text = data::read(&data::named_file(folder, &question.schema)?)?;
-                schemas.entry(question.schema.clone()).or_insert(text)
+                let schema = data::read(&data::named_file(folder, &question.schema)?)?;
+                let database = data::named_file(folder, &question.database)?;
+                let samples = samples(&database, question.sample_rows)?;
+                shown.entry(question.schema.clone()).or_insert(schema.trim().to_owned() + &samples)
             }
         };
         match judge(folder, &question)? {
@@ -51,7 +57,24 @@ pub(super) fn items(folder: &Path, questions: Vec<Question>, digest: String) -> 
         }
     }
     data::check_unique(&items)?;
-    Ok(Loaded { items, skipped, digest })
+    Ok(Loaded { items, skipped })
+}
+
+/// The first rows of each table, as a comment.
+fn samples(database: &Path, rows: usize) -> Result<String, EvalError> {
+    let query = |sql: &str| run(database, sql).map_err(|why| EvalError::unreadable(database, why));
+    let mut shown = String::new();
+    if rows == 0 {
+        return Ok(shown);
+    }
+    for table in query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?.concat() {
+        let name = table.trim_matches('\'').replace('"', "\"\"");
+        shown.push_str(&format!("\n-- First rows of {name}:"));
+        for row in query(&format!("SELECT * FROM \"{name}\" LIMIT {rows}"))? {
+            shown.push_str(&format!("\n-- ({})", row.join(", ")));
+        }
+    }
+    Ok(shown)
 }
 
 /// A judge of every reference that works, or why none does.
@@ -78,7 +101,7 @@ fn item(question: &Question, schema: &str, judge: SqlJudge) -> Item {
         "" => String::new(),
         hints => format!("\nHints: {hints}"),
     };
-    let asked = format!("Schema:\n{}\n\nQuestion: {}{hints}", schema.trim(), question.question.trim());
+    let asked = format!("Schema:\n{}\n\nQuestion: {}{hints}", schema, question.question.trim());
     let expected = match question.references.as_slice() {
         [only] => json!(only),
         several => json!(several),

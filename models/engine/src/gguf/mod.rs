@@ -13,8 +13,8 @@ mod parse;
 mod tests;
 mod value;
 
-use std::ops::Range;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 

@@ -127,6 +127,11 @@ impl Model {
         &self.gguf
     }
 
+    /// Weights that one row of a pass is multiplied with, without the head.
+    pub fn pass_products(&self) -> u64 {
+        self.weights.block_products
+    }
+
     /// Bytes of weights one pass reads without the head, and the head's own.
     pub fn pass_bytes(&self) -> (u64, u64) {
         (self.weights.block_bytes, self.weights.head_bytes)

@@ -156,7 +156,8 @@ impl Plan<'_> {
             for rows in stored.chunks(step * row_bytes) {
                 let count = rows.len() / row_bytes;
                 packed.resize(packed_len(matrix.ty, count, matrix.cols).unwrap_or(0), 0);
-                pack(self.pool, matrix.ty, count, matrix.cols, rows, &mut packed).map_err(io::Error::other)?;
+                pack(self.pool, matrix.ty, count, matrix.cols, rows, &mut packed)
+                    .map_err(io::Error::other)?;
                 out.write_all(&packed)?;
             }
         }

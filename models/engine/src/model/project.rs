@@ -1,12 +1,14 @@
 //! Products of activations with a model's matrices, by the path that the model was opened with.
 
+use serde::{Deserialize, Serialize};
 use understudy_kernels::{Codes, ComputePool, Precision, Product, matmul_bias, matmul_packed};
 
 use crate::model::Model;
 use crate::model::weights::MatrixAt;
 
 /// How activations meet quantized weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Activations {
     /// As 32-bit floats: the reference.
     #[default]
@@ -27,12 +29,22 @@ impl Activations {
         }
     }
 
+    /// The digest of the arithmetic on this machine's processor. All vector widths give the same
+    /// bits, so it names none.
+    pub const fn numerics(self) -> &'static str {
+        match self {
+            Self::F32 => "cpu-f32",
+            Self::Int16 => "cpu-int16",
+            Self::Int8 => "cpu-int8",
+        }
+    }
+
     /// The path with this name.
     pub fn named(name: &str) -> Option<Self> {
         [Self::F32, Self::Int16, Self::Int8].into_iter().find(|path| path.name() == name)
     }
 
-    pub(super) const fn precision(self) -> Option<Precision> {
+    pub(crate) const fn precision(self) -> Option<Precision> {
         match self {
             Self::F32 => None,
             Self::Int16 => Some(Precision::Int16),

@@ -57,6 +57,10 @@ impl MatrixAt {
     fn bytes(&self) -> u64 {
         self.range.len() as u64
     }
+
+    fn products(&self) -> u64 {
+        self.rows as u64 * self.cols as u64
+    }
 }
 
 /// One transformer block.
@@ -89,6 +93,7 @@ pub struct Weights {
     pub(super) rope: RopeTable,
     pub(super) local_rope: Option<RopeTable>,
     pub(super) block_bytes: u64,
+    pub(super) block_products: u64,
     pub(super) head_bytes: u64,
 }
 
@@ -112,7 +117,8 @@ impl Weights {
             None => RopeScaling::None,
         };
         Ok(Self {
-            block_bytes: blocks.iter().map(Block::bytes).sum(),
+            block_bytes: blocks.iter().flat_map(Block::matrices).map(MatrixAt::bytes).sum(),
+            block_products: blocks.iter().flat_map(Block::matrices).map(MatrixAt::products).sum(),
             head_bytes: head.bytes(),
             rope: RopeTable::new(config.head_dim, config.rope_base, scaling),
             local_rope: config
@@ -166,11 +172,9 @@ impl Block {
         })
     }
 
-    fn bytes(&self) -> u64 {
-        [&self.q, &self.k, &self.v, &self.attn_out, &self.gate, &self.up, &self.down]
-            .into_iter()
-            .map(MatrixAt::bytes)
-            .sum()
+    fn matrices(&self) -> [&MatrixAt; 7] {
+        let Self { q, k, v, attn_out, gate, up, down, .. } = self;
+        [q, k, v, attn_out, gate, up, down]
     }
 }
 

@@ -1,0 +1,100 @@
+//! `understudy bench`: how fast, beside what this machine can do at most.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use understudy_engine::measure::{Plan, Speed, measure};
+use understudy_engine::processor;
+use understudy_gateway::{GgufEngines, NodeConfig};
+use understudy_hub::{ModelSpec, Puller, Resolved};
+
+use crate::cli::{BenchCommand, BenchEngine};
+use crate::error::Error;
+use crate::render::{line, table};
+
+pub async fn run(command: BenchCommand) -> Result<(), Error> {
+    let BenchCommand::Engine(args) = command;
+    // Computes for seconds: off the async threads.
+    let task = tokio::task::spawn_blocking(move || engine(&args));
+    task.await.map_err(|error| Error::internal(error.to_string()))?
+}
+
+fn engine(args: &BenchEngine) -> Result<(), Error> {
+    let mut config = NodeConfig::default();
+    config.engine.threads = args.threads;
+    if let Some(activations) = args.activations {
+        config.engine.activations = activations;
+    }
+    let puller = Puller::from_env()?;
+    let path = match puller.catalogue().resolve(&ModelSpec::from(args.model.as_str()))? {
+        Resolved::File(path) => path,
+        Resolved::Catalogued(model) => puller.pull(&model.name, &mut |_| {}, &AtomicBool::new(false))?.path,
+    };
+    let engines = GgufEngines::new(&config);
+    let started = Instant::now();
+    let model = engines.open(&path)?;
+    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    let plan = Plan {
+        prompt_tokens: args.prompt_tokens,
+        gen_tokens: args.gen_tokens,
+        depth: args.depth,
+        streams: args.streams.clone(),
+        repeat: args.repeat,
+    };
+    let speed = measure(&model, engines.pool(), &plan).map_err(|error| Error::invalid(error.to_string()))?;
+    let threads = engines.pool().threads();
+    match args.json {
+        true => line(&as_json(args, &speed, threads, load_ms)?.to_string()),
+        false => print(args, &speed, threads, load_ms),
+    }
+}
+
+fn as_json(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> Result<Value, Error> {
+    let mut object = json!({
+        "model": args.model,
+        "device": format!("cpu-{}", processor()),
+        "threads": threads,
+        "prompt_tokens": args.prompt_tokens,
+        "gen_tokens": args.gen_tokens,
+        "depth": args.depth,
+        "load_ms": load_ms,
+        "peak_rss_bytes": peak_rss_bytes(),
+    });
+    let measured = serde_json::to_value(speed).map_err(|error| Error::internal(error.to_string()))?;
+    if let (Value::Object(object), Value::Object(measured)) = (&mut object, measured) {
+        object.extend(measured);
+    }
+    Ok(object)
+}
+
+fn print(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> Result<(), Error> {
+    line(&format!(
+        "{} on {threads} threads ({}), activations {}, loaded in {load_ms:.0} ms",
+        args.model,
+        processor(),
+        speed.path
+    ))?;
+    let row = |what: String, rate: f64, bound: f64| {
+        vec![what, format!("{rate:.1}"), format!("{bound:.0}"), format!("{:.0} %", 100.0 * rate / bound)]
+    };
+    let (prefill, decode) = (speed.ceiling.prefill_tok_s, speed.ceiling.decode_tok_s);
+    let rates = [
+        row(format!("prefill {}", args.prompt_tokens), speed.prefill_tok_s, prefill),
+        row(format!("decode {} at depth {}", args.gen_tokens, args.depth), speed.decode_tok_s, decode),
+    ];
+    line(&table(&["", "TOK/S", "CEILING", "REACHED"], rates))?;
+    let rows = speed.rows_ms.iter().map(|(rows, ms)| format!("{rows}: {ms:.1}")).collect::<Vec<_>>();
+    line(&format!("ms for one pass of so many rows   {}", rows.join("   ")))?;
+    for batch in &speed.batch {
+        line(&format!("{} streams together   {:.1} tok/s", batch.streams, batch.decode_tok_s))?;
+    }
+    Ok(())
+}
+
+/// The most memory this process has held, where the system says.
+fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
