@@ -2,9 +2,11 @@
 
 mod common;
 
+use common::node::{SOON, Server};
 use common::{Ended, tiny, understudy, written};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use understudy_proto::v1::ScoreRequest;
 
 fn data() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -68,6 +70,39 @@ fn perplexity_of_a_text() {
     let (perplexity, tokens) = (found["perplexity"].as_f64(), found["tokens"].as_u64());
     assert!(perplexity.is_some_and(|found| found > 1.0 && found.is_finite()), "{found}");
     assert!(tokens.is_some_and(|tokens| tokens > 100), "{found}");
+}
+
+/// Of two texts that differ in their last token the difference of the scores is that of the
+/// logits, which the vectors have. Most of these texts take many passes of the engine.
+#[tokio::test]
+async fn long_texts_are_scored_as_the_vectors_say() {
+    let ladder = format!("[engine]\nactivations = \"f32\"\n[[ladder]]\nmodel = {:?}\n", tiny());
+    let server = Server::with_config(&ladder);
+    let client = server.client().await;
+    let score = async |ids: &[u32], last: u64| {
+        let ids = ids.iter().copied().chain([u32::try_from(last).expect("an id")]).collect();
+        let scored = client.score(ScoreRequest { ids, ..ScoreRequest::default() }, SOON).await;
+        let scored = scored.expect("a scored text");
+        (scored.logprobs[0], scored.tokens[0])
+    };
+    let vectors = std::fs::read_to_string("tests/vectors/tiny-qwen3.json").expect("the vectors");
+    let vectors: Value = serde_json::from_str(&vectors).expect("JSON");
+    let prompt =
+        vectors["prompts"].as_array().into_iter().flatten().find(|prompt| prompt["name"] == "multilingual");
+    let prompt = prompt.expect("a prompt of 542 tokens");
+    let ids: Vec<u32> = serde_json::from_value(prompt["ids"].clone()).expect("ids");
+    for check in prompt["checks"].as_array().expect("checks") {
+        let position = check["pos"].as_u64().expect("a position") as usize;
+        let [(first, high), (fifth, low)] = [0, 4].map(|rank: usize| {
+            let token = &check["top5"][rank];
+            (token[0].as_u64().expect("an id"), token[1].as_f64().expect("a logit"))
+        });
+        let text = &ids[..=position];
+        let ((likely, count), (unlikely, _)) = (score(text, first).await, score(text, fifth).await);
+        assert_eq!(count as usize, position + 1);
+        let found = f64::from(likely) - f64::from(unlikely);
+        assert!((found - (high - low)).abs() < 0.05, "at {position}: {found} is not {}", high - low);
+    }
 }
 
 #[test]

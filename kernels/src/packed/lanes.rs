@@ -36,8 +36,10 @@ pub(crate) trait Lanes: Copy {
     /// `(unit << shift) & mask`.
     fn raised(self, units: Self::I, shift: u32, mask: u32) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
-    /// `128 * a + b`.
-    fn wide(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `128 * units`.
+    fn times128(self, units: Self::I) -> Self::I;
+    /// Zero in every lane.
+    fn zero(self) -> Self::I;
 
     fn floats(self, units: Self::I) -> Self::F;
     fn splat(self, value: f32) -> Self::F;
@@ -47,14 +49,15 @@ pub(crate) trait Lanes: Copy {
     /// Writes the first `COUNT` floats of `to`.
     fn store(self, value: Self::F, to: &mut [f32]);
 
-    /// `Σ w x` of `N` quads for each of `R` rows: unsigned bytes of at most `bits` bits times
-    /// signed bytes in `-127..=127`. Row `r` has its quads at `x[r * stride..]`.
+    /// `sums + Σ w x` of `N` quads for each of `R` rows: unsigned bytes of at most `bits` bits
+    /// times signed bytes in `-127..=127`. Row `r` has its quads at `x[r * stride..]`.
     fn dots<const N: usize, const R: usize>(
         self,
         bits: u32,
         w: &[Self::I; N],
         x: &[i32],
         stride: usize,
+        sums: [Self::I; R],
     ) -> [Self::I; R];
 }
 
@@ -149,7 +152,7 @@ pub(crate) fn byte_dots(steps: usize) -> usize {
             let mut sums = [w[0]; 4];
             for _ in 0..self.0 {
                 // Hidden from the compiler, which would take the products out of the loop.
-                let products = l.dots::<8, 4>(4, &w, std::hint::black_box(&x), 8);
+                let products = l.dots::<8, 4>(4, &w, std::hint::black_box(&x), 8, [l.zero(); 4]);
                 for r in 0..4 {
                     sums[r] = l.or(sums[r], products[r]);
                 }

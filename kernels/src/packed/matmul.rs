@@ -278,12 +278,12 @@ fn add<L: Lanes, F: Format, const N: usize, const R: usize, const P: usize>(
     fact: usize,
     sums: &mut [L::F; R],
 ) {
-    let mut products = l.dots::<N, R>(F::BITS, quads, codes, P * QUADS);
+    let mut products = l.dots::<N, R>(F::BITS, quads, codes, P * QUADS, [l.zero(); R]);
     if P == 2 {
-        let low = l.dots::<N, R>(F::BITS, quads, &codes[QUADS..], P * QUADS);
-        for r in 0..R {
-            products[r] = l.wide(products[r], low[r]);
+        for product in &mut products {
+            *product = l.times128(*product);
         }
+        products = l.dots::<N, R>(F::BITS, quads, &codes[QUADS..], P * QUADS, products);
     }
     for r in 0..R {
         let scale = l.mul(scale, l.splat(facts[r * FACTS]));

@@ -196,8 +196,13 @@ impl Bench {
             self.engine.tick(&mut events);
             for (job, event) in events.drain(..) {
                 match event {
-                    JobEvent::Step(_) => _ = first[job.0 as usize].get_or_insert(started.elapsed()),
-                    JobEvent::Done { result, .. } => _ = result.map(|_| done += 1)?,
+                    JobEvent::Step(_) => {
+                        first[job.0 as usize].get_or_insert(started.elapsed());
+                    }
+                    JobEvent::Done { result, .. } => {
+                        result?;
+                        done += 1;
+                    }
                 }
             }
         }

@@ -99,8 +99,12 @@ impl Lanes for Avx2 {
         proven!(_mm256_or_si256(a, b))
     }
     #[inline(always)]
-    fn wide(self, a: __m256i, b: __m256i) -> __m256i {
-        proven!(_mm256_add_epi32(_mm256_slli_epi32::<7>(a), b))
+    fn times128(self, units: __m256i) -> __m256i {
+        proven!(_mm256_slli_epi32::<7>(units))
+    }
+    #[inline(always)]
+    fn zero(self) -> __m256i {
+        proven!(_mm256_setzero_si256())
     }
 
     #[inline(always)]
@@ -135,9 +139,9 @@ impl Lanes for Avx2 {
         w: &[__m256i; N],
         x: &[i32],
         stride: usize,
+        mut sums: [__m256i; R],
     ) -> [__m256i; R] {
         let ones = proven!(_mm256_set1_epi16(1));
-        let mut sums = proven!([_mm256_setzero_si256(); R]);
         if bits == 8 {
             for j in 0..N {
                 let low = proven!(_mm256_and_si256(w[j], _mm256_set1_epi8(0x7f)));

@@ -75,8 +75,12 @@ impl Lanes for Avx512 {
         proven!(_mm512_or_si512(a, b))
     }
     #[inline(always)]
-    fn wide(self, a: __m512i, b: __m512i) -> __m512i {
-        proven!(_mm512_add_epi32(_mm512_slli_epi32::<7>(a), b))
+    fn times128(self, units: __m512i) -> __m512i {
+        proven!(_mm512_slli_epi32::<7>(units))
+    }
+    #[inline(always)]
+    fn zero(self) -> __m512i {
+        proven!(_mm512_setzero_si512())
     }
 
     #[inline(always)]
@@ -108,8 +112,8 @@ impl Lanes for Avx512 {
         w: &[__m512i; N],
         x: &[i32],
         stride: usize,
+        mut sums: [__m512i; R],
     ) -> [__m512i; R] {
-        let mut sums = proven!([_mm512_setzero_si512(); R]);
         for j in 0..N {
             for r in 0..R {
                 let quad = x[r * stride + j];

@@ -35,8 +35,11 @@ impl Lanes for Portable {
     fn or(self, a: Self::I, b: Self::I) -> Self::I {
         each(|o| a[o] | b[o])
     }
-    fn wide(self, a: Self::I, b: Self::I) -> Self::I {
-        each(|o| (a[o] << 7).wrapping_add(b[o]))
+    fn times128(self, units: Self::I) -> Self::I {
+        units.map(|unit| unit << 7)
+    }
+    fn zero(self) -> Self::I {
+        [0; OUTPUTS]
     }
 
     fn floats(self, units: Self::I) -> Self::F {
@@ -61,6 +64,7 @@ impl Lanes for Portable {
         w: &[Self::I; N],
         x: &[i32],
         stride: usize,
+        sums: [Self::I; R],
     ) -> [Self::I; R] {
         std::array::from_fn(|r| {
             each(|o| {
@@ -68,7 +72,7 @@ impl Lanes for Portable {
                     let (w, x) = (w[j][o].to_le_bytes(), x[r * stride + j].to_le_bytes());
                     (0..4).map(move |i| i32::from(w[i]) * i32::from(x[i] as i8))
                 });
-                products.sum::<i32>() as u32
+                sums[r][o].wrapping_add(products.sum::<i32>() as u32)
             })
         })
     }

@@ -16,8 +16,8 @@ use understudy_kernels::{ComputePool, MappedFile, is_packable, pack, packed_len}
 use crate::gguf::Gguf;
 use crate::model::weights::MatrixAt;
 
-/// Part of every digest: another layout, another file.
-const LAYOUT: &[u8] = b"understudy packed weights 1";
+/// Part of every digest: another layout, another file. A test says when the number has to rise.
+const LAYOUT: &[u8] = b"understudy packed weights 2";
 /// Where matrices may start: a multiple of a cache line.
 const ALIGN: usize = 64;
 /// Weights interleaved at a time, in bytes.
@@ -162,5 +162,73 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_kernels::QuantType;
+
+    use super::*;
+    use crate::model::{Activations, Model, ModelOptions};
+
+    /// A pack that an older build left is mapped as it is, so no layout may change under its name.
+    #[test]
+    fn another_layout_has_another_name() {
+        let pool = ComputePool::new(1);
+        let mut hash = Sha256::new();
+        for ty in QuantType::ALL.into_iter().filter(|&ty| is_packable(ty)) {
+            let data: Vec<u8> = (0..17 * ty.block_bytes()).map(|i| (i * 37 + i / 251) as u8).collect();
+            let mut packed = vec![0; packed_len(ty, 17, ty.block_len()).unwrap_or(0)];
+            pack(&pool, ty, 17, ty.block_len(), &data, &mut packed).expect("the shape fits");
+            hash.update(&packed);
+        }
+        let found =
+            hash.finalize().iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        assert_eq!(
+            (LAYOUT, found.as_str()),
+            (&b"understudy packed weights 2"[..], "98619ab97807ddc1"),
+            "the layout changed: raise the number in LAYOUT and put the new digest here"
+        );
+    }
+
+    fn tiny() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/tiny-qwen3.gguf")
+    }
+
+    fn open(packs: Option<&Path>) -> Model {
+        let options = ModelOptions { activations: Activations::Int16, packs: packs.map(Path::to_path_buf) };
+        Model::open_with(&tiny(), &options, &ComputePool::new(1)).expect("the tiny model opens")
+    }
+
+    #[test]
+    fn a_pack_is_made_once_and_survives_what_a_killed_process_leaves() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let packs = folder.path().join("packs");
+        let in_memory = open(None);
+        fs::create_dir_all(&packs).expect("a folder");
+        let made = open(Some(&packs));
+        let file = fs::read_dir(&packs).expect("packs").flatten().next().expect("one pack").path();
+        assert!(file.extension().is_some_and(|extension| extension == "pack"), "{}", file.display());
+        assert!(made.packed[..] == in_memory.packed[..]);
+        let written = fs::metadata(&file).and_then(|file| file.modified()).expect("a time");
+        drop(made);
+        assert!(open(Some(&packs)).packed[..] == in_memory.packed[..]);
+        assert_eq!(fs::metadata(&file).and_then(|file| file.modified()).expect("a time"), written);
+
+        // Cut short, as no rename of ours leaves it, beside the part of a killed process.
+        let part = file.with_extension("part");
+        fs::write(&part, vec![7; 1 << 20]).expect("a part");
+        OpenOptions::new().write(true).open(&file).and_then(|file| file.set_len(100)).expect("cut");
+        assert!(open(Some(&packs)).packed[..] == in_memory.packed[..]);
+        assert!(!part.exists());
+    }
+
+    #[test]
+    fn where_no_file_can_be_written_the_pack_is_in_memory() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let model = open(Some(&file.path().join("packs")));
+        assert!(matches!(model.packed, PackedWeights::Memory(_)));
+        assert!(model.packed[..] == open(None).packed[..]);
     }
 }
