@@ -23,9 +23,7 @@ pub async fn run(command: BenchCommand) -> Result<(), Error> {
 fn engine(args: &BenchEngine) -> Result<(), Error> {
     let mut config = NodeConfig::default();
     config.engine.threads = args.threads;
-    if let Some(activations) = args.activations {
-        config.engine.activations = activations;
-    }
+    config.engine.activations = args.activations;
     let puller = Puller::from_env()?;
     let path = match puller.catalogue().resolve(&ModelSpec::from(args.model.as_str()))? {
         Resolved::File(path) => path,
@@ -33,7 +31,7 @@ fn engine(args: &BenchEngine) -> Result<(), Error> {
     };
     let engines = GgufEngines::new(&config);
     let started = Instant::now();
-    let model = engines.open(&path)?;
+    let model = engines.open(&path, &args.model)?;
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
     let plan = Plan {
         prompt_tokens: args.prompt_tokens,

@@ -94,8 +94,9 @@ pub struct Engine {
     pub kv_tokens: usize,
     /// Compute threads; 0 takes one per processor that this process may use. Default 0.
     pub threads: usize,
-    /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default `int16`.
-    pub activations: Activations,
+    /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default: what the
+    /// catalogue says of the model, else `int16`.
+    pub activations: Option<Activations>,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
     /// Load the first rung at the start instead of at the first request. Default false.
@@ -108,7 +109,7 @@ impl Default for Engine {
             context_tokens: 4096,
             kv_tokens: 16384,
             threads: 0,
-            activations: Activations::Int16,
+            activations: None,
             max_sequences: 16,
             preload: false,
         }

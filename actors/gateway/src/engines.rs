@@ -1,6 +1,7 @@
 //! The real engines of a node: GGUF files on this machine's processor.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use understudy_actors::source::{EngineFactory, LoadError, LoadedModel};
@@ -8,17 +9,22 @@ use understudy_backend::ModelCard;
 use understudy_engine::codec::Codec;
 use understudy_engine::engine::{Engine, EngineOptions};
 use understudy_engine::gguf::GgufError;
-use understudy_engine::model::{self, Model, ModelOptions};
+use understudy_engine::model::{self, Activations, Model, ModelOptions};
 use understudy_engine::text::{TextError, TextModel};
 use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::{ComputePool, default_threads};
+use understudy_hub::Puller;
 
 use crate::{Failure, NodeConfig, codes};
 
 /// Opens GGUF files and starts engines over them. All engines share one compute pool.
 pub struct GgufEngines {
     pool: Arc<ComputePool>,
-    model: ModelOptions,
+    /// The one that the settings ask of every model.
+    activations: Option<Activations>,
+    /// What the catalogue says of its models.
+    measured: HashMap<String, Activations>,
+    packs: Option<PathBuf>,
     options: EngineOptions,
 }
 
@@ -30,10 +36,9 @@ impl GgufEngines {
         let threads = if settings.threads == 0 { default_threads() } else { settings.threads };
         Self {
             pool: Arc::new(ComputePool::new(threads)),
-            model: ModelOptions {
-                activations: settings.activations,
-                packs: config.home().ok().map(|home| home.root().join("packs")),
-            },
+            activations: settings.activations,
+            measured: measured(config),
+            packs: config.home().ok().map(|home| home.root().join("packs")),
             options: EngineOptions {
                 // Permits bound open sequences; forks and embeddings need a few slots beside them.
                 max_sequences: settings.max_sequences * 2,
@@ -47,8 +52,8 @@ impl GgufEngines {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub fn open(&self, path: &Path) -> Result<Arc<Model>, Failure> {
-        self.open_model(path).map_err(|error| {
+    pub fn open(&self, path: &Path, name: &str) -> Result<Arc<Model>, Failure> {
+        self.open_model(path, name).map_err(|error| {
             let code = codes::find(code_of(&error)).unwrap_or(codes::INTERNAL);
             Failure::new(code, format!("{}: {error}", path.display()))
         })
@@ -59,15 +64,38 @@ impl GgufEngines {
         &self.pool
     }
 
-    fn open_model(&self, path: &Path) -> Result<Arc<Model>, model::LoadError> {
-        Model::open_with(path, &self.model, &self.pool).map(Arc::new)
+    fn open_model(&self, path: &Path, name: &str) -> Result<Arc<Model>, model::LoadError> {
+        let measured = self.measured.get(name).copied();
+        let options = ModelOptions {
+            activations: self.activations.or(measured).unwrap_or(Activations::Int16),
+            packs: self.packs.clone(),
+        };
+        Model::open_with(path, &options, &self.pool).map(Arc::new)
     }
+}
+
+/// The catalogue's choices. A catalogue that cannot be read is reported where models are fetched.
+fn measured(config: &NodeConfig) -> HashMap<String, Activations> {
+    let Ok(puller) = config.home().and_then(Puller::in_home) else { return HashMap::new() };
+    let mut measured = HashMap::new();
+    for model in puller.catalogue().models() {
+        let Some(name) = &model.activations else { continue };
+        match Activations::named(name) {
+            Some(activations) => _ = measured.insert(model.name.clone(), activations),
+            None => tracing::warn!(
+                model = model.name,
+                activations = name,
+                "the catalogue's activations are not f32, int16 or int8: int16 is used"
+            ),
+        }
+    }
+    measured
 }
 
 impl EngineFactory for GgufEngines {
     fn load(&self, path: &Path, name: &str) -> Result<LoadedModel, LoadError> {
         let model = self
-            .open_model(path)
+            .open_model(path, name)
             .map_err(|error| LoadError::failed(code_of(&error), format!("{}: {error}", path.display())))?;
         let text = TextModel::from_gguf(model.gguf()).map_err(|error| text_failure(path, &error))?;
         let (block_bytes, head_bytes) = model.pass_bytes();
