@@ -64,16 +64,20 @@ impl Lanes for Portable {
         w: &[Self::I; N],
         x: &[i32],
         stride: usize,
-        sums: [Self::I; R],
+        mut sums: [Self::I; R],
     ) -> [Self::I; R] {
-        std::array::from_fn(|r| {
-            each(|o| {
-                let products = (0..N).flat_map(|j| {
-                    let (w, x) = (w[j][o].to_le_bytes(), x[r * stride + j].to_le_bytes());
-                    (0..4).map(move |i| i32::from(w[i]) * i32::from(x[i] as i8))
-                });
-                sums[r][o].wrapping_add(products.sum::<i32>() as u32)
-            })
-        })
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for (j, units) in w.iter().enumerate() {
+                let quad = x[r * stride + j].to_le_bytes();
+                for (i, x) in quad.into_iter().enumerate() {
+                    let x = i32::from(x as i8) as u32;
+                    // Over outputs innermost, so that the compiler makes vectors of it.
+                    for (sum, unit) in sums.iter_mut().zip(units) {
+                        *sum = sum.wrapping_add((unit >> (8 * i) & 0xff).wrapping_mul(x));
+                    }
+                }
+            }
+        }
+        sums
     }
 }
