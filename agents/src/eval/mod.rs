@@ -8,7 +8,7 @@
 //! | [`rows`] | [`Rows`]: a header, then one JSON line per item; an interrupted run goes on |
 //! | `sample` | which items, when not all |
 //! | [`summary`] | [`Summary`]: accuracy or perplexity, latency, speed |
-//! | [`compare`] | [`Comparison`]: two runs item by item |
+//! | [`mod@compare`] | [`Comparison`]: two runs item by item |
 //! | `stats` | Wilson's interval, McNemar's test, the bootstrap |
 //!
 //! **Invariants.** A row is written once, when its item is judged, and never changed. What a

@@ -46,7 +46,7 @@ pub(crate) const FACTS: usize = 4;
 
 /// Quantized rows, in the order in which the product kernel reads them.
 ///
-/// Rows lie in tiles of [`Lanes::TILE`](super::lanes::Lanes::TILE) or, at the end, of smaller
+/// Rows lie in tiles of `Lanes::TILE` or, at the end, of smaller
 /// powers of two. Inside a tile comes span after span, in a span row after row, in a row plane
 /// after plane (the high one first), in a plane eight quads of codes.
 #[derive(Debug)]
