@@ -5,11 +5,10 @@
 #![allow(clippy::print_stdout)] // a report for a terminal
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use understudy_kernels::{
     AttentionRow, Ceiling, Codes, ComputePool, Matrix, PackedMatrix, PagedKv, Precision, Product, QuantType,
-    attention, default_threads, is_packable, matmul, matmul_packed, processor,
+    attention, default_threads, is_packable, matmul, matmul_packed, processor, shortest_run,
 };
 
 const SHAPES: [(&str, QuantType, usize, usize); 9] = [
@@ -71,20 +70,8 @@ fn main() {
     }
 }
 
-/// The best of the runs that fit in a tenth of a second, after one to warm up.
-fn seconds(mut f: impl FnMut()) -> f64 {
-    f();
-    let (start, mut best) = (Instant::now(), f64::INFINITY);
-    while start.elapsed() < Duration::from_millis(100) {
-        let run = Instant::now();
-        f();
-        best = best.min(run.elapsed().as_secs_f64());
-    }
-    best
-}
-
 fn call_time(pool: &ComputePool) -> f64 {
-    seconds(|| (0..100).for_each(|_| pool.run(pool.threads(), &|part| _ = black_box(part)))) / 100.0
+    shortest_run(|| (0..100).for_each(|_| pool.run(pool.threads(), &|part| _ = black_box(part)))) / 100.0
 }
 
 /// Random bytes whose half-precision scales are all small and finite.
@@ -113,7 +100,7 @@ fn matmul_time(
     let mut y = vec![0.0; n * rows];
     let mut next = data.chunks_exact(stored).cycle();
     let mut codes = Codes::new();
-    seconds(|| {
+    shortest_run(|| {
         let data = next.next().unwrap_or_default();
         match path {
             None => match Matrix::new(ty, rows, cols, data) {
@@ -142,11 +129,11 @@ fn attention_speed(pool: &ComputePool, heads: usize, kv_heads: usize, head_dim: 
     let row = |(r, q)| AttentionRow { q, pages: &pages, start: 0, end: keys - n + r + 1 };
     let rows: Vec<_> = q.chunks_exact(heads * head_dim).enumerate().map(row).collect();
     let mut out = vec![0.0; q.len()];
-    let prefill = seconds(|| attention(pool, &kv, heads, 0.125, &rows, &mut out));
+    let prefill = shortest_run(|| attention(pool, &kv, heads, 0.125, &rows, &mut out));
     let seen: usize = rows.iter().map(|row| row.end).sum();
     let last = rows.len() - 1;
     let one = &mut out[..heads * head_dim];
-    let decode = seconds(|| attention(pool, &kv, heads, 0.125, &rows[last..], one));
+    let decode = shortest_run(|| attention(pool, &kv, heads, 0.125, &rows[last..], one));
     let flop = 4.0 * (seen * heads * head_dim) as f64;
     let read = 8.0 * (keys * kv_heads * head_dim) as f64;
     (flop / 1e9 / prefill, read / 1e9 / decode)

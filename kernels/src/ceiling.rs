@@ -34,8 +34,9 @@ impl Ceiling {
     }
 }
 
-/// The shortest of the runs that fit in a tenth of a second, in seconds, after one to warm up.
-fn seconds(mut f: impl FnMut()) -> f64 {
+/// The shortest of the runs that fit in a tenth of a second, in seconds, after one to warm up: how
+/// ceilings, and whatever is held against them, are timed.
+pub fn shortest_run(mut f: impl FnMut()) -> f64 {
     f();
     let (start, mut best) = (Instant::now(), f64::INFINITY);
     while start.elapsed() < Duration::from_millis(100) {
@@ -72,14 +73,14 @@ impl Kernel for MultiplyAdds {
 
 fn f32_ops(pool: &ComputePool) -> f64 {
     let threads = pool.threads();
-    let time = seconds(|| pool.run(threads, &|_| dispatch(MultiplyAdds)));
+    let time = shortest_run(|| pool.run(threads, &|_| dispatch(MultiplyAdds)));
     (2 * LANES * CHAINS * STEPS * threads) as f64 / time
 }
 
 fn int8_ops(pool: &ComputePool) -> f64 {
     let threads = pool.threads();
     let products = byte_dots(1);
-    let time = seconds(|| {
+    let time = shortest_run(|| {
         pool.run(threads, &|_| {
             byte_dots(STEPS);
         });
@@ -91,7 +92,7 @@ fn int8_ops(pool: &ComputePool) -> f64 {
 fn read_bytes(pool: &ComputePool) -> f64 {
     let data = vec![1_u64; 32 << 20];
     let share = data.len() / pool.threads();
-    let time = seconds(|| {
+    let time = shortest_run(|| {
         pool.run(pool.threads(), &|part| {
             let sums = data[part * share..][..share]
                 .chunks_exact(8)

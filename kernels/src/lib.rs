@@ -11,7 +11,7 @@
 //! | `elementwise` | [`rms_norm`], [`add_assign`], [`silu_mul`], [`gelu_tanh_mul`] |
 //! | `rows` | [`for_each_row`]: row-wise work spread over the pool |
 //! | `pool` | [`ComputePool`], [`default_threads`]: the threads that run all of the above |
-//! | `ceiling` | [`Ceiling`]: what this machine can do at most, measured |
+//! | `ceiling` | [`Ceiling`], [`shortest_run`]: what this machine can do at most, measured |
 //! | `mapped` | [`MappedFile`]: weights read straight from the page cache |
 //! | `formats`, `simd`, `tile`, `disjoint` | private: block layouts, eight-lane vectors, the product kernel, shared output |
 //!
@@ -62,7 +62,7 @@ mod simd;
 mod tile;
 
 pub use attention::{AttentionRow, PagedKv, attention};
-pub use ceiling::Ceiling;
+pub use ceiling::{Ceiling, shortest_run};
 pub use dequant::dequantize;
 pub use elementwise::{add_assign, gelu_tanh_mul, rms_norm, rms_norm_rows, silu_mul};
 pub use error::ShapeError;

@@ -10,6 +10,8 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
 pub(crate) use portable::{Portable, half_to_single};
 
 /// Lanes in a vector of floats.
@@ -97,7 +99,7 @@ pub(crate) fn dispatch(kernel: impl Kernel) {
         return kernel.run(Portable);
     }
     #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = avx2::Avx2::detect() {
+    if let Some(simd) = Avx2::detect() {
         return simd.run(kernel);
     }
     kernel.run(Portable);

@@ -11,6 +11,8 @@ pub(crate) use portable::Portable;
 use std::sync::OnceLock;
 
 use super::layout::OUTPUTS;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
 
 /// Vector operations over [`COUNT`](Lanes::COUNT) outputs. A value of an implementing type is the
 /// proof that the processor has them. All give the same bits: integers are exact, and each float
@@ -92,7 +94,7 @@ impl Processor {
     /// All that this processor has, best first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        let simd = [avx512::Avx512::detect().map(|_| Self::Avx512), avx2::Avx2::detect().map(|_| Self::Avx2)];
+        let simd = [avx512::Avx512::detect().map(|_| Self::Avx512), Avx2::detect().map(|_| Self::Avx2)];
         #[cfg(not(target_arch = "x86_64"))]
         let simd: [Option<Self>; 0] = [];
         simd.into_iter().flatten().chain([Self::Portable])
@@ -115,7 +117,7 @@ impl Processor {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => avx512::Avx512::TILE,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => avx2::Avx2::TILE,
+            Self::Avx2 => Avx2::TILE,
             Self::Portable => Portable::TILE,
         }
     }
@@ -130,8 +132,8 @@ impl Processor {
                 None => kernel.run(Portable),
             },
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => match avx2::Avx2::detect() {
-                Some(lanes) => lanes.run(kernel),
+            Self::Avx2 => match Avx2::detect() {
+                Some(lanes) => avx2::run(lanes, kernel),
                 None => kernel.run(Portable),
             },
             Self::Portable => kernel.run(Portable),

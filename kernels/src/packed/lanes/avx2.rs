@@ -3,31 +3,20 @@
 use std::arch::x86_64::*;
 
 use super::{LaneKernel, Lanes, OUTPUTS};
+use crate::simd::Avx2;
 
-/// Proof that this processor has AVX2, FMA and F16C: only [`Avx2::detect`] makes one.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+/// Compiles the kernel's inlined body with the features that the proof stands for.
+#[inline]
+pub(crate) fn run(lanes: Avx2, kernel: impl LaneKernel) {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn with_features(lanes: Avx2, kernel: impl LaneKernel) {
+        kernel.run(lanes);
+    }
+    // SAFETY: `lanes` proves the features.
+    unsafe { with_features(lanes, kernel) }
+}
 
 impl Avx2 {
-    #[inline]
-    pub(crate) fn detect() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        has.then_some(Self(()))
-    }
-
-    /// Compiles the kernel's inlined body with the features.
-    #[inline]
-    pub(crate) fn run(self, kernel: impl LaneKernel) {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn with_features(lanes: Avx2, kernel: impl LaneKernel) {
-            kernel.run(lanes);
-        }
-        // SAFETY: `self` proves the features.
-        unsafe { with_features(self, kernel) }
-    }
-
     /// `Σ w x` of `count` quads from `from` on, with sums of pairs kept in sixteen bits.
     #[inline(always)]
     fn pairs<const N: usize, const R: usize>(
