@@ -13,6 +13,19 @@ use crate::eval::suite::{Item, Loaded, Work, data, message};
 const SYSTEM: &str = "You write SQL for SQLite. Answer with one SELECT statement in a ```sql code block \
     and nothing else.";
 
+/// Worked examples on a schema of their own, as turns before the question: a small model that is
+/// only told to write SQL talks about the answer instead.
+const EXAMPLES: [(&str, &str); 2] = [
+    (
+        "Schema:\nCREATE TABLE book (title TEXT, author TEXT, pages INTEGER);\n\nQuestion: who wrote the longest book",
+        "```sql\nSELECT author FROM book ORDER BY pages DESC LIMIT 1;\n```",
+    ),
+    (
+        "Schema:\nCREATE TABLE book (title TEXT, author TEXT, pages INTEGER);\n\nQuestion: how many books did Ada Berg write",
+        "```sql\nSELECT COUNT(*) FROM book WHERE author = 'Ada Berg';\n```",
+    ),
+];
+
 /// A question with its references.
 pub(super) struct Question {
     pub id: String,
@@ -106,6 +119,12 @@ fn item(question: &Question, schema: &str, judge: SqlJudge) -> Item {
         [only] => json!(only),
         several => json!(several),
     };
-    let messages = vec![message("system", SYSTEM), message("user", asked)];
-    Item { id: question.id.clone(), work: Work::Ask { messages, judge: Judge::Sql(judge) }, expected }
+    let examples =
+        EXAMPLES.iter().flat_map(|&(asked, answer)| [message("user", asked), message("assistant", answer)]);
+    let messages = std::iter::once(message("system", SYSTEM)).chain(examples).chain([message("user", asked)]);
+    Item {
+        id: question.id.clone(),
+        work: Work::Ask { messages: messages.collect(), judge: Judge::Sql(judge) },
+        expected,
+    }
 }
