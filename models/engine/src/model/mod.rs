@@ -2,9 +2,11 @@
 //!
 //! [`config`] says what the file describes, [`family`] what each architecture changes,
 //! [`weights`] finds and checks the tensors, `packing` interleaves them for the fast paths,
-//! [`forward`] computes rows, [`project`] multiplies them by the weights.
+//! [`forward`] computes rows, [`project`] multiplies them by the weights. [`decoder`] is how an
+//! engine sees all that, on this processor or elsewhere.
 
 pub mod config;
+pub mod decoder;
 pub mod family;
 pub mod forward;
 mod packing;
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use understudy_kernels::ComputePool;
 
 pub use config::ModelConfig;
+pub use decoder::{CpuDecoder, Decoder};
 pub use forward::{Row, Scratch, Want};
 pub use project::Activations;
 pub use weights::Weights;
