@@ -246,7 +246,7 @@ impl TickEngine for Engine {
         self.pulse.beat();
         events.append(&mut self.outbox);
         self.append_forced_runs(events);
-        plan::plan(&self.jobs, &self.sequences, &mut self.shares);
+        plan::plan(&self.jobs, &self.sequences, self.decoder.prefill_rows(), &mut self.shares);
         self.secure_pages();
         if !self.shares.is_empty() {
             self.compute();

@@ -46,8 +46,26 @@ pub trait Decoder: Send {
     /// Bytes of weights that one pass reads without the head, and the head's own.
     fn pass_bytes(&self) -> (u64, u64);
 
+    /// Most prompt rows of a pass.
+    fn prefill_rows(&self) -> PrefillRows;
+
     /// Names the arithmetic, for every answer: `cpu-int16`, `cuda-f32`.
     fn numerics(&self) -> &'static str;
+}
+
+/// Most prompt rows of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefillRows {
+    /// While nothing else runs.
+    pub alone: usize,
+    /// While other sequences decode, so that they keep moving.
+    pub shared: usize,
+}
+
+impl PrefillRows {
+    /// The processor's. Larger chunks gain little (weights are unpacked once per pass already)
+    /// and delay cancellation.
+    pub const PROCESSOR: Self = Self { alone: 64, shared: 32 };
 }
 
 /// The processor: our own kernels over mapped weights. INV-K1 holds bit for bit.
@@ -100,6 +118,10 @@ impl Decoder for CpuDecoder {
 
     fn pass_bytes(&self) -> (u64, u64) {
         self.model.pass_bytes()
+    }
+
+    fn prefill_rows(&self) -> PrefillRows {
+        PrefillRows::PROCESSOR
     }
 
     fn numerics(&self) -> &'static str {

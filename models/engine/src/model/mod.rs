@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use understudy_kernels::ComputePool;
 
 pub use config::ModelConfig;
-pub use decoder::{CpuDecoder, Decoder};
+pub use decoder::{CpuDecoder, Decoder, PrefillRows};
 pub use forward::{Row, Scratch, Want};
 pub use project::Activations;
 pub use weights::Weights;
@@ -60,6 +60,9 @@ pub enum LoadError {
         /// Expected inputs.
         want_cols: usize,
     },
+    /// The device that should compute is not there or cannot hold the weights.
+    #[error("the device failed: {0}")]
+    Device(String),
 }
 
 impl LoadError {
@@ -123,6 +126,11 @@ impl Model {
     /// What the file describes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// Where each tensor is.
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
     }
 
     /// The file.

@@ -59,6 +59,10 @@ impl Decoder for Failing {
         self.inner.pass_bytes()
     }
 
+    fn prefill_rows(&self) -> crate::model::PrefillRows {
+        self.inner.prefill_rows()
+    }
+
     fn numerics(&self) -> &'static str {
         self.inner.numerics()
     }
