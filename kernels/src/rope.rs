@@ -71,6 +71,11 @@ pub struct RopeAngles {
 }
 
 impl RopeAngles {
+    /// The cosine and sine of each pair, for whoever rotates elsewhere.
+    pub fn turns(&self) -> &[(f32, f32)] {
+        &self.turns
+    }
+
     /// Rotates the pairs `(i, i + d/2)` of the head's first `d` elements, where `d` is the
     /// table's size: the layout of Qwen, Gemma, Phi and GPT-NeoX files.
     ///

@@ -129,6 +129,7 @@ impl From<EngineError> for Failure {
             EngineError::InvalidArgument(_) => Self::new(codes::REQUEST_INVALID, message),
             EngineError::DeadEnd => Self::new(codes::CONSTRAINT_DEAD_END, message),
             EngineError::NonFiniteLogits => Self::new(codes::NON_FINITE, message),
+            EngineError::Device(_) => Self::new(codes::DEVICE_FAILED, message),
             EngineError::Cancelled => Self::new(codes::CANCELLED, message),
             EngineError::StaleSeq
             | EngineError::LengthMismatch { .. }
@@ -194,6 +195,7 @@ mod tests {
             (EngineError::InvalidArgument("top_p".into()).into(), "REQUEST_INVALID"),
             (EngineError::DeadEnd.into(), "CONSTRAINT_DEAD_END"),
             (EngineError::NonFiniteLogits.into(), "NON_FINITE"),
+            (EngineError::Device("lost".into()).into(), "DEVICE_FAILED"),
             (EngineError::StaleSeq.into(), "INTERNAL"),
             (BackendError::Cancelled, "CANCELLED"),
             (BackendError::Deadline, "DEADLINE"),

@@ -45,6 +45,9 @@ pub enum EngineError {
     /// Logits were not finite: a defect of weights or kernels. The sequence keeps its tokens.
     #[error("the model produced a logit that is not a number")]
     NonFiniteLogits,
+    /// The device that computes failed: out of memory, or lost. The sequence keeps its tokens.
+    #[error("the device failed: {0}")]
+    Device(String),
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,

@@ -6,6 +6,7 @@
 //! | [`tick`] | [`tick::TickEngine`]: submit, tick, read events; no channel, no clock |
 //! | [`engine`] | [`engine::Engine`]: sequences, jobs, one batched forward pass per tick |
 //! | [`model`] | one decoder configured from metadata; one short file per architecture |
+//! | [`device`] | the same models on a graphics processor (features `cuda`, `metal`) |
 //! | [`kv`] | paged keys and values, shared by prefix, copied on write |
 //! | [`sampling`] | choosing, drafting and checking tokens with counter-based randomness |
 //! | [`gate`] | the sampler's only view of a constraint |
@@ -58,6 +59,7 @@
 //! ```
 
 pub mod codec;
+pub mod device;
 pub mod engine;
 pub mod error;
 pub mod gate;

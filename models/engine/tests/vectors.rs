@@ -17,95 +17,22 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use serde::Deserialize;
+use support::reference::{BOUND, Prompt, Vectors};
 use support::{Rows, model_file, repository};
 use understudy_engine::ComputePool;
 use understudy_engine::model::{Activations, Model, ModelOptions, Want};
 
-const BOUND: f32 = 2e-3;
-
-#[derive(Deserialize)]
-struct Vectors {
-    prompts: Vec<Prompt>,
-}
-
-#[derive(Deserialize)]
-struct Prompt {
-    name: String,
-    ids: Vec<u32>,
-    checks: Vec<Check>,
-    greedy: Vec<u32>,
-    greedy_gap: Vec<f32>,
-    greedy_range: Vec<f32>,
-}
-
-#[derive(Deserialize)]
-struct Check {
-    pos: usize,
-    top5: Vec<(u32, f32)>,
-    probe: Vec<(u32, f32)>,
-    min: f32,
-    max: f32,
-}
-
 fn read_vectors(model: &str) -> Vectors {
-    let path = repository().join(format!("tests/vectors/{model}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap()
+    Vectors::read(&repository().join(format!("tests/vectors/{model}.json")))
 }
 
 /// The worst difference found, as a share of the bound.
-fn check_model(name: &str, model: &Model) -> f32 {
-    let mut worst = 0f32;
-    for prompt in read_vectors(name).prompts {
-        let mut rows = Rows::new(model, prompt.ids.len() + prompt.greedy.len());
-        let wanted: Vec<usize> = prompt.checks.iter().map(|check| check.pos).collect();
-        let logits = rows
-            .prefill(&prompt.ids, 64, |pos| if wanted.contains(&pos) { Want::Logits } else { Want::Nothing });
-        assert_eq!(logits.len(), prompt.checks.len());
-        for (check, row) in prompt.checks.iter().zip(&logits) {
-            let bound = BOUND * (check.max - check.min);
-            for &(id, expected) in check.top5.iter().chain(&check.probe) {
-                let difference = (row[id as usize] - expected).abs();
-                worst = worst.max(difference / bound);
-                assert!(
-                    difference <= bound,
-                    "{name}/{} position {}: logit {id} is {}, expected {expected}, bound {bound}",
-                    prompt.name,
-                    check.pos,
-                    row[id as usize]
-                );
-            }
-            assert_eq!(
-                support::argmax(row),
-                check.top5[0].0,
-                "{name}/{} position {}",
-                prompt.name,
-                check.pos
-            );
-        }
-        check_greedy(name, &prompt, &mut rows, logits.last().expect("the last position is always checked"));
-    }
-    worst
-}
-
-fn check_greedy(name: &str, prompt: &Prompt, rows: &mut Rows<'_>, last: &[f32]) {
-    let mut logits = last.to_vec();
-    for (step, &expected) in prompt.greedy.iter().enumerate() {
-        let chosen = support::argmax(&logits);
-        if chosen != expected {
-            let bound = BOUND * prompt.greedy_range[step];
-            assert!(
-                prompt.greedy_gap[step] <= bound,
-                "{name}/{} greedy step {step}: {chosen} instead of {expected}, gap {}",
-                prompt.name,
-                prompt.greedy_gap[step]
-            );
-        }
-        // The reference's own token, so that one close call does not end the comparison.
-        logits = rows.decode(expected);
-    }
+fn check_model(name: &str, model: &Arc<Model>) -> f32 {
+    let vectors = read_vectors(name);
+    let mut rows = Rows::new(model, vectors.longest());
+    vectors.compare(&mut rows, 64, |difference| panic!("{name}/{difference}")).worst
 }
 
 fn check_file(name: &str, file: &str) {
@@ -116,9 +43,9 @@ fn check_file(name: &str, file: &str) {
     }
 }
 
-fn open(file: &Path, activations: Activations) -> Model {
+fn open(file: &Path, activations: Activations) -> Arc<Model> {
     let options = ModelOptions { activations, packs: None };
-    Model::open_with(file, &options, &ComputePool::new(2)).unwrap()
+    Arc::new(Model::open_with(file, &options, &ComputePool::new(2)).unwrap())
 }
 
 #[test]
@@ -133,7 +60,7 @@ fn qwen_half_billion_agrees_with_float32() {
 
 #[test]
 fn tiny_qwen3_agrees_with_float32() {
-    let model = Model::open(&repository().join("tests/vectors/tiny-qwen3.gguf")).unwrap();
+    let model = open(&repository().join("tests/vectors/tiny-qwen3.gguf"), Activations::F32);
     check_model("tiny-qwen3", &model);
 }
 
@@ -180,7 +107,7 @@ fn the_engine_decodes_the_references_greedy_tokens() {
         ("qwen2.5-coder-0.5b", model_file("qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf")),
     ];
     for (name, path) in files {
-        let model = std::sync::Arc::new(open(&path, Activations::Int16));
+        let model = open(&path, Activations::Int16);
         let prompts = read_vectors(name).prompts;
         let short: Vec<&Prompt> = prompts.iter().filter(|prompt| prompt.ids.len() < 600).collect();
         let answers =

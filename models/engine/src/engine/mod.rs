@@ -22,8 +22,8 @@ use std::time::Instant;
 use understudy_kernels::ComputePool;
 
 use crate::EngineError;
-use crate::kv::{KvStore, PAGE_LEN, PageTable};
-use crate::model::{Model, Row, Scratch, Want};
+use crate::kv::{PAGE_LEN, PageTable};
+use crate::model::{CpuDecoder, Decoder, Model, ModelConfig, Row, Want};
 use crate::sampling::Sampler;
 use crate::tick::{EngineStats, Pulse, Tick, TickEngine};
 use crate::verbs::{Cost, JobEvent, JobId, Outcome, StopReason, TokenId, Verb};
@@ -48,28 +48,32 @@ impl Default for EngineOptions {
     }
 }
 
+impl EngineOptions {
+    /// Pages of KV memory that an engine with these limits needs of its decoder.
+    pub fn pages(&self, config: &ModelConfig) -> usize {
+        self.kv_tokens.max(self.context.min(config.context)).div_ceil(PAGE_LEN)
+    }
+}
+
 /// A model, its KV memory and the verbs in progress. Single owner; see [`TickEngine`].
 pub struct Engine {
-    model: Arc<Model>,
+    decoder: Box<dyn Decoder>,
     end_ids: Vec<TokenId>,
     context: usize,
-    pool: Arc<ComputePool>,
     pulse: Pulse,
-    kv: KvStore,
     pages: PageTable,
     sequences: SequenceTable,
     /// In order of arrival.
     jobs: Vec<Job>,
     /// Events that arose outside a pass. Bounded by the submissions between two ticks.
     outbox: Vec<(JobId, JobEvent)>,
-    scratch: Scratch,
     sampler: Sampler,
     shares: Vec<Share>,
     total: Cost,
 }
 
 impl Engine {
-    /// An engine over a model. `end_ids` are the tokens that end a generation.
+    /// An engine over a model on this processor. `end_ids` are the tokens that end a generation.
     pub fn new(
         model: Arc<Model>,
         end_ids: Vec<TokenId>,
@@ -77,22 +81,29 @@ impl Engine {
         options: &EngineOptions,
         pulse: Pulse,
     ) -> Self {
-        let context = options.context.min(model.config().context);
-        let pages = options.kv_tokens.max(context).div_ceil(PAGE_LEN);
+        let pages = options.pages(model.config());
+        Self::over(Box::new(CpuDecoder::new(model, pool, pages)), end_ids, options, pulse)
+    }
+
+    /// An engine over any decoder, which brings its KV memory along (see [`EngineOptions::pages`]).
+    pub fn over(
+        decoder: Box<dyn Decoder>,
+        end_ids: Vec<TokenId>,
+        options: &EngineOptions,
+        pulse: Pulse,
+    ) -> Self {
+        let context = options.context.min(decoder.config().context);
         Self {
-            kv: KvStore::new(model.config(), pages),
-            pages: PageTable::new(pages),
+            pages: PageTable::new(decoder.pages()),
             sequences: SequenceTable::new(options.max_sequences),
             sampler: Sampler::new(),
-            scratch: Scratch::default(),
             jobs: Vec::new(),
             outbox: Vec::new(),
             shares: Vec::new(),
             total: Cost::default(),
-            model,
+            decoder,
             end_ids,
             context,
-            pool,
             pulse,
         }
     }
@@ -108,24 +119,27 @@ impl Engine {
         for share in &self.shares {
             let job = &self.jobs[share.job];
             let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
-            let secured = sequence.reserve(share.to, &mut self.pages)
-                && sequence.make_writable(share.from, share.to, &mut self.pages, &mut self.kv);
-            if !secured {
-                lacking.push(share.job);
+            let secured = match sequence.reserve(share.to, &mut self.pages) {
+                true => sequence.make_writable(share.from, share.to, &mut self.pages, &mut *self.decoder),
+                false => Err(EngineError::OutOfKv("every page is in use".into())),
+            };
+            if let Err(error) = secured {
+                lacking.push((share.job, error));
             }
         }
-        self.shares.retain(|share| !lacking.contains(&share.job));
-        for &index in lacking.iter().rev() {
+        let is_lacking = !lacking.is_empty();
+        for (index, error) in lacking.into_iter().rev() {
             let (seq, is_run) = (self.jobs[index].seq, matches!(self.jobs[index].work, Work::Run { .. }));
             let answer = match self.sequences.get(seq) {
-                Ok(sequence) if is_run => {
+                Ok(sequence) if is_run && matches!(error, EngineError::OutOfKv(_)) => {
                     Ok(Outcome::Ran { stop: StopReason::ContextFull, len: sequence.tokens.len() })
                 }
-                _ => Err(EngineError::OutOfKv("every page is in use".into())),
+                _ => Err(error),
             };
+            let _ = self.abandon(index); // what it tried is not in the sequence
             self.finish_later(index, answer);
         }
-        if !lacking.is_empty() {
+        if is_lacking {
             // Indices moved: plan again at the next tick rather than patch them up.
             self.shares.clear();
         }
@@ -148,9 +162,20 @@ impl Engine {
             }));
         }
         let started = Instant::now();
-        self.model.forward(&self.pool, &mut self.kv, &rows, &mut self.scratch, &self.pulse);
+        if let Err(error) = self.decoder.forward(&rows, &self.pulse) {
+            return self.fail_pass(&error);
+        }
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.charge(micros);
+    }
+
+    /// Ends every job of a pass that did not take place; their sequences are as before their verbs.
+    fn fail_pass(&mut self, error: &EngineError) {
+        tracing::error!(%error, jobs = self.shares.len(), "a forward pass failed");
+        for share in std::mem::take(&mut self.shares).into_iter().rev() {
+            let _ = self.abandon(share.job); // its answer is the error
+            self.finish_later(share.job, Err(error.clone()));
+        }
     }
 
     /// Splits the pass's time and bytes over its rows, so that the sums over jobs equal
@@ -158,8 +183,8 @@ impl Engine {
     fn charge(&mut self, micros: u64) {
         let rows: u64 = self.shares.iter().map(|share| (share.to - share.from) as u64).sum();
         let head_rows: u64 = self.shares.iter().map(|share| share.wanted() as u64).sum();
-        let (block_bytes, head_bytes) = self.model.pass_bytes();
-        let per_token = self.kv.bytes_per_token();
+        let (block_bytes, head_bytes) = self.decoder.pass_bytes();
+        let per_token = self.decoder.kv_bytes_per_token();
         // A telescoping integer split: the parts always add up to the amount.
         let split = |amount: u64, parts: u64, done: u64, of: u64| {
             let upto = |count: u64| (amount * count).checked_div(of).unwrap_or(0);
@@ -221,7 +246,7 @@ impl TickEngine for Engine {
         self.pulse.beat();
         events.append(&mut self.outbox);
         self.append_forced_runs(events);
-        plan::plan(&self.jobs, &self.sequences, &mut self.shares);
+        plan::plan(&self.jobs, &self.sequences, self.decoder.prefill_rows(), &mut self.shares);
         self.secure_pages();
         if !self.shares.is_empty() {
             self.compute();

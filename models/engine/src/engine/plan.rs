@@ -2,12 +2,8 @@
 
 use crate::engine::job::Job;
 use crate::engine::sequence::SequenceTable;
+use crate::model::PrefillRows;
 
-/// Prompt rows per pass while nothing else runs. Larger chunks gain little (weights are
-/// unpacked once per pass already) and delay cancellation.
-pub(super) const PREFILL_ROWS_ALONE: usize = 64;
-/// Prompt rows per pass while other sequences decode, so that they keep moving.
-pub(super) const PREFILL_ROWS_SHARED: usize = 32;
 /// Most rows whose logits one verb may want in a pass (a draft and its next token).
 pub(super) const MAX_WANTED_ROWS: usize = 64;
 
@@ -32,7 +28,7 @@ impl Share {
 
 /// Every job that is ready to settle gets its rows; prompts share a budget, first come
 /// first served, so the first token of the oldest request comes first.
-pub(super) fn plan(jobs: &[Job], sequences: &SequenceTable, shares: &mut Vec<Share>) {
+pub(super) fn plan(jobs: &[Job], sequences: &SequenceTable, most: PrefillRows, shares: &mut Vec<Share>) {
     shares.clear();
     let needs = jobs.iter().enumerate().filter(|(_, job)| !job.paused);
     let needs: Vec<_> = needs
@@ -43,7 +39,7 @@ pub(super) fn plan(jobs: &[Job], sequences: &SequenceTable, shares: &mut Vec<Sha
         .collect();
     let is_decoding = |computed: usize, want_from: usize| computed >= want_from;
     let decoding = needs.iter().any(|(_, computed, need)| is_decoding(*computed, need.want_from));
-    let mut budget = if decoding { PREFILL_ROWS_SHARED } else { PREFILL_ROWS_ALONE };
+    let mut budget = if decoding { most.shared } else { most.alone };
     for (job, computed, need) in needs {
         let prefill = need.want_from.saturating_sub(computed).min(budget);
         budget -= prefill;

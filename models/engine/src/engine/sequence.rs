@@ -2,7 +2,8 @@
 
 use crate::EngineError;
 use crate::gate::TokenGate;
-use crate::kv::{KvStore, PAGE_LEN, PageId, PageTable};
+use crate::kv::{PAGE_LEN, PageId, PageTable};
+use crate::model::Decoder;
 use crate::verbs::{JobId, SamplerSpec, SeqKey, TokenId};
 
 /// One sequence. `computed <= tokens.len()`; the rest waits for a forward pass.
@@ -128,19 +129,28 @@ impl Sequence {
     }
 
     /// Makes the pages of positions `from..to` this sequence's own, copying shared ones.
-    pub fn make_writable(&mut self, from: usize, to: usize, pages: &mut PageTable, kv: &mut KvStore) -> bool {
+    pub fn make_writable(
+        &mut self,
+        from: usize,
+        to: usize,
+        pages: &mut PageTable,
+        decoder: &mut dyn Decoder,
+    ) -> Result<(), EngineError> {
         for index in from / PAGE_LEN..to.div_ceil(PAGE_LEN) {
             let page = self.pages[index];
             if pages.is_writable(page) {
                 continue;
             }
-            let Some(own) = pages.allocate() else { return false };
-            kv.copy_page(page, own);
+            let own = pages.allocate().ok_or_else(|| EngineError::OutOfKv("every page is in use".into()))?;
+            if let Err(error) = decoder.copy_page(page, own) {
+                pages.release(own);
+                return Err(error);
+            }
             pages.release(page);
             self.pages[index] = own;
             self.sealed = self.sealed.min(index);
         }
-        true
+        Ok(())
     }
 
     /// Notes that positions up to `computed` have their KV, and seals the pages they filled.

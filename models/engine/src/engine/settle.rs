@@ -64,18 +64,17 @@ impl Engine {
         let job = &mut self.jobs[share.job];
         let Ok(sequence) = self.sequences.get_mut(job.seq) else { return };
         sequence.advance(share.to, &mut self.pages);
-        let vocab = self.model.config().vocab;
-        let hidden = self.model.config().hidden;
+        let (vocab, hidden) = (self.decoder.config().vocab, self.decoder.config().hidden);
         if let Work::Embed { sum } = &mut job.work {
             sum.resize(hidden, 0.0);
-            let states = &self.scratch.hidden[hidden_at * hidden..];
+            let states = &self.decoder.hidden()[hidden_at * hidden..];
             states.chunks_exact(hidden).take(share.to - share.from).for_each(|state| add_assign(sum, state));
             return;
         }
         if share.wanted() == 0 {
             return;
         }
-        let logits = &mut self.scratch.logits[logits_at * vocab..(logits_at + share.wanted()) * vocab];
+        let logits = &mut self.decoder.logits()[logits_at * vocab..(logits_at + share.wanted()) * vocab];
         let mut step =
             Step { sequence, sampler: &mut self.sampler, end_ids: &self.end_ids, context: self.context };
         let answer = match &mut job.work {

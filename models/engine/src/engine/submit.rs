@@ -194,7 +194,7 @@ impl Engine {
     }
 
     fn check_ids(&self, what: &'static str, ids: &[TokenId]) -> Result<(), EngineError> {
-        let vocab = self.model.config().vocab;
+        let vocab = self.decoder.config().vocab;
         if ids.is_empty() {
             return Err(EngineError::Empty(what));
         }

@@ -1,5 +1,7 @@
 //! The engine's verbs on a tiny real model.
 
+mod failing;
+
 use std::sync::Arc;
 
 use super::*;

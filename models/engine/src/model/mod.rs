@@ -2,9 +2,11 @@
 //!
 //! [`config`] says what the file describes, [`family`] what each architecture changes,
 //! [`weights`] finds and checks the tensors, `packing` interleaves them for the fast paths,
-//! [`forward`] computes rows, [`project`] multiplies them by the weights.
+//! [`forward`] computes rows, [`project`] multiplies them by the weights. [`decoder`] is how an
+//! engine sees all that, on this processor or elsewhere.
 
 pub mod config;
+pub mod decoder;
 pub mod family;
 pub mod forward;
 mod packing;
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use understudy_kernels::ComputePool;
 
 pub use config::ModelConfig;
+pub use decoder::{CpuDecoder, Decoder, PrefillRows};
 pub use forward::{Row, Scratch, Want};
 pub use project::Activations;
 pub use weights::Weights;
@@ -57,6 +60,9 @@ pub enum LoadError {
         /// Expected inputs.
         want_cols: usize,
     },
+    /// The device that should compute is not there or cannot hold the weights.
+    #[error("the device failed: {0}")]
+    Device(String),
 }
 
 impl LoadError {
@@ -120,6 +126,11 @@ impl Model {
     /// What the file describes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// Where each tensor is.
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
     }
 
     /// The file.

@@ -10,13 +10,13 @@ use crate::model::{LoadError, ModelConfig};
 /// A matrix that stays in the mapped file, and in that of the packed weights where there is one.
 #[derive(Debug, Clone)]
 pub struct MatrixAt {
-    pub(super) ty: QuantType,
-    pub(super) rows: usize,
-    pub(super) cols: usize,
+    pub(crate) ty: QuantType,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
     /// Where it is in the model's file.
-    pub(super) range: Range<usize>,
+    pub(crate) range: Range<usize>,
     /// Where it is among the packed weights.
-    pub(super) packed: Option<Range<usize>>,
+    pub(crate) packed: Option<Range<usize>>,
 }
 
 impl MatrixAt {
@@ -36,18 +36,18 @@ impl MatrixAt {
     }
 
     /// The matrix over the file it was found in.
-    pub(super) fn view<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
+    pub(crate) fn view<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
         Matrix { ty: self.ty, rows: self.rows, cols: self.cols, data: &gguf.bytes()[self.range.clone()] }
     }
 
     /// The packed matrix among the packed weights it was laid out in.
-    pub(super) fn packed<'a>(&self, weights: &'a [u8]) -> Option<PackedMatrix<'a>> {
+    pub(crate) fn packed<'a>(&self, weights: &'a [u8]) -> Option<PackedMatrix<'a>> {
         let data = weights.get(self.packed.clone()?)?;
         PackedMatrix::new(self.ty, self.rows, self.cols, data).ok()
     }
 
     /// One dequantized row, such as a token's embedding.
-    pub(super) fn row(&self, gguf: &Gguf, row: usize, out: &mut [f32]) {
+    pub(crate) fn row(&self, gguf: &Gguf, row: usize, out: &mut [f32]) {
         let row_bytes = self.range.len() / self.rows;
         let start = self.range.start + row * row_bytes;
         let filled = dequantize(self.ty, &gguf.bytes()[start..start + row_bytes], out);
@@ -66,35 +66,35 @@ impl MatrixAt {
 /// One transformer block.
 #[derive(Debug, Clone)]
 pub struct Block {
-    pub(super) attn_norm: Vec<f32>,
-    pub(super) q: MatrixAt,
-    pub(super) k: MatrixAt,
-    pub(super) v: MatrixAt,
-    pub(super) q_bias: Option<Vec<f32>>,
-    pub(super) k_bias: Option<Vec<f32>>,
-    pub(super) v_bias: Option<Vec<f32>>,
-    pub(super) q_norm: Option<Vec<f32>>,
-    pub(super) k_norm: Option<Vec<f32>>,
-    pub(super) attn_out: MatrixAt,
-    pub(super) post_attn_norm: Option<Vec<f32>>,
-    pub(super) ffn_norm: Vec<f32>,
-    pub(super) gate: MatrixAt,
-    pub(super) up: MatrixAt,
-    pub(super) down: MatrixAt,
-    pub(super) post_ffn_norm: Option<Vec<f32>>,
+    pub(crate) attn_norm: Vec<f32>,
+    pub(crate) q: MatrixAt,
+    pub(crate) k: MatrixAt,
+    pub(crate) v: MatrixAt,
+    pub(crate) q_bias: Option<Vec<f32>>,
+    pub(crate) k_bias: Option<Vec<f32>>,
+    pub(crate) v_bias: Option<Vec<f32>>,
+    pub(crate) q_norm: Option<Vec<f32>>,
+    pub(crate) k_norm: Option<Vec<f32>>,
+    pub(crate) attn_out: MatrixAt,
+    pub(crate) post_attn_norm: Option<Vec<f32>>,
+    pub(crate) ffn_norm: Vec<f32>,
+    pub(crate) gate: MatrixAt,
+    pub(crate) up: MatrixAt,
+    pub(crate) down: MatrixAt,
+    pub(crate) post_ffn_norm: Option<Vec<f32>>,
 }
 
 /// Every tensor of a model.
 pub struct Weights {
-    pub(super) embedding: MatrixAt,
-    pub(super) blocks: Vec<Block>,
-    pub(super) output_norm: Vec<f32>,
-    pub(super) head: MatrixAt,
-    pub(super) rope: RopeTable,
-    pub(super) local_rope: Option<RopeTable>,
-    pub(super) block_bytes: u64,
-    pub(super) block_products: u64,
-    pub(super) head_bytes: u64,
+    pub(crate) embedding: MatrixAt,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) output_norm: Vec<f32>,
+    pub(crate) head: MatrixAt,
+    pub(crate) rope: RopeTable,
+    pub(crate) local_rope: Option<RopeTable>,
+    pub(crate) block_bytes: u64,
+    pub(crate) block_products: u64,
+    pub(crate) head_bytes: u64,
 }
 
 impl Weights {
@@ -134,7 +134,7 @@ impl Weights {
 
 impl Weights {
     /// Every matrix that a pass multiplies by, in the order of a pass.
-    pub(super) fn matrices_mut(&mut self) -> impl Iterator<Item = &mut MatrixAt> {
+    pub(crate) fn matrices_mut(&mut self) -> impl Iterator<Item = &mut MatrixAt> {
         self.blocks.iter_mut().flat_map(Block::matrices_mut).chain([&mut self.head])
     }
 }

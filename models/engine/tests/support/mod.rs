@@ -1,12 +1,15 @@
 //! What the engine's integration tests share.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod reference;
+pub mod verbs;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use understudy_engine::engine::{Engine, EngineOptions};
-use understudy_engine::kv::{KvStore, PAGE_LEN, PageId};
-use understudy_engine::model::{Model, Row, Scratch, Want};
+use understudy_engine::kv::{PAGE_LEN, PageId};
+use understudy_engine::model::{CpuDecoder, Decoder, Model, Row, Want};
 use understudy_engine::tick::{Pulse, Tick, TickEngine};
 use understudy_engine::verbs::*;
 use understudy_kernels::{ComputePool, default_threads};
@@ -40,34 +43,35 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best.map_or(0, |(index, _)| index as u32)
 }
 
-/// One sequence driven straight through the model, without an engine.
-pub struct Rows<'a> {
-    model: &'a Model,
-    pool: ComputePool,
-    kv: KvStore,
+/// One sequence driven straight through a decoder, without an engine.
+pub struct Rows {
+    decoder: Box<dyn Decoder>,
     pages: Vec<PageId>,
-    scratch: Scratch,
     len: usize,
 }
 
-impl<'a> Rows<'a> {
-    pub fn new(model: &'a Model, capacity: usize) -> Self {
-        let pages = capacity.div_ceil(PAGE_LEN);
-        // Pages in descending order, so that a mistake in paging shows.
-        let order = (0..pages as PageId).rev().collect();
-        Self {
-            kv: KvStore::new(model.config(), pages),
-            pages: order,
-            pool: ComputePool::new(default_threads()),
-            scratch: Scratch::default(),
-            len: 0,
-            model,
-        }
+impl Rows {
+    /// Over all pages of a decoder, in descending order, so that a mistake in paging shows.
+    pub fn over(decoder: Box<dyn Decoder>) -> Self {
+        let pages = (0..decoder.pages() as PageId).rev().collect();
+        Self { decoder, pages, len: 0 }
+    }
+
+    /// On the processor, with room for so many tokens.
+    pub fn new(model: &Arc<Model>, capacity: usize) -> Self {
+        let pool = Arc::new(ComputePool::new(default_threads()));
+        Self::over(Box::new(CpuDecoder::new(model.clone(), pool, capacity.div_ceil(PAGE_LEN))))
+    }
+
+    /// Forgets its tokens. Pages are used in the other order from now on.
+    pub fn restart(&mut self) {
+        self.len = 0;
+        self.pages.reverse();
     }
 
     /// Appends tokens in chunks; the logits of every row that wants them.
     pub fn prefill(&mut self, ids: &[u32], chunk: usize, want: impl Fn(usize) -> Want) -> Vec<Vec<f32>> {
-        let vocab = self.model.config().vocab;
+        let vocab = self.decoder.config().vocab;
         let mut logits = Vec::new();
         for chunk in ids.chunks(chunk) {
             let rows: Vec<Row<'_>> = chunk
@@ -78,8 +82,8 @@ impl<'a> Rows<'a> {
                     Row { token, pos, pages: &self.pages, want: want(pos) }
                 })
                 .collect();
-            self.model.forward(&self.pool, &mut self.kv, &rows, &mut self.scratch, &Pulse::default());
-            logits.extend(self.scratch.logits.chunks_exact(vocab).map(<[f32]>::to_vec));
+            self.decoder.forward(&rows, &Pulse::default()).unwrap();
+            logits.extend(self.decoder.logits().chunks_exact(vocab).map(<[f32]>::to_vec));
             self.len += chunk.len();
         }
         logits
