@@ -132,6 +132,7 @@ fn code_of(error: &model::LoadError) -> &'static str {
         model::LoadError::Gguf(GgufError::Io { .. }) => "GGUF_UNREADABLE",
         model::LoadError::Gguf(_) => "GGUF_DAMAGED",
         model::LoadError::UnsupportedArchitecture(_) | model::LoadError::Unsupported(_) => "GGUF_UNSUPPORTED",
+        model::LoadError::Device(_) => "DEVICE_FAILED",
         model::LoadError::OutOfRange { .. } | model::LoadError::Shape { .. } => "GGUF_DAMAGED",
     }
 }

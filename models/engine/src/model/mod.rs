@@ -129,6 +129,7 @@ impl Model {
     }
 
     /// Where each tensor is.
+    #[cfg(feature = "device")]
     pub(crate) fn weights(&self) -> &Weights {
         &self.weights
     }
