@@ -13,17 +13,14 @@ use crate::eval::suite::{Item, Loaded, Work, data, message};
 const SYSTEM: &str = "You write SQL for SQLite. Answer with one SELECT statement in a ```sql code block \
     and nothing else.";
 
-/// Worked examples on a schema of their own, as turns before the question: a small model that is
-/// only told to write SQL talks about the answer instead.
+/// The schema of the worked examples.
+const EXAMPLE_SCHEMA: &str = "CREATE TABLE book (title TEXT, author TEXT, pages INTEGER);";
+
+/// Questions and answers that go before the question as turns: a small model that is only told to
+/// write SQL talks about the answer instead.
 const EXAMPLES: [(&str, &str); 2] = [
-    (
-        "Schema:\nCREATE TABLE book (title TEXT, author TEXT, pages INTEGER);\n\nQuestion: who wrote the longest book",
-        "```sql\nSELECT author FROM book ORDER BY pages DESC LIMIT 1;\n```",
-    ),
-    (
-        "Schema:\nCREATE TABLE book (title TEXT, author TEXT, pages INTEGER);\n\nQuestion: how many books did Ada Berg write",
-        "```sql\nSELECT COUNT(*) FROM book WHERE author = 'Ada Berg';\n```",
-    ),
+    ("who wrote the longest book", "SELECT author FROM book ORDER BY pages DESC LIMIT 1;"),
+    ("how many books did Ada Berg write", "SELECT COUNT(*) FROM book WHERE author = 'Ada Berg';"),
 ];
 
 /// A question with its references.
@@ -114,17 +111,19 @@ fn item(question: &Question, schema: &str, judge: SqlJudge) -> Item {
         "" => String::new(),
         hints => format!("\nHints: {hints}"),
     };
-    let asked = format!("Schema:\n{}\n\nQuestion: {}{hints}", schema, question.question.trim());
     let expected = match question.references.as_slice() {
         [only] => json!(only),
         several => json!(several),
     };
-    let examples =
-        EXAMPLES.iter().flat_map(|&(asked, answer)| [message("user", asked), message("assistant", answer)]);
-    let messages = std::iter::once(message("system", SYSTEM)).chain(examples).chain([message("user", asked)]);
-    Item {
-        id: question.id.clone(),
-        work: Work::Ask { messages: messages.collect(), judge: Judge::Sql(judge) },
-        expected,
+    let mut messages = vec![message("system", SYSTEM)];
+    for (question, sql) in EXAMPLES {
+        messages.push(message("user", asked(EXAMPLE_SCHEMA, question)));
+        messages.push(message("assistant", format!("```sql\n{sql}\n```")));
     }
+    messages.push(message("user", asked(schema, question.question.trim()) + &hints));
+    Item { id: question.id.clone(), work: Work::Ask { messages, judge: Judge::Sql(judge) }, expected }
+}
+
+fn asked(schema: &str, question: &str) -> String {
+    format!("Schema:\n{schema}\n\nQuestion: {question}")
 }
