@@ -138,10 +138,6 @@ impl Decoder for DeviceDecoder {
     fn prefill_rows(&self) -> PrefillRows {
         PrefillRows { alone: 512, shared: 128 }
     }
-
-    fn numerics(&self) -> &'static str {
-        self.model.numerics()
-    }
 }
 
 impl<'a> Step<'a> {

@@ -16,7 +16,7 @@
 //! other rows, or in another cut of its prompt, may differ in its last bits; and a greedy choice
 //! between two tokens that are as likely as each other may differ with them. What does hold: a
 //! row reads its own sequence's keys and values only, and the same passes give the same results.
-//! [`crate::model::Decoder::numerics`] names the device, so that an answer says which rule holds.
+//! `DeviceModel::numerics` names the device, so that an answer says which rule holds.
 
 #[cfg(feature = "device")]
 mod accelerator;

@@ -48,9 +48,6 @@ pub trait Decoder: Send {
 
     /// Most prompt rows of a pass.
     fn prefill_rows(&self) -> PrefillRows;
-
-    /// Names the arithmetic, for every answer: `cpu-int16`, `cuda-f32`.
-    fn numerics(&self) -> &'static str;
 }
 
 /// Most prompt rows of a pass.
@@ -122,9 +119,5 @@ impl Decoder for CpuDecoder {
 
     fn prefill_rows(&self) -> PrefillRows {
         PrefillRows::PROCESSOR
-    }
-
-    fn numerics(&self) -> &'static str {
-        self.model.activations().numerics()
     }
 }

@@ -62,10 +62,6 @@ impl Decoder for Failing {
     fn prefill_rows(&self) -> crate::model::PrefillRows {
         self.inner.prefill_rows()
     }
-
-    fn numerics(&self) -> &'static str {
-        self.inner.numerics()
-    }
 }
 
 fn driver() -> (Driver, Fuse) {
