@@ -7,12 +7,14 @@
 //! | [`engine`] | [`engine::Engine`]: sequences, jobs, one batched forward pass per tick |
 //! | [`model`] | one decoder configured from metadata; one short file per architecture |
 //! | [`device`] | the same models on a graphics processor (features `cuda`, `metal`) |
+//! | [`bert`] | sentence embeddings by an encoder |
 //! | [`kv`] | paged keys and values, shared by prefix, copied on write |
 //! | [`sampling`] | choosing, drafting and checking tokens with counter-based randomness |
 //! | [`gate`] | the sampler's only view of a constraint |
 //! | [`codec`], [`text`] | ids and chat templates, built from GGUF metadata |
 //! | [`measure`] | speed of a model beside the machine's ceilings |
 //! | [`gguf`] | a reader that assumes the file is hostile |
+//! | [`checkpoint`] | folders of safetensors, GPTQ and AWQ among them, in GGUF's terms |
 //! | [`error`] | [`EngineError`] and what each variant means for state |
 //!
 //! **Invariants.** INV-K1: a row's result depends on its own sequence only, bit for bit,
@@ -58,6 +60,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod bert;
+pub mod checkpoint;
 pub mod codec;
 pub mod device;
 pub mod engine;

@@ -6,9 +6,14 @@
 //!
 //! Arrays stay in the map and are decoded when asked for; the two vocabulary arrays of a
 //! 150 000 token model cost a walk, not 300 000 allocations.
+//!
+//! [`Gguf`] is also how the rest of the engine sees a checkpoint of another format: its reader
+//! (`checkpoint`) says the same in GGUF's keys and tensor names.
 
+mod assembly;
 mod error;
 mod parse;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -20,8 +25,10 @@ use std::time::UNIX_EPOCH;
 
 use understudy_kernels::{MappedFile, Matrix, QuantType};
 
+pub(crate) use assembly::Assembly;
 pub use error::GgufError;
 use parse::Index;
+pub(crate) use parts::{Bytes, Parts};
 pub use value::Strings;
 use value::Value;
 
@@ -34,7 +41,7 @@ pub struct TensorInfo {
     pub dims: Vec<usize>,
     /// How its numbers are stored.
     pub ty: QuantType,
-    /// Its bytes in the file; exactly as long as type and sizes demand.
+    /// Its bytes, for [`Gguf::slice`]; exactly as long as type and sizes demand.
     pub range: Range<usize>,
 }
 
@@ -48,11 +55,19 @@ impl TensorInfo {
     pub fn rows(&self) -> usize {
         self.dims.iter().skip(1).product()
     }
+
+    /// Bytes that type and sizes demand.
+    fn bytes(&self) -> Option<usize> {
+        let rows = self.dims.iter().skip(1).try_fold(1_usize, |rows, dim| rows.checked_mul(*dim))?;
+        self.ty.row_bytes(self.cols())?.checked_mul(rows)
+    }
 }
 
-/// An open model file: metadata and tensors.
+/// An open model: metadata and tensors.
 pub struct Gguf {
-    file: MappedFile,
+    parts: Parts,
+    /// Elements of the metadata's arrays, where they are not in the file itself.
+    arrays: Option<Vec<u8>>,
     modified: u64,
     index: Index,
 }
@@ -66,9 +81,9 @@ impl Gguf {
         let file =
             MappedFile::open(path).map_err(|source| GgufError::Io { path: path.to_path_buf(), source })?;
         let index = parse::index(&file)?;
-        let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Ok(Self { file, modified: modified.map_or(0, |time| time.as_nanos() as u64), index })
+        let mut parts = Parts::default();
+        parts.push(Bytes::Mapped(file));
+        Ok(Self { parts, arrays: None, modified: modified(path), index })
     }
 
     /// When the file changed last, in nanoseconds since 1970; 0 where the system does not say.
@@ -76,14 +91,19 @@ impl Gguf {
         self.modified
     }
 
-    /// Format version, 2 or 3.
+    /// Format version, 2 or 3; 0 for a model of another format.
     pub fn version(&self) -> u32 {
         self.index.version
     }
 
-    /// Size of the file in bytes.
+    /// Whether it was read from a checkpoint of another format.
+    pub fn is_checkpoint(&self) -> bool {
+        self.arrays.is_some()
+    }
+
+    /// Size in bytes of all that tensors may lie in.
     pub fn file_len(&self) -> usize {
-        self.file.len()
+        self.parts.len()
     }
 
     /// `general.architecture`, such as `llama` or `qwen2`.
@@ -161,22 +181,22 @@ impl Gguf {
 
     /// [`strings`](Self::strings), or an error that names the key.
     pub fn require_strings(&self, key: &str) -> Result<Strings<'_>, GgufError> {
-        self.require(key, "an array of strings", |value| value.strings(&self.file))
+        self.require(key, "an array of strings", |value| value.strings(self.arrays()))
     }
 
     /// [`f32s`](Self::f32s), or an error that names the key.
     pub fn require_f32s(&self, key: &str) -> Result<Vec<f32>, GgufError> {
-        self.require(key, "an array of floating point numbers", |value| value.floats(&self.file))
+        self.require(key, "an array of floating point numbers", |value| value.floats(self.arrays()))
     }
 
     /// [`i32s`](Self::i32s), or an error that names the key.
     pub fn require_i32s(&self, key: &str) -> Result<Vec<i32>, GgufError> {
-        self.require(key, "an array of 32-bit integers", |value| value.integers(&self.file))
+        self.require(key, "an array of 32-bit integers", |value| value.integers(self.arrays()))
     }
 
     /// [`u32s`](Self::u32s), or an error that names the key.
     pub fn require_u32s(&self, key: &str) -> Result<Vec<u32>, GgufError> {
-        self.require(key, "an array of non-negative 32-bit integers", |value| value.integers(&self.file))
+        self.require(key, "an array of non-negative 32-bit integers", |value| value.integers(self.arrays()))
     }
 
     fn require<'a, T>(
@@ -190,15 +210,20 @@ impl Gguf {
         read(value).ok_or_else(|| GgufError::WrongType { key: key.to_owned(), expected, found: value.kind() })
     }
 
+    /// What the ranges of arrays index.
+    fn arrays(&self) -> &[u8] {
+        self.arrays.as_deref().unwrap_or_else(|| self.slice(0..self.parts.len()))
+    }
+
     /// A tensor by name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
         let at = *self.index.tensor_at.get(name)?;
         self.index.tensors.get(at)
     }
 
-    /// The whole file; [`TensorInfo::range`] indexes it.
-    pub fn bytes(&self) -> &[u8] {
-        &self.file
+    /// The bytes of a [`TensorInfo::range`] or of a part of one; nothing for a range beyond.
+    pub fn slice(&self, range: Range<usize>) -> &[u8] {
+        self.parts.get(range).unwrap_or_default()
     }
 
     /// Names of all tensors, in the order of the file.
@@ -214,8 +239,7 @@ impl Gguf {
     pub fn matrix(&self, name: &str) -> Result<Matrix<'_>, GgufError> {
         let tensor = self.tensor(name).ok_or_else(|| GgufError::MissingTensor { name: name.to_owned() })?;
         // The parser checked the range; an empty slice would be refused as a shape error.
-        let data = self.file.get(tensor.range.clone()).unwrap_or_default();
-        Matrix::new(tensor.ty, tensor.rows(), tensor.cols(), data)
+        Matrix::new(tensor.ty, tensor.rows(), tensor.cols(), self.slice(tensor.range.clone()))
             .map_err(|error| GgufError::Shape { name: name.to_owned(), reason: error.to_string() })
     }
 }
@@ -226,7 +250,14 @@ impl std::fmt::Debug for Gguf {
             .field("version", &self.index.version)
             .field("keys", &self.index.metadata.len())
             .field("tensors", &self.index.tensors.len())
-            .field("bytes", &self.file.len())
+            .field("bytes", &self.parts.len())
             .finish()
     }
+}
+
+/// When a file changed last, in nanoseconds since 1970; 0 where the system does not say.
+pub(crate) fn modified(path: &Path) -> u64 {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |time| time.as_nanos() as u64)
 }

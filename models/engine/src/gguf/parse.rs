@@ -17,6 +17,7 @@ const DEFAULT_ALIGNMENT: u64 = 32;
 const PLAUSIBLE_BYTES: u64 = 1 << 48;
 
 /// Everything before the tensor data.
+#[derive(Default)]
 pub(super) struct Index {
     pub(super) version: u32,
     pub(super) metadata: HashMap<String, Value>,

@@ -15,7 +15,7 @@ pub mod weights;
 
 use std::path::{Path, PathBuf};
 
-use understudy_kernels::ComputePool;
+use understudy_kernels::{ComputePool, is_packable};
 
 pub use config::ModelConfig;
 pub use decoder::{CpuDecoder, Decoder, PrefillRows};
@@ -23,6 +23,7 @@ pub use forward::{Row, Scratch, Want};
 pub use project::Activations;
 pub use weights::Weights;
 
+use crate::checkpoint::{self, CheckpointError};
 use crate::gguf::{Gguf, GgufError};
 use packing::PackedWeights;
 
@@ -32,6 +33,9 @@ pub enum LoadError {
     /// The file itself is damaged, missing or no GGUF.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// The folder is no checkpoint that this engine reads.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// An architecture this engine does not run.
     #[error("architecture {0:?} is not supported (supported: {list})", list = family::SUPPORTED.join(", "))]
     UnsupportedArchitecture(String),
@@ -90,8 +94,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Maps a GGUF file and checks that every tensor is there with its shape. Activations are
-    /// floats: the reference path.
+    /// Maps a GGUF file, or the checkpoint in a folder, and checks that every tensor is there with
+    /// its shape. Activations are floats: the reference path.
     ///
     /// # Errors
     /// [`LoadError`]; nothing is allocated in proportion to what a damaged file claims.
@@ -105,17 +109,23 @@ impl Model {
     /// # Errors
     /// [`LoadError`].
     pub fn open_with(path: &Path, options: &ModelOptions, pool: &ComputePool) -> Result<Self, LoadError> {
-        let gguf = Gguf::open(path)?;
+        let gguf = match checkpoint::is_checkpoint(path) {
+            true => checkpoint::open(path)?,
+            false => Gguf::open(path)?,
+        };
         let config = ModelConfig::from_gguf(&gguf)?;
         let mut weights = Weights::find(&gguf, &config)?;
-        let packed = match options.activations {
+        let mut matrices: Vec<_> = weights.matrices_mut().collect();
+        // Float weights have no packed layout: a model of nothing else is on the reference path.
+        let has_packed = matrices.iter().any(|matrix| is_packable(matrix.ty));
+        let activations = if has_packed { options.activations } else { Activations::F32 };
+        let packed = match activations {
             Activations::F32 => PackedWeights::None,
             Activations::Int16 | Activations::Int8 => {
-                let mut matrices: Vec<_> = weights.matrices_mut().collect();
                 packing::packed(pool, &gguf, &mut matrices, options.packs.as_deref())
             }
         };
-        Ok(Self { gguf, config, weights, activations: options.activations, packed })
+        Ok(Self { gguf, config, weights, activations, packed })
     }
 
     /// How activations meet quantized weights.
@@ -134,7 +144,7 @@ impl Model {
         &self.weights
     }
 
-    /// The file.
+    /// The file, or the checkpoint in a file's terms.
     pub fn gguf(&self) -> &Gguf {
         &self.gguf
     }

@@ -122,9 +122,8 @@ impl Plan<'_> {
     /// than packing.
     fn digest(&self) -> String {
         let mut hash = Sha256::new_with_prefix(LAYOUT);
-        let bytes = self.gguf.bytes();
         let number = |n: usize| (n as u64).to_le_bytes();
-        hash.update(number(bytes.len()));
+        hash.update(number(self.gguf.file_len()));
         hash.update(self.gguf.modified().to_le_bytes());
         for matrix in &self.matrices {
             let Range { start, end } = matrix.range;
@@ -133,7 +132,7 @@ impl Plan<'_> {
             }
             for sample in 0..4 {
                 let at = start + (end - start) / 4 * sample;
-                hash.update(&bytes[at..end.min(at + 64)]);
+                hash.update(self.gguf.slice(at..end.min(at + 64)));
             }
         }
         hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
@@ -150,7 +149,7 @@ impl Plan<'_> {
             let Some(place) = &matrix.packed else { continue };
             out.write_all(&vec![0; place.start - at])?;
             at = place.end;
-            let stored = &self.gguf.bytes()[matrix.range.clone()];
+            let stored = self.gguf.slice(matrix.range.clone());
             let row_bytes = stored.len() / matrix.rows.max(1);
             let step = (STEP / row_bytes.max(1)).next_multiple_of(16);
             for rows in stored.chunks(step * row_bytes) {

@@ -37,7 +37,7 @@ impl MatrixAt {
 
     /// The matrix over the file it was found in.
     pub(crate) fn view<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
-        Matrix { ty: self.ty, rows: self.rows, cols: self.cols, data: &gguf.bytes()[self.range.clone()] }
+        Matrix { ty: self.ty, rows: self.rows, cols: self.cols, data: gguf.slice(self.range.clone()) }
     }
 
     /// The packed matrix among the packed weights it was laid out in.
@@ -50,7 +50,7 @@ impl MatrixAt {
     pub(crate) fn row(&self, gguf: &Gguf, row: usize, out: &mut [f32]) {
         let row_bytes = self.range.len() / self.rows;
         let start = self.range.start + row * row_bytes;
-        let filled = dequantize(self.ty, &gguf.bytes()[start..start + row_bytes], out);
+        let filled = dequantize(self.ty, gguf.slice(start..start + row_bytes), out);
         debug_assert!(filled.is_ok(), "shape was checked when the tensor was found");
     }
 

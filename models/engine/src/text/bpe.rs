@@ -1,12 +1,16 @@
-//! Byte-level byte pair encoding (`tokenizer.ggml.model = gpt2`), by the `tokenizers` crate.
+//! Byte pair encoding by merges, by the `tokenizers` crate: the byte-level one of GGUF files
+//! (`tokenizer.ggml.model = gpt2`), and whatever a checkpoint's `tokenizer.json` puts around it.
 
 use std::collections::HashMap;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
 use super::TextError;
 use crate::codec::CodecError;
@@ -38,9 +42,28 @@ const PRE_TOKENIZERS: [PreTokenizer; 4] = [
     PreTokenizer { names: &["llama-bpe"], splits: &[LLAMA3], whole_words: true, begins: true },
 ];
 
+/// What a `tokenizer.json` says beside vocabulary and merges.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Pipeline {
+    /// Steps, as the file has them.
+    pub(crate) normalizer: Option<Value>,
+    pub(crate) pre_tokenizer: Option<Value>,
+    /// See [`PreTokenizer::whole_words`].
+    pub(crate) whole_words: bool,
+    pub(crate) byte_fallback: bool,
+    pub(crate) unknown: Option<String>,
+    pub(crate) fuse_unknown: bool,
+}
+
+impl Pipeline {
+    /// Where the reader of checkpoints leaves it, as JSON.
+    pub(crate) const KEY: &str = "tokenizer.pipeline";
+}
+
 pub(super) struct BytePairs {
     tokenizer: Tokenizer,
     begins: bool,
+    space_prefix: bool,
 }
 
 impl BytePairs {
@@ -50,24 +73,48 @@ impl BytePairs {
             let known: Vec<_> = PRE_TOKENIZERS.iter().flat_map(|pre| pre.names).copied().collect();
             TextError::UnsupportedPreTokenizer(name.to_owned(), known.join(", "))
         })?;
-        let mut tokenizer = Tokenizer::new(model(file, pre.whole_words)?);
+        let merges = Pipeline { whole_words: pre.whole_words, ..Pipeline::default() };
+        let mut tokenizer = Tokenizer::new(model(file, &merges)?);
         tokenizer.with_pre_tokenizer(Some(words(pre.splits)?));
-        Ok(Self { tokenizer, begins: pre.begins })
+        Ok(Self { tokenizer, begins: pre.begins, space_prefix: false })
+    }
+
+    /// The tokenizer of a checkpoint, where the file is one.
+    pub(super) fn from_pipeline(file: &Gguf) -> Result<Option<Self>, TextError> {
+        // In a GGUF file the key is a stranger's; the reader of checkpoints knows each step that it lets in.
+        let Some(text) = file.str(Pipeline::KEY).filter(|_| file.is_checkpoint()) else { return Ok(None) };
+        let failed = |error: tokenizers::Error| TextError::Tokenizer(error.to_string());
+        let pipeline: Pipeline = serde_json::from_str(text).map_err(|error| failed(error.into()))?;
+        let mut tokenizer = Tokenizer::new(model(file, &pipeline)?);
+        let normalizer = step::<NormalizerWrapper>(pipeline.normalizer)?;
+        tokenizer.with_normalizer(normalizer).map_err(failed)?;
+        tokenizer.with_pre_tokenizer(step::<PreTokenizerWrapper>(pipeline.pre_tokenizer)?);
+        let space_prefix = file.bool("tokenizer.ggml.add_space_prefix").unwrap_or(false);
+        Ok(Some(Self { tokenizer, begins: false, space_prefix }))
     }
 
     pub(super) fn begins_by_default(&self) -> bool {
         self.begins
     }
 
-    pub(super) fn encode(&self, text: &str, ids: &mut Vec<TokenId>) -> Result<(), CodecError> {
-        let encoding = self.tokenizer.encode_fast(text, false);
+    /// `first`: the model's leading space, if it has one, belongs before this text.
+    pub(super) fn encode(&self, text: &str, first: bool, ids: &mut Vec<TokenId>) -> Result<(), CodecError> {
+        let encoding = match first && self.space_prefix {
+            true => self.tokenizer.encode_fast([" ", text].concat(), false),
+            false => self.tokenizer.encode_fast(text, false),
+        };
         let encoding = encoding.map_err(|error| CodecError::Tokenizer(error.to_string()))?;
         ids.extend(encoding.get_ids());
         Ok(())
     }
 }
 
-fn model(file: &Gguf, whole_words: bool) -> Result<BPE, TextError> {
+/// A step of a `tokenizer.json`.
+fn step<T: DeserializeOwned>(json: Option<Value>) -> Result<Option<T>, TextError> {
+    json.map(serde_json::from_value).transpose().map_err(|error| TextError::Tokenizer(error.to_string()))
+}
+
+fn model(file: &Gguf, pipeline: &Pipeline) -> Result<BPE, TextError> {
     let texts = file.require_strings("tokenizer.ggml.tokens")?;
     let vocab: HashMap<String, u32> = texts.map(str::to_owned).zip(0..).collect();
     let mut merges = Vec::new();
@@ -83,11 +130,15 @@ fn model(file: &Gguf, whole_words: bool) -> Result<BPE, TextError> {
         })?;
         merges.push((left.to_owned(), right.to_owned()));
     }
-    BPE::builder()
+    let mut builder = BPE::builder()
         .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
-        .ignore_merges(whole_words)
-        .build()
-        .map_err(|error| TextError::Tokenizer(error.to_string()))
+        .ignore_merges(pipeline.whole_words)
+        .byte_fallback(pipeline.byte_fallback)
+        .fuse_unk(pipeline.fuse_unknown);
+    if let Some(unknown) = &pipeline.unknown {
+        builder = builder.unk_token(unknown.clone());
+    }
+    builder.build().map_err(|error| TextError::Tokenizer(error.to_string()))
 }
 
 fn words(splits: &[&str]) -> Result<PreTokenizerWrapper, TextError> {

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::Pipeline;
 use crate::gguf::Gguf;
 
 /// 128 bits of SHA-256 over the tokenizer's metadata and the chat template, in hex.
@@ -14,6 +15,7 @@ pub(super) fn of(file: &Gguf) -> String {
         field(&mut hash, file.str(&format!("tokenizer.ggml.{key}")).unwrap_or_default());
     }
     field(&mut hash, file.str("tokenizer.chat_template").unwrap_or_default());
+    field(&mut hash, file.str(Pipeline::KEY).unwrap_or_default());
     for key in ["tokens", "merges"] {
         let strings = file.strings(&format!("tokenizer.ggml.{key}")).into_iter().flatten();
         strings.for_each(|text| field(&mut hash, text));

@@ -1,4 +1,4 @@
-//! The text side of a model, built from its GGUF metadata alone.
+//! The text side of a model, built from its metadata in GGUF's terms alone.
 //!
 //! - [`TextModel`]: tokenizer, token bytes and chat template; the real
 //!   [`Codec`].
@@ -21,6 +21,7 @@ use crate::gguf::Gguf;
 use crate::verbs::TokenId;
 
 use bpe::BytePairs;
+pub(crate) use bpe::Pipeline;
 pub use error::TextError;
 use spm::SentencePieces;
 pub use stream::{Piece, TextStream};
@@ -72,13 +73,16 @@ impl TextModel {
             other => return Err(TextError::UnsupportedTokenizer(other.to_owned())),
         };
         let vocabulary = Vocabulary::from_gguf(file, spelling)?;
-        let (encoder, begins_by_default) = match spelling {
-            Spelling::ByteLevel => {
+        let (encoder, begins_by_default) = match (BytePairs::from_pipeline(file)?, spelling) {
+            (Some(pairs), _) => (Encoder::Bpe(Box::new(pairs)), false),
+            (None, Spelling::ByteLevel) => {
                 let pairs = BytePairs::from_gguf(file)?;
                 let begins = pairs.begins_by_default();
                 (Encoder::Bpe(Box::new(pairs)), begins)
             }
-            Spelling::SentencePiece => (Encoder::Spm(SentencePieces::from_gguf(file, &vocabulary)?), true),
+            (None, Spelling::SentencePiece) => {
+                (Encoder::Spm(SentencePieces::from_gguf(file, &vocabulary)?), true)
+            }
         };
         let special = |name: &str| vocabulary.id_under(file, &format!("tokenizer.ggml.{name}_token_id"));
         let begin = special("bos")?;
@@ -145,7 +149,7 @@ impl TextModel {
             match fragment {
                 Fragment::Token(id) => ids.push(id),
                 Fragment::Text(text) => match &self.encoder {
-                    Encoder::Bpe(pairs) => pairs.encode(text, ids)?,
+                    Encoder::Bpe(pairs) => pairs.encode(text, as_prompt && follows_token, ids)?,
                     Encoder::Spm(pieces) => pieces.encode(text, as_prompt && follows_token, ids),
                 },
             }

@@ -1,6 +1,7 @@
 //! What the engine's integration tests share.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod converted;
 pub mod reference;
 pub mod verbs;
 

@@ -6,10 +6,11 @@ use crate::model::config::{Activation, SlidingWindow};
 use crate::model::{LoadError, ModelConfig};
 
 /// Gemma 3 report, section 2: a global layer after every five local ones.
-const GLOBAL_PERIOD: usize = 6;
+pub(crate) const GLOBAL_PERIOD: usize = 6;
 /// Same section: rope base of the local layers.
-const LOCAL_ROPE_BASE: f64 = 10_000.0;
-const DEFAULT_ROPE_BASE: f64 = 1_000_000.0;
+pub(crate) const LOCAL_ROPE_BASE: f64 = 10_000.0;
+/// Of the global layers, where a file does not say.
+pub(crate) const DEFAULT_ROPE_BASE: f64 = 1_000_000.0;
 
 pub(super) fn adjust(gguf: &Gguf, config: &mut ModelConfig) -> Result<(), LoadError> {
     config.activation = Activation::GeluTanh;

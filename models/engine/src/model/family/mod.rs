@@ -1,8 +1,8 @@
 //! One short file per architecture, holding only what differs from the common decoder.
 //! A new family is a new file here and a row in `find`.
 
-mod gemma3;
-mod llama;
+pub(crate) mod gemma3;
+pub(crate) mod llama;
 mod qwen2;
 mod qwen3;
 
