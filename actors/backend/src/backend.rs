@@ -21,8 +21,10 @@ pub const RUN_CHANNEL_CAPACITY: usize = 32;
 pub struct ModelCard {
     /// Its name in the catalogue, or the file's stem.
     pub name: String,
-    /// GGUF architecture.
+    /// GGUF architecture, or `bert`.
     pub architecture: String,
+    /// Whether it writes text; a model that does not only embeds.
+    pub generates: bool,
     /// Longest sequence in tokens that this slot accepts.
     pub context: usize,
     /// Bytes of weights read to decode one token.

@@ -207,7 +207,7 @@ impl ModelState {
         self.slot.progress.send_replace(Some(LoadEvent::Loading { model: self.slot.model.clone() }));
         let (slot, attempt) = (self.slot.clone(), self.attempt);
         self.step = Some(step(myself, move |_| async move {
-            let read = move || Ok(Box::new((slot.factory.load(&path, &slot.model)?, size_of_file(&path))));
+            let read = move || Ok(Box::new((slot.factory.load(&path, &slot.model)?, size_on_disk(&path))));
             ModelMsg::Read { attempt, result: blocking(read).await }
         }));
     }
@@ -340,11 +340,14 @@ async fn until(done: impl Fn() -> bool) {
     }
 }
 
-/// One token in, one token out.
+/// One token in, one token or embedding out.
 async fn first_pass(backend: &LocalBackend, limit: Duration) -> Result<(), BackendError> {
     let ctx = RequestCtx::new("warm-up").with_timeout(limit);
     let prompt =
         backend.codec().encode_text("a").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
+    if !backend.card().generates {
+        return backend.embed(&ctx, prompt).await.map(drop);
+    }
     let at = prompt.len();
     let opened =
         backend.open(&ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await?;
@@ -355,6 +358,11 @@ async fn first_pass(backend: &LocalBackend, limit: Duration) -> Result<(), Backe
     Ok(())
 }
 
-fn size_of_file(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+/// Bytes of a file, or of the files in a checkpoint's folder.
+fn size_on_disk(path: &Path) -> u64 {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().map(|entry| size(&entry.path())).sum(),
+        Err(_) => size(path),
+    }
 }

@@ -146,6 +146,7 @@ impl Script {
             card: ModelCard {
                 name: self.model.clone(),
                 architecture: "scripted".into(),
+                generates: true,
                 context: ScriptedEngine::CONTEXT,
                 bytes_per_token: 1,
                 numerics: "scripted".into(),

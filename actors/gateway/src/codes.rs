@@ -72,7 +72,7 @@ codes! {
 
     // The hub, as `understudy_hub::PullError` names its causes.
     HUB_UNKNOWN_MODEL, NotFound, 2, "`understudy models` lists the names; a path to a .gguf file works in place of a name.";
-    HUB_NOT_A_MODEL_FILE, InvalidArgument, 2, "Give a path to an existing .gguf file, or a catalogue name.";
+    HUB_NOT_A_MODEL_FILE, InvalidArgument, 2, "Give a path to an existing .gguf file or checkpoint folder, or a catalogue name.";
     HUB_BAD_CATALOGUE, FailedPrecondition, 2, "Mend the file or move it away; the built-in one is then used.";
     HUB_NO_HOME, FailedPrecondition, 3, "Set UNDERSTUDY_HOME to a folder that this user can write.";
     HUB_NO_SOURCE, Unavailable, 3, "Check the network, install pip or uv for the package source, or put the file there by hand.";

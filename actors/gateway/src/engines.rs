@@ -1,4 +1,4 @@
-//! The real engines of a node: GGUF files on this machine's processor.
+//! The real engines of a node: GGUF files and checkpoints on this machine's processor.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use understudy_actors::source::{EngineFactory, LoadError, LoadedModel};
 use understudy_backend::ModelCard;
+use understudy_engine::bert::{Bert, BertEngine, BertText};
+use understudy_engine::checkpoint::{self, CheckpointError};
 use understudy_engine::codec::Codec;
 use understudy_engine::engine::{Engine, EngineOptions};
 use understudy_engine::gguf::GgufError;
@@ -17,7 +19,7 @@ use understudy_hub::Puller;
 
 use crate::{Failure, NodeConfig, codes};
 
-/// Opens GGUF files and starts engines over them. All engines share one compute pool.
+/// Opens GGUF files and checkpoints, and starts engines over them. All engines share one compute pool.
 pub struct GgufEngines {
     pool: Arc<ComputePool>,
     /// The one that the settings ask of every model.
@@ -64,6 +66,28 @@ impl GgufEngines {
         &self.pool
     }
 
+    fn load_encoder(&self, path: &Path, name: &str) -> Result<LoadedModel, CheckpointError> {
+        let model = Arc::new(Bert::open(path)?);
+        let text = BertText::open(path, model.config().vocab)?;
+        let card = ModelCard {
+            name: name.to_owned(),
+            architecture: "bert".to_owned(),
+            generates: false,
+            context: model.config().context,
+            bytes_per_token: model.pass_bytes(),
+            numerics: Activations::F32.numerics().to_owned(),
+            codec_digest: text.digest().to_owned(),
+        };
+        let pool = self.pool.clone();
+        Ok(LoadedModel {
+            card,
+            codec: Arc::new(text),
+            make_engine: Arc::new(move |pulse: Pulse| {
+                Ok(Box::new(BertEngine::new(model.clone(), pool.clone(), pulse)) as Box<dyn TickEngine>)
+            }),
+        })
+    }
+
     fn open_model(&self, path: &Path, name: &str) -> Result<Arc<Model>, model::LoadError> {
         let measured = self.measured.get(name).copied();
         let options = ModelOptions {
@@ -94,6 +118,12 @@ fn measured(config: &NodeConfig) -> HashMap<String, Activations> {
 
 impl EngineFactory for GgufEngines {
     fn load(&self, path: &Path, name: &str) -> Result<LoadedModel, LoadError> {
+        // Whatever else is wrong with the settings is said when they are read as a decoder's.
+        if checkpoint::is_checkpoint(path) && checkpoint::model_type(path).is_ok_and(|kind| kind == "bert") {
+            return self.load_encoder(path, name).map_err(|error| {
+                LoadError::failed(checkpoint_code(&error), format!("{}: {error}", path.display()))
+            });
+        }
         let model = self
             .open_model(path, name)
             .map_err(|error| LoadError::failed(code_of(&error), format!("{}: {error}", path.display())))?;
@@ -102,6 +132,7 @@ impl EngineFactory for GgufEngines {
         let card = ModelCard {
             name: name.to_owned(),
             architecture: model.config().architecture.clone(),
+            generates: true,
             context: self.options.context.min(model.config().context),
             bytes_per_token: block_bytes + head_bytes,
             numerics: model.activations().numerics().to_owned(),
@@ -127,6 +158,7 @@ fn text_failure(path: &Path, error: &TextError) -> LoadError {
 /// The stable code of a cause, for programs.
 fn code_of(error: &model::LoadError) -> &'static str {
     match error {
+        model::LoadError::Checkpoint(error) => checkpoint_code(error),
         model::LoadError::Gguf(GgufError::NotGguf { .. }) => "GGUF_NOT_GGUF",
         model::LoadError::Gguf(GgufError::Truncated { .. }) => "GGUF_TRUNCATED",
         model::LoadError::Gguf(GgufError::Io { .. }) => "GGUF_UNREADABLE",
@@ -134,5 +166,16 @@ fn code_of(error: &model::LoadError) -> &'static str {
         model::LoadError::UnsupportedArchitecture(_) | model::LoadError::Unsupported(_) => "GGUF_UNSUPPORTED",
         model::LoadError::Device(_) => "DEVICE_FAILED",
         model::LoadError::OutOfRange { .. } | model::LoadError::Shape { .. } => "GGUF_DAMAGED",
+    }
+}
+
+fn checkpoint_code(error: &CheckpointError) -> &'static str {
+    match error {
+        CheckpointError::Io { .. } => "CHECKPOINT_UNREADABLE",
+        CheckpointError::Missing { .. } => "CHECKPOINT_INCOMPLETE",
+        CheckpointError::Unsupported(_) => "CHECKPOINT_UNSUPPORTED",
+        CheckpointError::Damaged { .. } | CheckpointError::Tensor { .. } | CheckpointError::Gguf(_) => {
+            "CHECKPOINT_DAMAGED"
+        }
     }
 }

@@ -164,7 +164,9 @@ impl PullError {
             Self::UnknownModel { .. } => {
                 "`understudy models` lists the names; a path to a .gguf file works in place of a name."
             }
-            Self::NotAModelFile { .. } => "Give a path to an existing .gguf file, or a catalogue name.",
+            Self::NotAModelFile { .. } => {
+                "Give a path to an existing .gguf file or checkpoint folder, or a catalogue name."
+            }
             Self::BadCatalogue { .. } => "Mend the file or move it away; the built-in one is then used.",
             Self::NoHome => "Set UNDERSTUDY_HOME to a folder that this user can write.",
             Self::NoSource { .. } => {

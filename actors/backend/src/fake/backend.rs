@@ -66,6 +66,7 @@ impl FakeBackend {
             card: ModelCard {
                 name: model.into(),
                 architecture: "fake".into(),
+                generates: true,
                 context: 4096,
                 bytes_per_token: 1_000_000,
                 numerics: "fake-exact".into(),
