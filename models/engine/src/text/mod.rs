@@ -10,6 +10,7 @@
 mod bpe;
 mod digest;
 mod error;
+mod flat;
 mod spm;
 mod stream;
 mod template;
