@@ -98,7 +98,10 @@ impl Tables {
         );
         match (mapped, refused) {
             (_, Some(error)) => Err(error),
-            (Ok(mapped), None) => Self::over(Data::Mapped(mapped)),
+            (Ok(mapped), None) => {
+                mapped.release(); // checking read all of it, encoding reads little
+                Self::over(Data::Mapped(mapped))
+            }
             (Err(error), None) => {
                 tracing::warn!(
                     folder = %folder.display(),
