@@ -108,6 +108,9 @@ pub struct BenchEngine {
     /// How activations meet quantized weights, in place of the default: f32, int16 or int8.
     #[arg(long, value_name = "PATH", value_parser = activations)]
     pub activations: Option<Activations>,
+    /// One start up to the first token, for the process that measures starts.
+    #[arg(long, hide = true)]
+    pub start: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

@@ -25,6 +25,11 @@ fn the_json_has_every_figure_and_the_path_that_was_asked_for() {
         for figure in ["prefill_tok_s", "decode_tok_s", "ttft_ms", "load_ms", "threads"] {
             assert!(found[figure].as_f64().is_some_and(|n| n > 0.0), "{figure} in {found}");
         }
+        for figure in ["first_token_ms", "load_ms"] {
+            assert!(found["start"][figure].as_f64().is_some_and(|n| n > 0.0), "{figure} in {found}");
+        }
+        let whole = |figure: &Value| figure["first_token_ms"].as_f64() > figure["load_ms"].as_f64();
+        assert!(whole(&found["start"]), "a start is more than its loading: {found}");
         for rate in ["prefill_tok_s", "decode_tok_s"] {
             assert!(found["ceiling"][rate].as_f64().is_some_and(|n| n > 0.0), "{rate} in {found}");
         }
@@ -41,7 +46,7 @@ fn the_json_has_every_figure_and_the_path_that_was_asked_for() {
 fn the_text_names_path_and_ceiling() {
     let ended = bench(&["--prompt-tokens", "16"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    for word in ["activations int16", "prefill 16", "CEILING", "decode 8 at depth 0"] {
+    for word in ["activations int16", "to its first token", "prefill 16", "CEILING", "decode 8 at depth 0"] {
         assert!(ended.stdout.contains(word), "{word} in {}", ended.stdout);
     }
 }

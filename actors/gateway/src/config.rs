@@ -99,6 +99,11 @@ pub struct Engine {
     pub activations: Option<Activations>,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
+    /// Bytes that the weights and the KV memory of all loaded models may take together; 0 is three
+    /// quarters of what this process may use. Default 0.
+    pub memory: u64,
+    /// Models that are never unloaded to make room for others. Default none.
+    pub pin: Vec<String>,
     /// Load the first rung at the start instead of at the first request. Default false.
     pub preload: bool,
 }
@@ -111,6 +116,8 @@ impl Default for Engine {
             threads: 0,
             activations: None,
             max_sequences: 16,
+            memory: 0,
+            pin: Vec::new(),
             preload: false,
         }
     }
@@ -227,6 +234,9 @@ impl NodeConfig {
         }
         if self.engine.kv_tokens < self.engine.context_tokens {
             return Some("engine.kv_tokens must be at least engine.context_tokens".into());
+        }
+        if self.engine.pin.iter().any(|name| name.trim().is_empty()) {
+            return Some("engine.pin has an empty name".into());
         }
         self.ladder.iter().enumerate().find_map(|(i, rung)| {
             let twice = self.ladder[..i].iter().any(|earlier| earlier.model == rung.model);

@@ -97,7 +97,8 @@ impl EngineFactory for GgufEngines {
         let model = self
             .open_model(path, name)
             .map_err(|error| LoadError::failed(code_of(&error), format!("{}: {error}", path.display())))?;
-        let text = TextModel::from_gguf(model.gguf()).map_err(|error| text_failure(path, &error))?;
+        let text = TextModel::open(model.gguf(), self.packs.as_deref());
+        let text = text.map_err(|error| text_failure(path, &error))?;
         let (block_bytes, head_bytes) = model.pass_bytes();
         let card = ModelCard {
             name: name.to_owned(),
@@ -109,8 +110,12 @@ impl EngineFactory for GgufEngines {
         };
         let ends = text.end_tokens().to_vec();
         let (pool, options) = (self.pool.clone(), self.options.clone());
+        // Weights are mapped packed or as they are, whose sizes differ by little.
+        let weights = model.gguf().file_len() as u64;
+        let kv = model.config().kv_bytes_per_token() * options.kv_tokens as u64;
         Ok(LoadedModel {
             card,
+            memory: weights + kv,
             codec: Arc::new(text),
             make_engine: Arc::new(move |pulse: Pulse| {
                 let engine = Engine::new(model.clone(), ends.clone(), pool.clone(), &options, pulse);

@@ -14,6 +14,7 @@ use understudy_actors::{
     engine_thread::EngineConfig,
     health::NodeHealth,
     local_slots::LocalSlots,
+    memory::MemoryBudget,
     model_actor::{SlotConfig, SlotStatus},
     source::{EngineFactory, LoadError, ModelSource},
     supervisor::{ChildKind, ChildSpec},
@@ -24,7 +25,7 @@ use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Re
 use understudy_proto::v1::ModelStatus;
 use understudy_router::{RouterActor, RouterHandle};
 
-use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung};
+use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory};
 
 /// How long an unload without a deadline lets requests finish.
 const UNLOAD_GRACE: Duration = Duration::from_secs(10);
@@ -49,8 +50,10 @@ impl Node {
             health: health.clone(),
             ..EngineConfig::new("")
         };
-        let slots =
-            LocalSlots::new(SlotConfig::new(engine), Arc::new(HubSource { puller: puller.clone() }), factory);
+        let limit = if config.engine.memory == 0 { memory::share() } else { config.engine.memory };
+        let memory = Arc::new(MemoryBudget::new(limit, config.engine.pin.iter().cloned()));
+        let slot = SlotConfig { memory, ..SlotConfig::new(engine) };
+        let slots = LocalSlots::new(slot, Arc::new(HubSource { puller: puller.clone() }), factory);
         let router = RouterHandle::new(config.router(), Arc::new(slots.clone()))?;
         let tree =
             NodeTree::start(TreeOptions::default(), slots.clone(), health.clone(), vec![supervised(&router)]);

@@ -46,6 +46,9 @@ pub struct Speed {
     pub rows_ms: BTreeMap<u32, f64>,
     /// Several streams at once.
     pub batch: Vec<Batch>,
+    /// The most memory that the process has held before the ceilings were measured, which takes a
+    /// quarter of a gigabyte; where the system says.
+    pub peak_rss_bytes: Option<u64>,
 }
 
 /// Rates if nothing but arithmetic (prefill) or reading weights and KV (decode) took time.
@@ -84,6 +87,8 @@ pub fn measure(model: &Arc<Model>, pool: &Arc<ComputePool>, plan: &Plan) -> Resu
         let rates = (0..plan.repeat.max(1)).map(|_| bench.decode(plan, streams));
         batch.push(Batch { streams, decode_tok_s: median(rates.collect::<Result<_, _>>()?) });
     }
+    let rows_ms = rows_ms(model, pool, plan.repeat);
+    let peak_rss_bytes = peak_rss_bytes();
     let prefill = median(prefills.iter().map(Duration::as_secs_f64).collect());
     Ok(Speed {
         prefill_tok_s: f64::from(plan.prompt_tokens) / prefill,
@@ -91,9 +96,47 @@ pub fn measure(model: &Arc<Model>, pool: &Arc<ComputePool>, plan: &Plan) -> Resu
         ttft_ms: prefill * 1e3,
         path: model.activations().name(),
         ceiling: bound(model, &Ceiling::measure(pool), plan),
-        rows_ms: rows_ms(model, pool, plan.repeat),
+        rows_ms,
         batch,
+        peak_rss_bytes,
     })
+}
+
+/// The most memory that this process has held, where the system says.
+pub fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Runs an engine to the first token of a prompt.
+///
+/// # Errors
+/// [`EngineError`] when the prompt does not fit.
+pub fn first_token(engine: &mut dyn TickEngine, prompt: Vec<TokenId>) -> Result<(), EngineError> {
+    let (mut events, at) = (Vec::new(), prompt.len());
+    let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None };
+    engine.submit(JobId(1), Verb::Open(open));
+    engine.tick(&mut events);
+    let mut seq = None;
+    for (_, event) in events.drain(..) {
+        if let JobEvent::Done { result, .. } = event
+            && let Outcome::Opened { seq: opened, .. } = result?
+        {
+            seq = Some(opened);
+        }
+    }
+    let Some(seq) = seq else { return Ok(()) };
+    let spec = RunSpec { max_tokens: 1, stop_when: StopWhen::default(), signals: SignalMode::None };
+    engine.submit(JobId(2), Verb::Run { seq, at, spec });
+    loop {
+        engine.tick(&mut events);
+        for (_, event) in events.drain(..) {
+            if let JobEvent::Done { result, .. } = event {
+                return result.map(|_| ());
+            }
+        }
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -11,6 +11,7 @@ use understudy_backend::{BackendError, LoadEvent};
 use super::{ModelMsg, SlotEvent, SlotState};
 use crate::engine_thread::EngineConfig;
 use crate::local_backend::{CurrentEngine, LocalBackend};
+use crate::memory::MemoryBudget;
 use crate::source::{EngineFactory, ModelSource};
 use crate::supervisor::ChildEvent;
 
@@ -19,6 +20,8 @@ use crate::supervisor::ChildEvent;
 pub struct SlotConfig {
     /// The engine thread's settings; the model's name is filled in.
     pub engine: EngineConfig,
+    /// What all models may take together.
+    pub memory: Arc<MemoryBudget>,
     /// Longest time to make an engine, after its file is there.
     pub load_limit: Duration,
     /// Longest first pass.
@@ -28,10 +31,11 @@ pub struct SlotConfig {
 }
 
 impl SlotConfig {
-    /// 10 minutes to load, one to warm, figures twice a second.
+    /// No limit of memory, 10 minutes to load, one to warm, figures twice a second.
     pub fn new(engine: EngineConfig) -> Self {
         Self {
             engine,
+            memory: Arc::default(),
             load_limit: Duration::from_secs(600),
             warm_limit: Duration::from_secs(60),
             status_period: Duration::from_millis(500),
@@ -156,6 +160,11 @@ impl Slot {
         self.phase.borrow().state
     }
 
+    /// Ready, with an engine that admits requests.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.state() == SlotState::Ready && self.current.get().is_some_and(|engine| engine.is_serving())
+    }
+
     /// Takes a transition, if the table has it, and says what else changes with it.
     pub(crate) fn transition(&self, event: SlotEvent, change: impl FnOnce(&mut Phase)) -> bool {
         let moved = self.phase.send_if_modified(|phase| {
@@ -245,6 +254,19 @@ impl Slot {
         if let Some(actor) = self.actor() {
             let _ = actor.send_message(message);
         }
+    }
+
+    /// Unloads the model unless somebody uses it; whether it does. A request that comes meanwhile loads
+    /// it again.
+    pub(crate) fn unload_if_idle(&self) -> bool {
+        // First, so that a later wish stands.
+        self.want(false);
+        let idle = self.current.get().is_some_and(|engine| engine.stop_admitting_if_idle());
+        match idle {
+            true => self.tell(ModelMsg::Drain { grace: Duration::ZERO }),
+            false => self.want(true),
+        }
+        idle
     }
 
     /// Brings the published status up to date.

@@ -15,7 +15,7 @@ mod value;
 
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use understudy_kernels::{MappedFile, Matrix, QuantType};
@@ -52,6 +52,7 @@ impl TensorInfo {
 
 /// An open model file: metadata and tensors.
 pub struct Gguf {
+    path: PathBuf,
     file: MappedFile,
     modified: u64,
     index: Index,
@@ -68,7 +69,13 @@ impl Gguf {
         let index = parse::index(&file)?;
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
         let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Ok(Self { file, modified: modified.map_or(0, |time| time.as_nanos() as u64), index })
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(Self { path, file, modified: modified.map_or(0, |time| time.as_nanos() as u64), index })
+    }
+
+    /// Where the file is, from the root.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// When the file changed last, in nanoseconds since 1970; 0 where the system does not say.
@@ -199,6 +206,17 @@ impl Gguf {
     /// The whole file; [`TensorInfo::range`] indexes it.
     pub fn bytes(&self) -> &[u8] {
         &self.file
+    }
+
+    /// Everything before the tensors.
+    pub(crate) fn header(&self) -> &[u8] {
+        self.file.get(..self.index.header_len).unwrap_or_default()
+    }
+
+    /// Lets go of the pages read so far: they count as this process's memory no longer. What is read
+    /// again is found again.
+    pub(crate) fn release(&self) {
+        self.file.release();
     }
 
     /// Names of all tensors, in the order of the file.

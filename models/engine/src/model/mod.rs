@@ -115,6 +115,8 @@ impl Model {
                 packing::packed(pool, &gguf, &mut matrices, options.packs.as_deref())
             }
         };
+        // What was read of the file for this is not needed again, except for embeddings.
+        gguf.release();
         Ok(Self { gguf, config, weights, activations: options.activations, packed })
     }
 
