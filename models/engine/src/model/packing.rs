@@ -43,6 +43,30 @@ impl std::ops::Deref for PackedWeights {
     }
 }
 
+/// Names the weights: shapes and places of all matrices and samples of their bytes, and the file's
+/// size and time of change where it has them. Reading every byte would take longer than packing.
+pub(super) fn digest<'a>(gguf: &Gguf, matrices: impl Iterator<Item = &'a MatrixAt>) -> String {
+    let mut hash = Sha256::new_with_prefix(LAYOUT);
+    let bytes = gguf.bytes();
+    let number = |n: usize| (n as u64).to_le_bytes();
+    hash.update(number(bytes.len()));
+    hash.update(gguf.modified().to_le_bytes());
+    for matrix in matrices {
+        let Range { start, end } = matrix.range;
+        for n in [matrix.ty.ggml_id() as usize, matrix.rows, matrix.cols, start] {
+            hash.update(number(n));
+        }
+        for sample in 0..4 {
+            let at = start + (end - start) / 4 * sample;
+            hash.update(&bytes[at..end.min(at + 64)]);
+        }
+    }
+    hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}"); // to a string: does not fail
+        name
+    })
+}
+
 /// Gives each matrix that has a packed layout its place, and returns the bytes of all.
 fn lay_out<'a>(matrices: impl Iterator<Item = &'a mut MatrixAt>) -> usize {
     let mut end = 0_usize;
@@ -56,15 +80,16 @@ fn lay_out<'a>(matrices: impl Iterator<Item = &'a mut MatrixAt>) -> usize {
     end
 }
 
-/// Packs the matrices, or maps the pack that an earlier call left in `folder`.
+/// Packs the matrices, or maps the pack that an earlier call left in `folder` under this digest.
 pub(super) fn packed(
     pool: &ComputePool,
     gguf: &Gguf,
     matrices: &mut [&mut MatrixAt],
     folder: Option<&Path>,
+    digest: &str,
 ) -> PackedWeights {
     let len = lay_out(matrices.iter_mut().map(|matrix| &mut **matrix));
-    let plan = Plan { pool, gguf, matrices: matrices.iter().map(|matrix| &**matrix).collect(), len };
+    let plan = Plan { pool, gguf, matrices: matrices.iter().map(|matrix| &**matrix).collect(), len, digest };
     if let Some(folder) = folder {
         match plan.file(folder) {
             Ok(file) => return PackedWeights::Mapped(file),
@@ -87,12 +112,13 @@ struct Plan<'a> {
     gguf: &'a Gguf,
     matrices: Vec<&'a MatrixAt>,
     len: usize,
+    digest: &'a str,
 }
 
 impl Plan<'_> {
     /// The pack as a file: the one that is there, or a new one.
     fn file(&self, folder: &Path) -> io::Result<MappedFile> {
-        let path = folder.join(format!("{}.pack", self.digest()));
+        let path = folder.join(format!("{}.pack", self.digest));
         if let Some(pack) = self.existing(&path) {
             return Ok(pack);
         }
@@ -115,31 +141,6 @@ impl Plan<'_> {
 
     fn existing(&self, path: &Path) -> Option<MappedFile> {
         MappedFile::open(path).ok().filter(|file| file.len() == self.len)
-    }
-
-    /// Names the weights: shapes and places of all matrices and samples of their bytes, and the
-    /// file's size and time of change where it has them. Reading every byte would take longer
-    /// than packing.
-    fn digest(&self) -> String {
-        let mut hash = Sha256::new_with_prefix(LAYOUT);
-        let bytes = self.gguf.bytes();
-        let number = |n: usize| (n as u64).to_le_bytes();
-        hash.update(number(bytes.len()));
-        hash.update(self.gguf.modified().to_le_bytes());
-        for matrix in &self.matrices {
-            let Range { start, end } = matrix.range;
-            for n in [matrix.ty.ggml_id() as usize, matrix.rows, matrix.cols, start] {
-                hash.update(number(n));
-            }
-            for sample in 0..4 {
-                let at = start + (end - start) / 4 * sample;
-                hash.update(&bytes[at..end.min(at + 64)]);
-            }
-        }
-        hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
-            let _ = write!(name, "{byte:02x}"); // to a string: does not fail
-            name
-        })
     }
 
     /// Writes all packed matrices at their places.
@@ -208,8 +209,8 @@ mod tests {
         let in_memory = open(None);
         fs::create_dir_all(&packs).expect("a folder");
         let made = open(Some(&packs));
-        let file = fs::read_dir(&packs).expect("packs").flatten().next().expect("one pack").path();
-        assert!(file.extension().is_some_and(|extension| extension == "pack"), "{}", file.display());
+        let mut files = fs::read_dir(&packs).expect("packs").flatten().map(|entry| entry.path());
+        let file = files.find(|path| path.extension().is_some_and(|e| e == "pack")).expect("a pack");
         assert!(made.packed[..] == in_memory.packed[..]);
         let written = fs::metadata(&file).and_then(|file| file.modified()).expect("a time");
         drop(made);
