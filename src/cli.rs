@@ -108,6 +108,9 @@ pub struct BenchEngine {
     /// How activations meet quantized weights, in place of the default: f32, int16 or int8.
     #[arg(long, value_name = "PATH", value_parser = activations)]
     pub activations: Option<Activations>,
+    /// Fail where a fast kernel may not be used on this machine.
+    #[arg(long)]
+    pub require_fast: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

@@ -97,6 +97,9 @@ pub struct Engine {
     /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default: what the
     /// catalogue says of the model, else `int16`.
     pub activations: Option<Activations>,
+    /// Refuse a model of which a fast kernel may not be used on this machine. Default false: a
+    /// plain kernel takes its place.
+    pub require_fast: bool,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
     /// Load the first rung at the start instead of at the first request. Default false.
@@ -110,6 +113,7 @@ impl Default for Engine {
             kv_tokens: 16384,
             threads: 0,
             activations: None,
+            require_fast: false,
             max_sequences: 16,
             preload: false,
         }
