@@ -111,6 +111,9 @@ pub struct BenchEngine {
     /// One start up to the first token, for the process that measures starts.
     #[arg(long, hide = true)]
     pub start: bool,
+    /// Fail where a fast kernel may not be used on this machine.
+    #[arg(long)]
+    pub require_fast: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

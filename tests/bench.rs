@@ -52,6 +52,16 @@ fn the_text_names_path_and_ceiling() {
 }
 
 #[test]
+fn fast_kernels_can_be_required() {
+    let ended = bench(&["--prompt-tokens", "16", "--require-fast"]);
+    // Which it is depends on how fast this machine is: on a tiny model a kernel may lose.
+    match ended.code {
+        Some(0) => assert!(ended.stdout.contains("activations int16"), "{}", ended.stdout),
+        _ => assert!(ended.stderr.starts_with("error[NUMERICS_GATE]: "), "{}", ended.stderr),
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     for (more, word) in [
         (["--prompt-tokens", "90000"], "context"),

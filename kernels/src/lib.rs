@@ -7,6 +7,8 @@
 //! | `matmul` | [`Matrix`], [`matmul`], [`matmul_bias`]: quantized weights times `f32` rows |
 //! | `packed` | [`pack`], [`Codes`], [`matmul_packed`]: interleaved weights times integer rows, the fast path |
 //! | `attention` | [`PagedKv`], [`AttentionRow`], [`attention`]: softmax attention over pages |
+//! | `plain` | [`plain_attention`]: the same in double precision, one key after the other |
+//! | [`gates`] | is a fast kernel right on this processor, and faster than what it replaces? |
 //! | `rope` | [`RopeTable`], [`RopeAngles`], [`RopeScaling`]: rotary positions |
 //! | `elementwise` | [`rms_norm`], [`add_assign`], [`silu_mul`], [`gelu_tanh_mul`] |
 //! | `rows` | [`for_each_row`]: row-wise work spread over the pool |
@@ -51,9 +53,11 @@ mod disjoint;
 mod elementwise;
 mod error;
 mod formats;
+pub mod gates;
 mod mapped;
 mod matmul;
 mod packed;
+mod plain;
 mod pool;
 mod quant;
 mod rope;
@@ -71,6 +75,7 @@ pub use matmul::{Matrix, matmul, matmul_bias};
 pub use packed::{
     Codes, PackedMatrix, Precision, Product, is_packable, matmul_packed, pack, packed_len, processor,
 };
+pub use plain::plain_attention;
 pub use pool::{ComputePool, default_threads};
 pub use quant::QuantType;
 pub use rope::{RopeAngles, RopeScaling, RopeTable};

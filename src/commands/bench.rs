@@ -27,6 +27,7 @@ fn engine(args: &BenchEngine) -> Result<(), Error> {
     let mut config = NodeConfig::default();
     config.engine.threads = args.threads;
     config.engine.activations = args.activations;
+    config.engine.require_fast = args.require_fast;
     let puller = Puller::from_env()?;
     let path = match puller.catalogue().resolve(&ModelSpec::from(args.model.as_str()))? {
         Resolved::File(path) => path,

@@ -155,6 +155,7 @@ impl Script {
                 context: ScriptedEngine::CONTEXT,
                 bytes_per_token: 1,
                 numerics: "scripted".into(),
+                gates: Vec::new(),
                 codec_digest: ByteCodec.digest().into(),
             },
             memory: self.plan().memory,

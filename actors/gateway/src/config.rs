@@ -97,6 +97,9 @@ pub struct Engine {
     /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default: what the
     /// catalogue says of the model, else `int16`.
     pub activations: Option<Activations>,
+    /// Refuse a model of which a fast kernel may not be used on this machine. Default false: a
+    /// plain kernel takes its place.
+    pub require_fast: bool,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
     /// Bytes that the weights and the KV memory of all loaded models may take together; 0 is three
@@ -115,6 +118,7 @@ impl Default for Engine {
             kv_tokens: 16384,
             threads: 0,
             activations: None,
+            require_fast: false,
             max_sequences: 16,
             memory: 0,
             pin: Vec::new(),

@@ -13,7 +13,7 @@ use understudy_engine::model::{self, Activations, Model, ModelOptions};
 use understudy_engine::text::{TextError, TextModel};
 use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::{ComputePool, default_threads};
-use understudy_hub::Puller;
+use understudy_hub::{Home, Puller};
 
 use crate::{Failure, NodeConfig, codes};
 
@@ -24,13 +24,13 @@ pub struct GgufEngines {
     activations: Option<Activations>,
     /// What the catalogue says of its models.
     measured: HashMap<String, Activations>,
+    require_fast: bool,
     packs: Option<PathBuf>,
     options: EngineOptions,
 }
 
 impl GgufEngines {
-    /// Engines within the settings' limits. Packed weights are kept in the folder `packs` of the
-    /// node's home.
+    /// Engines within the settings' limits.
     pub fn new(config: &NodeConfig) -> Self {
         let settings = &config.engine;
         let threads = if settings.threads == 0 { default_threads() } else { settings.threads };
@@ -38,7 +38,8 @@ impl GgufEngines {
             pool: Arc::new(ComputePool::new(threads)),
             activations: settings.activations,
             measured: measured(config),
-            packs: config.home().ok().map(|home| home.root().join("packs")),
+            require_fast: settings.require_fast,
+            packs: config.home().ok().map(|home| Self::packs_in(&home)),
             options: EngineOptions {
                 // Permits bound open sequences; forks and embeddings need a few slots beside them.
                 max_sequences: settings.max_sequences * 2,
@@ -46,6 +47,11 @@ impl GgufEngines {
                 context: settings.context_tokens,
             },
         }
+    }
+
+    /// Where engines keep packed weights and the verdicts on their kernels.
+    pub fn packs_in(home: &Home) -> PathBuf {
+        home.root().join("packs")
     }
 
     /// Opens a model as its engines would, to be measured.
@@ -70,7 +76,11 @@ impl GgufEngines {
             activations: self.activations.or(measured).unwrap_or(Activations::Int16),
             packs: self.packs.clone(),
         };
-        Model::open_with(path, &options, &self.pool).map(Arc::new)
+        let model = Model::open_with(path, &options, &self.pool)?;
+        if self.require_fast {
+            model.require_fast()?;
+        }
+        Ok(Arc::new(model))
     }
 }
 
@@ -105,7 +115,8 @@ impl EngineFactory for GgufEngines {
             architecture: model.config().architecture.clone(),
             context: self.options.context.min(model.config().context),
             bytes_per_token: block_bytes + head_bytes,
-            numerics: model.activations().numerics().to_owned(),
+            numerics: model.numerics(),
+            gates: model.gates().to_vec(),
             codec_digest: text.digest().to_owned(),
         };
         let ends = text.end_tokens().to_vec();
@@ -138,6 +149,7 @@ fn code_of(error: &model::LoadError) -> &'static str {
         model::LoadError::Gguf(_) => "GGUF_DAMAGED",
         model::LoadError::UnsupportedArchitecture(_) | model::LoadError::Unsupported(_) => "GGUF_UNSUPPORTED",
         model::LoadError::Device(_) => "DEVICE_FAILED",
+        model::LoadError::Gate { .. } => "NUMERICS_GATE",
         model::LoadError::OutOfRange { .. } | model::LoadError::Shape { .. } => "GGUF_DAMAGED",
     }
 }

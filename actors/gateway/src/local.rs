@@ -21,8 +21,9 @@ use understudy_actors::{
     tree::{NodeTree, TreeOptions},
 };
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
+use understudy_engine::model::gates::Gate;
 use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved};
-use understudy_proto::v1::ModelStatus;
+use understudy_proto::v1::{ModelStatus, NumericsGate};
 use understudy_router::{RouterActor, RouterHandle};
 
 use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory};
@@ -231,6 +232,11 @@ impl ModelControl for LocalControl {
 
 fn slot_status(slot: SlotStatus) -> ModelStatus {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let gate = |gate: Gate| NumericsGate {
+        kernel: gate.kernel,
+        state: gate.state.name().into(),
+        detail: gate.detail,
+    };
     ModelStatus {
         model: slot.model,
         state: slot.state.as_str().into(),
@@ -243,5 +249,6 @@ fn slot_status(slot: SlotStatus) -> ModelStatus {
         context: count(slot.context),
         restarts: slot.restarts,
         done_bytes: 0,
+        gates: slot.gates.into_iter().map(gate).collect(),
     }
 }

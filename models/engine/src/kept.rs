@@ -118,8 +118,8 @@ pub(crate) fn named_after(layout: &[u8], gguf: &Gguf) -> Sha256 {
 }
 
 /// Ends a name.
-pub(crate) fn name(hash: Sha256, extension: &str) -> String {
-    format!("{}.{extension}", hex(&hash.finalize()[..16]))
+pub(crate) fn digest(hash: Sha256) -> String {
+    hex(&hash.finalize()[..16])
 }
 
 fn hex(bytes: &[u8]) -> String {

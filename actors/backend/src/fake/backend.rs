@@ -69,6 +69,7 @@ impl FakeBackend {
                 context: 4096,
                 bytes_per_token: 1_000_000,
                 numerics: "fake-exact".into(),
+                gates: Vec::new(),
                 codec_digest: ByteCodec.digest().into(),
             },
             cached_prefix: 0,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ractor::ActorRef;
 use tokio::sync::watch;
 use understudy_backend::{BackendError, LoadEvent};
+use understudy_engine::model::gates::Gate;
 
 use super::{ModelMsg, SlotEvent, SlotState};
 use crate::engine_thread::EngineConfig;
@@ -66,6 +67,8 @@ pub struct SlotStatus {
     pub context: usize,
     /// Arithmetic; empty until loaded.
     pub numerics: String,
+    /// Its fast kernels; none until loaded.
+    pub gates: Vec<Gate>,
 }
 
 /// What waiters wait for.
@@ -129,6 +132,7 @@ impl Slot {
             bytes: 0,
             context: 0,
             numerics: String::new(),
+            gates: Vec::new(),
         };
         let mut config = config;
         config.engine.model = model.into();
@@ -285,6 +289,7 @@ impl Slot {
             bytes: phase.bytes,
             context: card.map_or(0, |card| card.context),
             numerics: card.map(|card| card.numerics.clone()).unwrap_or_default(),
+            gates: card.map(|card| card.gates.clone()).unwrap_or_default(),
         };
         self.status.send_if_modified(|published| {
             let changed = *published != status;

@@ -5,7 +5,7 @@
 
 use understudy_kernels::{
     AttentionRow, Codes, ComputePool, RopeAngles, add_assign, attention, for_each_row, gelu_tanh_mul,
-    rms_norm, silu_mul,
+    plain_attention, rms_norm, silu_mul,
 };
 
 use crate::kv::{KvStore, PAGE_LEN, PageId};
@@ -149,14 +149,8 @@ impl Model {
             })
             .collect();
         scratch.attended.resize(count * q_width, 0.0);
-        attention(
-            pool,
-            &kv.layer(layer),
-            config.heads,
-            config.attention_scale,
-            &queries,
-            &mut scratch.attended,
-        );
+        let attend = if self.plain_attention { plain_attention } else { attention };
+        attend(pool, &kv.layer(layer), config.heads, config.attention_scale, &queries, &mut scratch.attended);
 
         let output = Output { w: &block.attn_out, y: &mut scratch.projected, bias: None };
         self.project(pool, &scratch.attended, &mut scratch.codes, [output]);

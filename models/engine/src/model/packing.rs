@@ -40,6 +40,24 @@ impl std::ops::Deref for PackedWeights {
     }
 }
 
+/// Names the weights: depends on the file, on shapes and places of all matrices, and on samples of
+/// their bytes.
+pub(super) fn digest<'a>(gguf: &Gguf, matrices: impl Iterator<Item = &'a MatrixAt>) -> String {
+    let mut hash = kept::named_after(LAYOUT, gguf);
+    let bytes = gguf.bytes();
+    for matrix in matrices {
+        let Range { start, end } = matrix.range;
+        for n in [matrix.ty.ggml_id() as usize, matrix.rows, matrix.cols, start] {
+            hash.update((n as u64).to_le_bytes());
+        }
+        for sample in 0..4 {
+            let at = start + (end - start) / 4 * sample;
+            hash.update(&bytes[at..end.min(at + 64)]);
+        }
+    }
+    kept::digest(hash)
+}
+
 /// Gives each matrix that has a packed layout its place, and returns the bytes of all.
 fn lay_out<'a>(matrices: impl Iterator<Item = &'a mut MatrixAt>) -> usize {
     let mut end = 0_usize;
@@ -53,15 +71,16 @@ fn lay_out<'a>(matrices: impl Iterator<Item = &'a mut MatrixAt>) -> usize {
     end
 }
 
-/// Packs the matrices, or maps the pack that an earlier call left in `folder`.
+/// Packs the matrices, or maps the pack that an earlier call left in `folder` under this digest.
 pub(super) fn packed(
     pool: &ComputePool,
     gguf: &Gguf,
     matrices: &mut [&mut MatrixAt],
     folder: Option<&Path>,
+    digest: &str,
 ) -> PackedWeights {
     let len = lay_out(matrices.iter_mut().map(|matrix| &mut **matrix));
-    let plan = Plan { pool, gguf, matrices: matrices.iter().map(|matrix| &**matrix).collect(), len };
+    let plan = Plan { pool, gguf, matrices: matrices.iter().map(|matrix| &**matrix).collect(), len, digest };
     if let Some(folder) = folder {
         match plan.file(folder) {
             Ok(file) => return PackedWeights::Mapped(file),
@@ -84,30 +103,15 @@ struct Plan<'a> {
     gguf: &'a Gguf,
     matrices: Vec<&'a MatrixAt>,
     len: usize,
+    digest: &'a str,
 }
 
 impl Plan<'_> {
     /// The pack as a file: the one that is there, or a new one.
     fn file(&self, folder: &Path) -> io::Result<MappedFile> {
         let is_sound = |file: &MappedFile| file.len() == self.len;
-        Kept::of(folder, self.gguf).file(&self.name(), is_sound, |file| self.write(file))
-    }
-
-    /// Depends on shapes and places of all matrices and on samples of their bytes.
-    fn name(&self) -> String {
-        let mut hash = kept::named_after(LAYOUT, self.gguf);
-        let bytes = self.gguf.bytes();
-        for matrix in &self.matrices {
-            let Range { start, end } = matrix.range;
-            for n in [matrix.ty.ggml_id() as usize, matrix.rows, matrix.cols, start] {
-                hash.update((n as u64).to_le_bytes());
-            }
-            for sample in 0..4 {
-                let at = start + (end - start) / 4 * sample;
-                hash.update(&bytes[at..end.min(at + 64)]);
-            }
-        }
-        kept::name(hash, "pack")
+        let name = format!("{}.pack", self.digest);
+        Kept::of(folder, self.gguf).file(&name, is_sound, |file| self.write(file))
     }
 
     /// Writes all packed matrices at their places.
@@ -182,7 +186,8 @@ mod tests {
         let in_memory = open(None);
         fs::create_dir_all(&packs).expect("a folder");
         let made = open(Some(&packs));
-        let folder = fs::read_dir(&packs).expect("packs").flatten().next().expect("one model").path();
+        let mut entries = fs::read_dir(&packs).expect("packs").flatten().map(|entry| entry.path());
+        let folder = entries.find(|path| path.is_dir()).expect("one model");
         let mut kept = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
         let file: PathBuf = kept
             .find(|path| path.extension().is_some_and(|extension| extension == "pack"))

@@ -84,7 +84,7 @@ impl Tables {
     pub(super) fn open(file: &Gguf, spelling: Spelling, folder: Option<&Path>) -> Result<Self, TextError> {
         let Some(folder) = folder else { return Self::in_memory(file, spelling) };
         let mut refused = None;
-        let name = kept::name(kept::named_after(LAYOUT, file), "tokens");
+        let name = format!("{}.tokens", kept::digest(kept::named_after(LAYOUT, file)));
         let mapped = Kept::of(folder, file).file(
             &name,
             |block| is_whole(block),
