@@ -2,13 +2,14 @@
 //!
 //! [`config`] says what the file describes, [`family`] what each architecture changes,
 //! [`weights`] finds and checks the tensors, `packing` interleaves them for the fast paths,
-//! [`forward`] computes rows, [`project`] multiplies them by the weights. [`decoder`] is how an
+//! [`forward`] computes rows, [`head`] their logits, [`project`] multiplies them by the weights. [`decoder`] is how an
 //! engine sees all that, on this processor or elsewhere.
 
 pub mod config;
 pub mod decoder;
 pub mod family;
 pub mod forward;
+pub mod head;
 mod packing;
 pub mod project;
 pub mod weights;
@@ -20,6 +21,7 @@ use understudy_kernels::ComputePool;
 pub use config::ModelConfig;
 pub use decoder::{CpuDecoder, Decoder, PrefillRows};
 pub use forward::{Row, Scratch, Want};
+pub use head::Head;
 pub use project::Activations;
 pub use weights::Weights;
 
