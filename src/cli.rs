@@ -102,6 +102,9 @@ pub struct BenchEngine {
     /// Numbers of streams to decode together, such as 1,4,8.
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=64))]
     pub streams: Vec<u32>,
+    /// Decode under masks that allow so many tokens, such as 1,100,10000, beside none.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub mask: Vec<u32>,
     /// Times to measure; the median is reported.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub repeat: usize,

@@ -39,7 +39,20 @@ fn the_json_has_every_figure_and_the_path_that_was_asked_for() {
         let streams: Vec<_> =
             found["batch"].as_array().into_iter().flatten().map(|b| &b["streams"]).collect();
         assert_eq!(streams, [1, 3]);
+        assert_eq!(found["mask_ms"], serde_json::json!({}), "no mask was asked for");
     }
+}
+
+#[test]
+fn steps_under_masks_stand_beside_those_without() {
+    let ended = bench(&["--prompt-tokens", "16", "--mask", "1,100", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let found: Value = serde_json::from_str(&ended.stdout).expect("one object");
+    for mask in ["none", "1", "100"] {
+        assert!(found["mask_ms"][mask].as_f64().is_some_and(|ms| ms > 0.0), "{mask} in {found}");
+    }
+    let ended = bench(&["--prompt-tokens", "16", "--mask", "100"]);
+    assert!(ended.stdout.contains("none: ") && ended.stdout.contains("100: "), "{}", ended.stdout);
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn engine(args: &BenchEngine) -> Result<(), Error> {
         gen_tokens: args.gen_tokens,
         depth: args.depth,
         streams: args.streams.clone(),
+        masks: args.mask.clone(),
         repeat: args.repeat,
     };
     let speed = measure(&model, engines.pool(), &plan).map_err(|error| Error::invalid(error.to_string()))?;
@@ -110,6 +111,15 @@ fn print(
     line(&table(&["", "TOK/S", "CEILING", "REACHED"], rates))?;
     let rows = speed.rows_ms.iter().map(|(rows, ms)| format!("{rows}: {ms:.1}")).collect::<Vec<_>>();
     line(&format!("ms for one pass of so many rows   {}", rows.join("   ")))?;
+    if let Some(none) = speed.mask_ms.get("none") {
+        let masked =
+            args.mask.iter().filter_map(|count| Some((count, speed.mask_ms.get(&count.to_string())?)));
+        let masked = masked.map(|(count, ms)| format!("{count}: {ms:.1}")).collect::<Vec<_>>();
+        line(&format!(
+            "ms for a step under a mask of so many tokens   none: {none:.1}   {}",
+            masked.join("   ")
+        ))?;
+    }
     for batch in &speed.batch {
         line(&format!("{} streams together   {:.1} tok/s", batch.streams, batch.decode_tok_s))?;
     }

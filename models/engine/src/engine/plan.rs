@@ -30,17 +30,16 @@ impl Share {
 /// first served, so the first token of the oldest request comes first.
 pub(super) fn plan(jobs: &[Job], sequences: &SequenceTable, most: PrefillRows, shares: &mut Vec<Share>) {
     shares.clear();
-    let needs = jobs.iter().enumerate().filter(|(_, job)| !job.paused);
-    let needs: Vec<_> = needs
-        .filter_map(|(index, job)| {
+    let needs = || {
+        jobs.iter().enumerate().filter(|(_, job)| !job.paused).filter_map(|(index, job)| {
             let sequence = sequences.get(job.seq).ok()?;
             Some((index, sequence.computed, job.work.need(sequence.tokens.len())))
         })
-        .collect();
+    };
     let is_decoding = |computed: usize, want_from: usize| computed >= want_from;
-    let decoding = needs.iter().any(|(_, computed, need)| is_decoding(*computed, need.want_from));
+    let decoding = needs().any(|(_, computed, need)| is_decoding(computed, need.want_from));
     let mut budget = if decoding { most.shared } else { most.alone };
-    for (job, computed, need) in needs {
+    for (job, computed, need) in needs() {
         let prefill = need.want_from.saturating_sub(computed).min(budget);
         budget -= prefill;
         let mut to = computed + prefill;

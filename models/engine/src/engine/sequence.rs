@@ -1,6 +1,7 @@
 //! Sequences: their tokens, their pages, and the slots they live in.
 
 use crate::EngineError;
+use crate::engine::gated::Gated;
 use crate::gate::TokenGate;
 use crate::kv::{PAGE_LEN, PageId, PageTable};
 use crate::model::Decoder;
@@ -18,7 +19,7 @@ pub(super) struct Sequence {
     /// Tokens before this were given, not generated: the gate never saw them.
     pub gated_from: usize,
     pub sampler: SamplerSpec,
-    pub gate: Option<Box<dyn TokenGate>>,
+    pub gate: Option<Gated>,
     pub busy: Option<JobId>,
 }
 
@@ -101,7 +102,7 @@ impl Sequence {
             gated_from: prompt.len(),
             tokens: prompt,
             sampler,
-            gate,
+            gate: gate.map(Gated::new),
             busy: None,
         };
         match sequence.reserve(sequence.tokens.len(), pages) {
@@ -115,6 +116,13 @@ impl Sequence {
                 )))
             }
         }
+    }
+
+    /// Takes the memory that so many more tokens will need, so that decoding them takes none.
+    pub fn expect_more(&mut self, tokens: usize) {
+        self.tokens.reserve(tokens);
+        let pages = (self.tokens.len() + tokens).div_ceil(PAGE_LEN);
+        self.pages.reserve(pages.saturating_sub(self.pages.len()));
     }
 
     /// Grows the page list to cover `len` tokens; `false` when memory is out.
@@ -206,7 +214,7 @@ impl Sequence {
             sealed: self.sealed,
             gated_from: self.gated_from,
             sampler: SamplerSpec { lane, ..self.sampler.clone() },
-            gate: self.gate.as_ref().map(|gate| gate.fork()),
+            gate: self.gate.as_ref().map(Gated::fork),
             busy: None,
         }
     }

@@ -28,15 +28,18 @@ struct Page {
 struct Sealed {
     node: NodeId,
     parent: NodeId,
-    tokens: Box<[TokenId]>,
+    tokens: PageTokens,
     last_used: u64,
 }
+
+/// The tokens of a full page, held in place: sealing a page while decoding takes no memory.
+type PageTokens = [TokenId; PAGE_LEN];
 
 /// Every page of a store.
 pub struct PageTable {
     pages: Vec<Page>,
     free: Vec<PageId>,
-    tree: HashMap<(NodeId, Box<[TokenId]>), PageId>,
+    tree: HashMap<(NodeId, PageTokens), PageId>,
     next_node: NodeId,
     clock: u64,
 }
@@ -48,7 +51,8 @@ impl PageTable {
         Self {
             pages: vec![Page::default(); count as usize],
             free: (0..count).rev().collect(),
-            tree: HashMap::new(),
+            // Twice what it can hold, so that removals never make it grow.
+            tree: HashMap::with_capacity(2 * count as usize),
             next_node: ROOT + 1,
             clock: 0,
         }
@@ -124,16 +128,15 @@ impl PageTable {
     /// When the same prefix is there already the page stays private, and is no parent.
     /// Returns whether the page is sealed.
     pub fn seal(&mut self, page: PageId, parent: Option<PageId>, tokens: &[TokenId]) -> bool {
-        debug_assert_eq!(tokens.len(), PAGE_LEN);
+        let Ok(tokens) = PageTokens::try_from(tokens) else { return false };
         let Some(parent) = self.node_of(parent) else { return false };
-        let key = (parent, Box::from(tokens));
+        let key = (parent, tokens);
         if self.pages[page as usize].sealed.is_some() || self.tree.contains_key(&key) {
             return self.pages[page as usize].sealed.is_some();
         }
         let node = self.next_node;
         self.next_node += 1;
-        self.pages[page as usize].sealed =
-            Some(Sealed { node, parent, tokens: key.1.clone(), last_used: self.clock });
+        self.pages[page as usize].sealed = Some(Sealed { node, parent, tokens, last_used: self.clock });
         self.tree.insert(key, page);
         true
     }
@@ -151,8 +154,8 @@ impl PageTable {
         let most = tokens.len().saturating_sub(1) / PAGE_LEN;
         let mut found = Vec::new();
         let mut node = ROOT;
-        for chunk in tokens.chunks_exact(PAGE_LEN).take(most) {
-            let Some(&page) = self.tree.get(&(node, Box::from(chunk))) else { break };
+        for chunk in tokens.as_chunks().0.iter().take(most) {
+            let Some(&page) = self.tree.get(&(node, *chunk)) else { break };
             self.share(page);
             found.push(page);
             match &self.pages[page as usize].sealed {

@@ -2,7 +2,8 @@
 //!
 //! [`config`] says what the file describes, [`family`] what each architecture changes,
 //! [`weights`] finds and checks the tensors, `packing` interleaves them for the fast paths,
-//! [`gates`] decides which of those to trust, [`forward`] computes rows, [`project`] multiplies them by the weights. [`decoder`] is how an
+//! [`gates`] decides which of those to trust, [`forward`] computes rows, [`head`] their logits,
+//! [`project`] multiplies them by the weights. [`decoder`] is how an
 //! engine sees all that, on this processor or elsewhere.
 
 pub mod config;
@@ -10,6 +11,7 @@ pub mod decoder;
 pub mod family;
 pub mod forward;
 pub mod gates;
+pub mod head;
 mod packing;
 pub mod project;
 pub mod weights;
@@ -22,6 +24,7 @@ use understudy_kernels::gates::{FastKernels, Kernels};
 pub use config::ModelConfig;
 pub use decoder::{CpuDecoder, Decoder, PrefillRows};
 pub use forward::{Row, Scratch, Want};
+pub use head::Head;
 pub use project::Activations;
 pub use weights::Weights;
 
