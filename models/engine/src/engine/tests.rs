@@ -1,6 +1,7 @@
 //! The engine's verbs on a tiny real model.
 
 mod failing;
+mod scheduling;
 
 use std::sync::Arc;
 
