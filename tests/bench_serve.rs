@@ -15,7 +15,10 @@ fn the_json_has_every_figure_and_a_shared_beginning_is_computed_once() {
     let found: Value = serde_json::from_str(&ended.stdout).expect("one object");
     assert_eq!(found["streams"], 4);
     for figure in ["/tok_s", "/first_ms/p50", "/itl_ms/p99", "/long/alone_ms", "/long/itl_during_ms/p99"] {
-        assert!(found.pointer(figure).and_then(Value::as_f64).is_some_and(|n| n > 0.0), "{figure} in {found}");
+        assert!(
+            found.pointer(figure).and_then(Value::as_f64).is_some_and(|n| n > 0.0),
+            "{figure} in {found}"
+        );
     }
     let tokens = |name: &str| found["shared"][name].as_u64().expect("a count");
     assert!(tokens("computed_tokens") < tokens("prompt_tokens") / 2, "{found}");

@@ -141,12 +141,7 @@ fn request(plan: &Plan, prompt: String, max_tokens: u32) -> GenerateRequest {
     }
 }
 
-async fn answer(
-    client: &Client,
-    plan: &Plan,
-    prompt: String,
-    max_tokens: u32,
-) -> Result<Trace, ClientError> {
+async fn answer(client: &Client, plan: &Plan, prompt: String, max_tokens: u32) -> Result<Trace, ClientError> {
     let request = request(plan, prompt, max_tokens);
     // Nobody else looks at these arrivals; the trace keeps them.
     let (arrivals, _) = mpsc::channel(1);

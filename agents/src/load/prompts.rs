@@ -2,9 +2,9 @@
 
 /// Short common words: most vocabularies hold each as one token.
 const WORDS: [&str; 32] = [
-    "river", "house", "green", "paper", "light", "stone", "music", "table", "water", "horse", "bread", "glass",
-    "cloud", "night", "train", "garden", "window", "bridge", "winter", "summer", "market", "letter", "silver",
-    "forest", "island", "doctor", "farmer", "village", "morning", "evening", "kitchen", "mountain",
+    "river", "house", "green", "paper", "light", "stone", "music", "table", "water", "horse", "bread",
+    "glass", "cloud", "night", "train", "garden", "window", "bridge", "winter", "summer", "market", "letter",
+    "silver", "forest", "island", "doctor", "farmer", "village", "morning", "evening", "kitchen", "mountain",
 ];
 
 /// Texts of which no two begin alike, also not those of another process: no cache knows them.

@@ -49,7 +49,8 @@ fn print(load: &Load) -> Result<(), Error> {
     let streams = load.streams;
     let steady = load.steady_tok_s.map(|rate| format!(", {rate:.1} while all decode")).unwrap_or_default();
     line(&format!("{}, {streams} streams: {:.1} tok/s in sum{steady}", load.model, load.tok_s))?;
-    let row = |what: String, Spread { p50, p99 }: Spread| vec![what, format!("{p50:.1}"), format!("{p99:.1}")];
+    let row =
+        |what: String, Spread { p50, p99 }: Spread| vec![what, format!("{p50:.1}"), format!("{p99:.1}")];
     let mut rows =
         vec![row("first text".into(), load.first_ms), row("between two pieces of text".into(), load.itl_ms)];
     if let Some(long) = load.long {

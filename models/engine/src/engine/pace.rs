@@ -20,7 +20,7 @@ const STRETCH: f64 = 1.75;
 const LONGEST: f64 = 0.2;
 /// Fewest prompt rows of a pass of prompts alone, and of a shared one.
 const FEWEST_ALONE: usize = 32;
-const FEWEST_SHARED: usize = 4;
+const FEWEST_SHARED: usize = 1;
 /// After so many shared passes one without prompt rows measures the streams' own pace again.
 const REFRESH_AFTER: u32 = 48;
 /// Passes of more decoding rows count as this many.
@@ -113,7 +113,7 @@ impl RowCost {
     }
 
     fn rows_within(&self, seconds: f64) -> Option<usize> {
-        self.per_row().map(|per_row| (seconds / per_row) as usize)
+        self.per_row().map(|per_row| (seconds / per_row).round() as usize)
     }
 }
 
@@ -162,7 +162,11 @@ mod tests {
             per_depth,
             passes: 0,
         };
-        [machine(0.010, 0.002, 0.002, 5e-7), machine(0.03, 0.005, 0.006, 0.0), machine(0.002, 2e-4, 1e-4, 1e-7)]
+        [
+            machine(0.010, 0.002, 0.002, 5e-7),
+            machine(0.03, 0.005, 0.006, 0.0),
+            machine(0.002, 2e-4, 1e-4, 1e-7),
+        ]
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which rows share the next forward pass.
 
+use std::cmp::Reverse;
+
 use crate::engine::job::Job;
 use crate::engine::pace::Pace;
 use crate::engine::sequence::SequenceTable;
@@ -80,7 +82,9 @@ pub(super) fn plan(
 /// A prompt whose next page another one is about to compute waits for that page.
 fn leave_out_who_waits(jobs: &[Job], sequences: &SequenceTable, shares: &mut Vec<Share>) {
     let waits_for = |one: &Share, other: &Share| {
-        let is_ahead = other.from > one.from || other.from == one.from && other.job < one.job;
+        // At the same place the shortest goes first: whoever it keeps waiting is spared its rows.
+        let order = |share: &Share| (Reverse(share.from), share.left(), share.job);
+        let is_ahead = order(other) < order(one);
         let [one_seq, other_seq] = [one, other].map(|share| sequences.get(jobs[share.job].seq));
         let (Ok(one_seq), Ok(other_seq), true) = (one_seq, other_seq, is_ahead && other.left() > 0) else {
             return false;
@@ -112,7 +116,8 @@ fn share_out(shares: &mut [Share], rows: usize) {
     if let Some(oldest) = shares.iter_mut().find(|share| share.left() > 0) {
         give(oldest, rows.div_ceil(2));
     }
-    if let Some(shortest) = shares.iter_mut().filter(|share| share.left() > 0).min_by_key(|share| share.left())
+    if let Some(shortest) =
+        shares.iter_mut().filter(|share| share.left() > 0).min_by_key(|share| share.left())
     {
         give(shortest, rows);
     }

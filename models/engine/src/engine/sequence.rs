@@ -197,6 +197,7 @@ impl Sequence {
                     self.replace_page(self.sealed, twin, pages);
                 }
                 Some(_) => {}
+                None if !pages.is_writable(self.pages[self.sealed]) => return,
                 None => pages.seal(self.pages[self.sealed], parent, tokens),
             }
             self.sealed += 1;
