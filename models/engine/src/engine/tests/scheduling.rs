@@ -64,17 +64,20 @@ fn who_waits_for_a_beginning_goes_on_when_its_maker_is_cancelled_or_paused() {
 #[test]
 fn running_streams_get_a_token_from_every_pass_of_a_long_prompt() {
     let mut driver = Driver::new();
-    let streams = submit_together(&mut driver, &[prompt(20, 1), prompt(30, 2), prompt(40, 3)], 4000);
+    let mut streams = submit_together(&mut driver, &[prompt(20, 1), prompt(30, 2), prompt(40, 3)], 4000);
     while streams.iter().any(|&job| driver.steps(job).is_empty()) {
         driver.engine.tick(&mut driver.events);
     }
     let long = submit_together(&mut driver, &[prompt(1000, 4)], 1)[0];
+    streams.retain(|&job| driver.done(job).is_none());
     let mut passes = 0;
     while driver.done(long).is_none() {
         driver.events.clear();
         driver.engine.tick(&mut driver.events);
+        // The random model may end a stream by itself.
+        streams.retain(|&job| driver.done(job).is_none());
         streams.iter().for_each(|&job| assert_eq!(driver.steps(job).len(), 1));
-        passes += 1;
+        passes += usize::from(!streams.is_empty());
     }
     assert!(passes > 7, "a prompt of 1000 tokens does not fit a few passes: {passes}");
 }
