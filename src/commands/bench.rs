@@ -1,5 +1,6 @@
 //! `understudy bench`: how fast, beside what this machine can do at most.
 
+mod serve;
 mod start;
 
 use std::sync::atomic::AtomicBool;
@@ -17,10 +18,14 @@ use crate::render::{line, table};
 use start::Start;
 
 pub async fn run(command: BenchCommand) -> Result<(), Error> {
-    let BenchCommand::Engine(args) = command;
-    // Computes for seconds: off the async threads.
-    let task = tokio::task::spawn_blocking(move || engine(&args));
-    task.await.map_err(|error| Error::internal(error.to_string()))?
+    match command {
+        BenchCommand::Engine(args) => {
+            // Computes for seconds: off the async threads.
+            let task = tokio::task::spawn_blocking(move || engine(&args));
+            task.await.map_err(|error| Error::internal(error.to_string()))?
+        }
+        BenchCommand::Serve(args) => serve::run(args).await,
+    }
 }
 
 fn engine(args: &BenchEngine) -> Result<(), Error> {

@@ -132,6 +132,7 @@ impl FakeBackend {
     pub(super) fn cost(&self, prefill_rows: u64, decode_rows: u64) -> Cost {
         Cost {
             prefill_rows,
+            adopted_rows: 0,
             decode_rows,
             forward_passes: decode_rows.max(u64::from(prefill_rows > 0)),
             bytes_read: decode_rows * self.card.bytes_per_token,

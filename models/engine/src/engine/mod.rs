@@ -6,11 +6,13 @@
 //! | `gated` | masks of the next tokens, beside the pass where they are slow |
 //! | `job` | verbs in progress and the rows they need |
 //! | `plan` | which rows share the next pass |
+//! | `pace` | how many prompt rows a pass may carry |
 //! | `submit` | what each verb does on arrival |
 //! | `settle` | what each job makes of its logits |
 
 mod gated;
 mod job;
+mod pace;
 mod plan;
 mod sequence;
 mod settle;
@@ -32,6 +34,7 @@ use crate::tick::{EngineStats, Pulse, Tick, TickEngine};
 use crate::verbs::{Cost, JobEvent, JobId, Outcome, SeqKey, SignalMode, StopReason, TokenId, Verb};
 use gated::Gated;
 use job::{Job, Work};
+use pace::Pace;
 use plan::Share;
 use sequence::SequenceTable;
 
@@ -72,6 +75,7 @@ pub struct Engine {
     /// Events that arose outside a pass. Bounded by the submissions between two ticks.
     outbox: Vec<(JobId, JobEvent)>,
     sampler: Sampler,
+    pace: Pace,
     shares: Vec<Share>,
     pass: PassMemory,
     total: Cost,
@@ -115,6 +119,7 @@ impl Engine {
             sampler: Sampler::new(),
             jobs: Vec::new(),
             outbox: Vec::new(),
+            pace: Pace::new(),
             shares: Vec::new(),
             pass: PassMemory::default(),
             total: Cost::default(),
@@ -128,6 +133,19 @@ impl Engine {
     /// Longest sequence it accepts.
     pub fn context(&self) -> usize {
         self.context
+    }
+
+    /// Prompts take over what others with the same beginning have computed since the last pass.
+    fn adopt_pages(&mut self) {
+        for job in &mut self.jobs {
+            let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
+            let need = job.work.need(sequence.tokens.len());
+            if !need.hidden {
+                let adopted_rows = sequence.adopt(need.want_from, &mut self.pages) as u64;
+                job.cost.adopted_rows += adopted_rows;
+                self.total.adopted_rows += adopted_rows;
+            }
+        }
     }
 
     /// Gives every planned row a page of its own; jobs that memory is out for end here.
@@ -175,8 +193,10 @@ impl Engine {
         if let Err(error) = passed.and_then(|()| self.head()) {
             return self.fail_pass(&error);
         }
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.charge(micros);
+        let took = started.elapsed();
+        let (decoding, prompt) = plan::rows_by_kind(&self.shares);
+        self.pace.note(decoding, prompt, took);
+        self.charge(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// Takes the gates of all jobs that choose a token after this pass.
@@ -245,7 +265,7 @@ impl Engine {
     /// Splits the pass's time and bytes over its rows, so that the sums over jobs equal
     /// the engine's counters exactly.
     fn charge(&mut self, micros: u64) {
-        let rows: u64 = self.shares.iter().map(|share| (share.to - share.from) as u64).sum();
+        let rows: u64 = self.shares.iter().map(|share| share.rows() as u64).sum();
         let (block_bytes, _) = self.decoder.pass_bytes();
         let per_token = self.decoder.kv_bytes_per_token();
         // A telescoping integer split: the parts always add up to the amount.
@@ -256,11 +276,12 @@ impl Engine {
         let mut done = 0;
         let mut head_bytes = self.pass.head_bytes.iter();
         for share in &self.shares {
-            let count = (share.to - share.from) as u64;
+            let count = share.rows() as u64;
             let wanted = share.wanted() as u64;
             let kv_read: u64 = (share.from..share.to).map(|pos| (pos as u64 + 1) * per_token).sum();
             let cost = Cost {
                 prefill_rows: count - wanted,
+                adopted_rows: 0,
                 decode_rows: wanted,
                 forward_passes: 1,
                 bytes_read: split(block_bytes, count, done, rows)
@@ -309,7 +330,9 @@ impl TickEngine for Engine {
         self.pulse.beat();
         events.append(&mut self.outbox);
         self.append_forced_runs(events);
-        plan::plan(&self.jobs, &self.sequences, self.decoder.prefill_rows(), &mut self.shares);
+        self.adopt_pages();
+        let most = self.decoder.prefill_rows();
+        plan::plan(&self.jobs, &self.sequences, &self.pace, most, &mut self.shares);
         self.secure_pages();
         if !self.shares.is_empty() {
             self.compute();

@@ -2,6 +2,7 @@
 
 mod failing;
 mod masks;
+mod scheduling;
 
 use std::sync::Arc;
 
@@ -134,7 +135,7 @@ fn every_stream_gets_its_first_token_before_the_first_stream_ends() {
         .map(|salt| {
             let ids = prompt(40, salt);
             let seq = driver.open(&ids, warm());
-            driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(48) })
+            driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(400) })
         })
         .collect();
     driver.finish(jobs[0]).unwrap();

@@ -53,7 +53,7 @@ pub trait Decoder: Send {
     /// Bytes of weights that one pass reads without the head, and the head's own.
     fn pass_bytes(&self) -> (u64, u64);
 
-    /// Most prompt rows of a pass.
+    /// Most prompt rows of a pass; an engine may take fewer.
     fn prefill_rows(&self) -> PrefillRows;
 }
 
@@ -67,9 +67,8 @@ pub struct PrefillRows {
 }
 
 impl PrefillRows {
-    /// The processor's. Larger chunks gain little (weights are unpacked once per pass already)
-    /// and delay cancellation.
-    pub const PROCESSOR: Self = Self { alone: 64, shared: 32 };
+    /// The processor's. Larger passes gain nothing: their activations leave the caches.
+    pub const PROCESSOR: Self = Self { alone: 256, shared: 128 };
 }
 
 /// The processor: our own kernels over mapped weights. INV-K1 holds bit for bit.
