@@ -117,12 +117,19 @@ impl TokenGate for Always {
     }
 }
 
-/// A driver over packed weights.
+/// A driver over packed weights, the head among them: without a head of its own, which is of plain
+/// floats, the model takes its embeddings for one.
 fn packed() -> Driver {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/tiny-qwen3.gguf");
+    let mut bytes = std::fs::read(file).unwrap();
+    let name = [&13_u64.to_le_bytes()[..], b"output.weight"].concat();
+    let at = bytes.windows(name.len()).position(|bytes| bytes == name).unwrap();
+    bytes[at + name.len() - 1] = b'?';
+    let tied = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(tied.path(), bytes).unwrap();
     let pool = Arc::new(ComputePool::new(2));
     let options = ModelOptions { activations: Activations::Int16, packs: None };
-    let model = Arc::new(Model::open_with(file.as_ref(), &options, &pool).unwrap());
+    let model = Arc::new(Model::open_with(tied.path(), &options, &pool).unwrap());
     let engine = Engine::new(model, vec![510], pool, &EngineOptions::default(), Pulse::default());
     Driver { engine, next: 0, events: Vec::new() }
 }
@@ -186,6 +193,33 @@ fn what_is_computed_on_demand_has_the_bits_of_the_whole_head() {
             }
         }
     }
+}
+
+#[test]
+fn bytes_of_the_head_are_charged_as_they_are_read() {
+    let ids = prompt(40, 3);
+    let mut driver = packed();
+    let (block, head) = driver.engine.decoder.pass_bytes();
+    let kv: u64 = (41..=55).map(|len| len * driver.engine.decoder.kv_bytes_per_token()).sum();
+    let mut read = |gate: Option<Always>, signals| {
+        let seq = driver.open_gated(&ids, 0, gate);
+        let warm = driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(0) });
+        driver.finish(warm).unwrap();
+        let job = driver.start(seq, ids.len(), signals);
+        driver.finish(job).unwrap();
+        let steps = driver.steps(job).len() as u64;
+        let bytes = driver.done(job).unwrap().1.bytes_read;
+        driver.ask(Verb::Close { seq }).unwrap();
+        // The first step reads one token of keys and values less than it has itself.
+        (bytes - steps * block - kv - 40 * driver.engine.decoder.kv_bytes_per_token()) / steps
+    };
+    assert_eq!(read(None, SignalMode::None), head);
+    assert_eq!(read(Some(Always::of([77])), SignalMode::None), 0, "there is nothing to find out");
+    assert_eq!(read(Some(Always::of([77])), SignalMode::Full), head);
+    let two_groups = 2 * head / 32; // 512 tokens in groups of 16
+    assert_eq!(read(Some(Always::of([3, 4, 490])), SignalMode::Masked), two_groups);
+    assert_eq!(read(Some(Always::of([3, 4, 490])), SignalMode::Full), head);
+    assert_eq!(read(Some(Always::of((0..512).step_by(64))), SignalMode::None), 8 * head / 32);
 }
 
 #[test]

@@ -72,7 +72,9 @@ fn logits(model: &Model) -> Vec<f32> {
     let mut scratch = Scratch::default();
     let row = |pos| Row { token: 3 + pos as u32, pos, pages: &pages, want: Want::Logits };
     let rows: Vec<Row<'_>> = (0..8).map(row).collect();
-    model.forward(&ComputePool::new(1), &mut kv, &rows, &mut scratch, &Pulse::default());
+    let pool = ComputePool::new(1);
+    model.forward(&pool, &mut kv, &rows, &mut scratch, &Pulse::default());
+    model.head(&pool, &mut [Head::default(); 8], &mut scratch);
     scratch.logits
 }
 
