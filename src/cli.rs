@@ -79,6 +79,37 @@ pub struct Pull {
 pub enum BenchCommand {
     /// Prefill, decoding, small batches and several streams of one model.
     Engine(BenchEngine),
+    /// Several answers at once over the public API: their sum, how evenly they come, and what a long prompt does to them.
+    Serve(BenchServe),
+}
+
+/// `bench serve`.
+#[derive(Debug, Args)]
+pub struct BenchServe {
+    /// A model of the node.
+    #[arg(long, value_name = "MODEL", default_value = "smollm2-135m")]
+    pub model: String,
+    /// Answers at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub streams: u32,
+    /// A file with a prompt on each line, in place of made-up ones; as many streams.
+    #[arg(long, value_name = "FILE", conflicts_with = "streams")]
+    pub prompts: Option<PathBuf>,
+    /// Tokens of each answer.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub gen_tokens: u32,
+    /// Length of the prompt that comes in between, in words of about a token; 0 leaves it out.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub long_prompt: u32,
+    /// Length of the beginning that prompts share, in words of about a token; 0 leaves them out.
+    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub shared_prefix: u32,
+    /// Address of a node; by default the one that runs here, else one in this process.
+    #[arg(long, value_name = "ADDR")]
+    pub server: Option<String>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `bench engine`.
@@ -102,12 +133,21 @@ pub struct BenchEngine {
     /// Numbers of streams to decode together, such as 1,4,8.
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=64))]
     pub streams: Vec<u32>,
+    /// Decode under masks that allow so many tokens, such as 1,100,10000, beside none.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub mask: Vec<u32>,
     /// Times to measure; the median is reported.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub repeat: usize,
     /// How activations meet quantized weights, in place of the default: f32, int16 or int8.
     #[arg(long, value_name = "PATH", value_parser = activations)]
     pub activations: Option<Activations>,
+    /// One start up to the first token, for the process that measures starts.
+    #[arg(long, hide = true)]
+    pub start: bool,
+    /// Fail where a fast kernel may not be used on this machine.
+    #[arg(long)]
+    pub require_fast: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

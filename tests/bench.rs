@@ -25,6 +25,11 @@ fn the_json_has_every_figure_and_the_path_that_was_asked_for() {
         for figure in ["prefill_tok_s", "decode_tok_s", "ttft_ms", "load_ms", "threads"] {
             assert!(found[figure].as_f64().is_some_and(|n| n > 0.0), "{figure} in {found}");
         }
+        for figure in ["first_token_ms", "load_ms"] {
+            assert!(found["start"][figure].as_f64().is_some_and(|n| n > 0.0), "{figure} in {found}");
+        }
+        let whole = |figure: &Value| figure["first_token_ms"].as_f64() > figure["load_ms"].as_f64();
+        assert!(whole(&found["start"]), "a start is more than its loading: {found}");
         for rate in ["prefill_tok_s", "decode_tok_s"] {
             assert!(found["ceiling"][rate].as_f64().is_some_and(|n| n > 0.0), "{rate} in {found}");
         }
@@ -34,15 +39,38 @@ fn the_json_has_every_figure_and_the_path_that_was_asked_for() {
         let streams: Vec<_> =
             found["batch"].as_array().into_iter().flatten().map(|b| &b["streams"]).collect();
         assert_eq!(streams, [1, 3]);
+        assert_eq!(found["mask_ms"], serde_json::json!({}), "no mask was asked for");
     }
+}
+
+#[test]
+fn steps_under_masks_stand_beside_those_without() {
+    let ended = bench(&["--prompt-tokens", "16", "--mask", "1,100", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let found: Value = serde_json::from_str(&ended.stdout).expect("one object");
+    for mask in ["none", "1", "100"] {
+        assert!(found["mask_ms"][mask].as_f64().is_some_and(|ms| ms > 0.0), "{mask} in {found}");
+    }
+    let ended = bench(&["--prompt-tokens", "16", "--mask", "100"]);
+    assert!(ended.stdout.contains("none: ") && ended.stdout.contains("100: "), "{}", ended.stdout);
 }
 
 #[test]
 fn the_text_names_path_and_ceiling() {
     let ended = bench(&["--prompt-tokens", "16"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    for word in ["activations int16", "prefill 16", "CEILING", "decode 8 at depth 0"] {
+    for word in ["activations int16", "to its first token", "prefill 16", "CEILING", "decode 8 at depth 0"] {
         assert!(ended.stdout.contains(word), "{word} in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn fast_kernels_can_be_required() {
+    let ended = bench(&["--prompt-tokens", "16", "--require-fast"]);
+    // Which it is depends on how fast this machine is: on a tiny model a kernel may lose.
+    match ended.code {
+        Some(0) => assert!(ended.stdout.contains("activations int16"), "{}", ended.stdout),
+        _ => assert!(ended.stderr.starts_with("error[NUMERICS_GATE]: "), "{}", ended.stderr),
     }
 }
 

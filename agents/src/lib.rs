@@ -7,6 +7,7 @@
 //! | [`error`] | [`ClientError`]: a status decoded into code, message, help and retry |
 //! | [`account`] | usage, timing and ledger of an answer as the JSON that scripts rely on |
 //! | [`eval`] | measures a node on a suite of tasks |
+//! | [`load`] | measures a node under several answers at once |
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -32,6 +33,7 @@ pub mod client;
 pub mod error;
 pub mod eval;
 pub mod events;
+pub mod load;
 
 pub use client::Client;
 pub use error::ClientError;

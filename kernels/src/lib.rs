@@ -7,11 +7,14 @@
 //! | `matmul` | [`Matrix`], [`matmul`], [`matmul_bias`]: quantized weights times `f32` rows |
 //! | `packed` | [`pack`], [`Codes`], [`matmul_packed`]: interleaved weights times integer rows, the fast path |
 //! | `attention` | [`PagedKv`], [`AttentionRow`], [`attention`]: softmax attention over pages |
+//! | `plain` | [`plain_attention`]: the same in double precision, one key after the other |
+//! | [`gates`] | is a fast kernel right on this processor, and faster than what it replaces? |
 //! | `rope` | [`RopeTable`], [`RopeAngles`], [`RopeScaling`]: rotary positions |
 //! | `elementwise` | [`rms_norm`], [`add_assign`], [`silu_mul`], [`gelu_tanh_mul`] |
 //! | `rows` | [`for_each_row`]: row-wise work spread over the pool |
 //! | `pool` | [`ComputePool`], [`default_threads`]: the threads that run all of the above |
 //! | `ceiling` | [`Ceiling`], [`shortest_run`]: what this machine can do at most, measured |
+//! | `counting` | [`CountingAllocator`]: proof that a path allocates nothing |
 //! | `mapped` | [`MappedFile`]: weights read straight from the page cache |
 //! | `formats`, `simd`, `tile`, `disjoint` | private: block layouts, eight-lane vectors, the product kernel, shared output |
 //!
@@ -46,14 +49,17 @@
 
 mod attention;
 mod ceiling;
+mod counting;
 mod dequant;
 mod disjoint;
 mod elementwise;
 mod error;
 mod formats;
+pub mod gates;
 mod mapped;
 mod matmul;
 mod packed;
+mod plain;
 mod pool;
 mod quant;
 mod rope;
@@ -63,14 +69,17 @@ mod tile;
 
 pub use attention::{AttentionRow, PagedKv, attention};
 pub use ceiling::{Ceiling, shortest_run};
+pub use counting::CountingAllocator;
 pub use dequant::dequantize;
 pub use elementwise::{add_assign, gelu_tanh_mul, rms_norm, rms_norm_rows, silu_mul};
 pub use error::ShapeError;
 pub use mapped::MappedFile;
 pub use matmul::{Matrix, matmul, matmul_bias};
 pub use packed::{
-    Codes, PackedMatrix, Precision, Product, is_packable, matmul_packed, pack, packed_len, processor,
+    Codes, PackedMatrix, Precision, Product, is_packable, matmul_packed, matmul_packed_groups, pack,
+    packed_len, processor,
 };
+pub use plain::plain_attention;
 pub use pool::{ComputePool, default_threads};
 pub use quant::QuantType;
 pub use rope::{RopeAngles, RopeScaling, RopeTable};

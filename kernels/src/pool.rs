@@ -34,10 +34,10 @@ pub struct ComputePool {
 
 impl ComputePool {
     /// A pool of `threads` threads including the caller of [`run`](Self::run), so `threads - 1`
-    /// are started (fewer when the system refuses). Zero counts as one.
+    /// are started (fewer when the system refuses, and at most 32,767). Zero counts as one.
     pub fn new(threads: usize) -> Self {
         let shared = Arc::new(Shared::default());
-        let workers = (1..threads).map_while(|i| {
+        let workers = (1..threads).take(MOST_WORKERS).map_while(|i| {
             let shared = Arc::clone(&shared);
             let name = format!("compute-{i}");
             std::thread::Builder::new().name(name).spawn(move || shared.work()).ok()
@@ -58,15 +58,16 @@ impl ComputePool {
     /// When a part panics: the first panic is raised again on the caller, after all other parts
     /// have run. The pool stays usable.
     pub fn run(&self, parts: usize, f: &(dyn Fn(usize) + Sync)) {
-        let job = Job { f, parts, next: AtomicUsize::new(0), panic: Mutex::new(None) };
+        let job = Job { f, parts, next: AtomicUsize::new(0), panics: Mutex::default() };
         let alone = parts < 2 || self.workers.is_empty() || IN_PART.get();
         let turn = if alone { None } else { self.turn.try_lock().ok() };
         match turn {
             Some(_turn) => self.shared.run(&job),
             None => job.run_parts(),
         }
-        if let Some(panic) = lock(&job.panic).take() {
-            resume_unwind(panic);
+        let panics = job.panics.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = panics.into_iter().next() {
+            resume_unwind(first);
         }
     }
 }
@@ -97,11 +98,13 @@ struct Job<'a> {
     f: &'a (dyn Fn(usize) + Sync),
     parts: usize,
     next: AtomicUsize,
-    panic: Mutex<Option<Box<dyn Any + Send>>>, // the first
+    /// Kept until all parts have ended: dropping one may panic again, and a thread that unwound
+    /// from here would leave the others with a job that is gone.
+    panics: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Job<'_> {
-    /// Runs parts until none is left to start.
+    /// Runs parts until none is left to start. Never unwinds.
     fn run_parts(&self) {
         let outer = IN_PART.replace(true);
         loop {
@@ -110,7 +113,7 @@ impl Job<'_> {
                 break;
             }
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.f)(part))) {
-                lock(&self.panic).get_or_insert(panic);
+                lock(&self.panics).push(panic);
             }
         }
         IN_PART.set(outer);
@@ -123,6 +126,8 @@ const OPEN: usize = 1;
 const WORKER: usize = 2;
 const WORKERS: usize = 0xfffe;
 const GENERATION: usize = 0x1_0000;
+/// More would be counted into the generation.
+const MOST_WORKERS: usize = WORKERS / WORKER;
 
 fn joinable(state: usize, done: usize) -> bool {
     state & OPEN != 0 && state / GENERATION != done
@@ -199,7 +204,8 @@ impl Shared {
             }
             done = state / GENERATION;
             // SAFETY: the state counts this worker and was open, so the cell holds the job of
-            // this generation, and its caller does not return before the worker leaves.
+            // this generation, and its caller does not return before the worker leaves: neither
+            // of them unwinds on the way.
             unsafe { &**self.job.0.get() }.run_parts();
             let left = self.state.fetch_sub(WORKER, Ordering::SeqCst) - WORKER;
             if left & (WORKERS | OPEN) == 0 && self.caller_waits.load(Ordering::SeqCst) {

@@ -46,11 +46,18 @@ impl RopeTable {
     /// The sines and cosines of one position: compute once for a row, use for all its heads and
     /// layers.
     pub fn angles(&self, pos: usize) -> RopeAngles {
-        let turns = self.frequencies.iter().map(|frequency| {
+        let mut angles = RopeAngles::default();
+        self.set_angles(pos, &mut angles);
+        angles
+    }
+
+    /// [`angles`](Self::angles) in the memory of others.
+    pub fn set_angles(&self, pos: usize, angles: &mut RopeAngles) {
+        angles.turns.clear();
+        angles.turns.extend(self.frequencies.iter().map(|frequency| {
             let (sin, cos) = (pos as f64 * frequency).sin_cos();
             (cos as f32, sin as f32)
-        });
-        RopeAngles { turns: turns.collect() }
+        }));
     }
 
     /// [`RopeAngles::rotate_neox`] for a single head.
@@ -65,7 +72,7 @@ impl RopeTable {
 }
 
 /// One position's rotation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RopeAngles {
     turns: Vec<(f32, f32)>, // (cos, sin) of each pair
 }

@@ -68,6 +68,34 @@ fn a_panic_reaches_the_caller_after_all_parts_and_the_pool_survives() {
     }
 }
 
+/// A panic's payload that panics again when it is dropped.
+struct Twice;
+
+impl Drop for Twice {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            std::panic::panic_any("dropped");
+        }
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_too_loses_no_thread() {
+    let pool = ComputePool::new(3);
+    let together = Barrier::new(3);
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        pool.run(6, &|part| {
+            if part < 3 {
+                together.wait();
+            }
+            std::panic::panic_any(Twice);
+        });
+    }));
+    std::mem::forget(panic.unwrap_err());
+    let together = Barrier::new(3); // all three are still there
+    pool.run(3, &|_| _ = together.wait());
+}
+
 #[test]
 fn callers_on_four_threads_all_finish() {
     let pool = Arc::new(ComputePool::new(3));

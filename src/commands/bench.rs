@@ -1,5 +1,8 @@
 //! `understudy bench`: how fast, beside what this machine can do at most.
 
+mod serve;
+mod start;
+
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -12,43 +15,60 @@ use understudy_hub::{ModelSpec, Puller, Resolved};
 use crate::cli::{BenchCommand, BenchEngine};
 use crate::error::Error;
 use crate::render::{line, table};
+use start::Start;
 
 pub async fn run(command: BenchCommand) -> Result<(), Error> {
-    let BenchCommand::Engine(args) = command;
-    // Computes for seconds: off the async threads.
-    let task = tokio::task::spawn_blocking(move || engine(&args));
-    task.await.map_err(|error| Error::internal(error.to_string()))?
+    match command {
+        BenchCommand::Engine(args) => {
+            // Computes for seconds: off the async threads.
+            let task = tokio::task::spawn_blocking(move || engine(&args));
+            task.await.map_err(|error| Error::internal(error.to_string()))?
+        }
+        BenchCommand::Serve(args) => serve::run(args).await,
+    }
 }
 
 fn engine(args: &BenchEngine) -> Result<(), Error> {
     let mut config = NodeConfig::default();
     config.engine.threads = args.threads;
     config.engine.activations = args.activations;
+    config.engine.require_fast = args.require_fast;
     let puller = Puller::from_env()?;
     let path = match puller.catalogue().resolve(&ModelSpec::from(args.model.as_str()))? {
         Resolved::File(path) => path,
         Resolved::Catalogued(model) => puller.pull(&model.name, &mut |_| {}, &AtomicBool::new(false))?.path,
     };
     let engines = GgufEngines::new(&config);
+    if args.start {
+        return start::once(&engines, &path, &args.model);
+    }
     let started = Instant::now();
     let model = engines.open(&path, &args.model)?;
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    let start = start::measure(args)?;
     let plan = Plan {
         prompt_tokens: args.prompt_tokens,
         gen_tokens: args.gen_tokens,
         depth: args.depth,
         streams: args.streams.clone(),
+        masks: args.mask.clone(),
         repeat: args.repeat,
     };
     let speed = measure(&model, engines.pool(), &plan).map_err(|error| Error::invalid(error.to_string()))?;
     let threads = engines.pool().threads();
     match args.json {
-        true => line(&as_json(args, &speed, threads, load_ms)?.to_string()),
-        false => print(args, &speed, threads, load_ms),
+        true => line(&as_json(args, &speed, &start, threads, load_ms)?.to_string()),
+        false => print(args, &speed, &start, threads, load_ms),
     }
 }
 
-fn as_json(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> Result<Value, Error> {
+fn as_json(
+    args: &BenchEngine,
+    speed: &Speed,
+    start: &Start,
+    threads: usize,
+    load_ms: f64,
+) -> Result<Value, Error> {
     let mut object = json!({
         "model": args.model,
         "device": format!("cpu-{}", processor()),
@@ -57,7 +77,7 @@ fn as_json(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> R
         "gen_tokens": args.gen_tokens,
         "depth": args.depth,
         "load_ms": load_ms,
-        "peak_rss_bytes": peak_rss_bytes(),
+        "start": start,
     });
     let measured = serde_json::to_value(speed).map_err(|error| Error::internal(error.to_string()))?;
     if let (Value::Object(object), Value::Object(measured)) = (&mut object, measured) {
@@ -66,12 +86,24 @@ fn as_json(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> R
     Ok(object)
 }
 
-fn print(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> Result<(), Error> {
+fn print(
+    args: &BenchEngine,
+    speed: &Speed,
+    start: &Start,
+    threads: usize,
+    load_ms: f64,
+) -> Result<(), Error> {
     line(&format!(
         "{} on {threads} threads ({}), activations {}, loaded in {load_ms:.0} ms",
         args.model,
         processor(),
         speed.path
+    ))?;
+    let memory = start.peak_rss_bytes.map(|bytes| format!(", {} MB of memory", bytes / 1_000_000));
+    line(&format!(
+        "a process to its first token   {:.0} ms{}",
+        start.first_token_ms,
+        memory.unwrap_or_default()
     ))?;
     let row = |what: String, rate: f64, bound: f64| {
         vec![what, format!("{rate:.1}"), format!("{bound:.0}"), format!("{:.0} %", 100.0 * rate / bound)]
@@ -84,15 +116,17 @@ fn print(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> Res
     line(&table(&["", "TOK/S", "CEILING", "REACHED"], rates))?;
     let rows = speed.rows_ms.iter().map(|(rows, ms)| format!("{rows}: {ms:.1}")).collect::<Vec<_>>();
     line(&format!("ms for one pass of so many rows   {}", rows.join("   ")))?;
+    if let Some(none) = speed.mask_ms.get("none") {
+        let masked =
+            args.mask.iter().filter_map(|count| Some((count, speed.mask_ms.get(&count.to_string())?)));
+        let masked = masked.map(|(count, ms)| format!("{count}: {ms:.1}")).collect::<Vec<_>>();
+        line(&format!(
+            "ms for a step under a mask of so many tokens   none: {none:.1}   {}",
+            masked.join("   ")
+        ))?;
+    }
     for batch in &speed.batch {
         line(&format!("{} streams together   {:.1} tok/s", batch.streams, batch.decode_tok_s))?;
     }
     Ok(())
-}
-
-/// The most memory this process has held, where the system says.
-fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

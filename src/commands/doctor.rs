@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use understudy_agents::Client;
 use understudy_engine::default_threads;
-use understudy_gateway::NodeConfig;
+use understudy_engine::model::gates::{Gate, Verdict, verdicts};
+use understudy_gateway::{GgufEngines, NodeConfig};
 use understudy_hub::{Presence, Puller};
 
 use crate::cli::Listing;
@@ -125,7 +126,32 @@ fn models() -> Vec<Check> {
             ),
         }
     });
-    std::iter::once(folder).chain(rungs).collect()
+    let gates = verdicts(&GgufEngines::packs_in(puller.home()));
+    std::iter::once(folder).chain(rungs).chain(numerics(&gates)).collect()
+}
+
+/// What earlier starts found out about the fast kernels.
+fn numerics(verdicts: &[Verdict]) -> Vec<Check> {
+    let name = "numerics gates";
+    if verdicts.is_empty() {
+        return vec![Check::ok(name, "none decided yet: a model's are at its first start")];
+    }
+    let check = |Verdict { model, activations, gates, .. }: &Verdict| {
+        let closed: Vec<&Gate> = gates.iter().filter(|gate| !gate.is_on()).collect();
+        let what =
+            format!("{model}, {}: {} of {} on", activations.name(), gates.len() - closed.len(), gates.len());
+        if closed.is_empty() {
+            return Check::ok(name, what);
+        }
+        let why = closed.iter().map(|gate| format!("{} {}: {}", gate.kernel, gate.state.name(), gate.detail));
+        Check::new(
+            name,
+            State::Warn,
+            format!("{what}; {}", why.collect::<Vec<_>>().join("; ")),
+            "plain kernels run in their place: `slow` is no fault; report `wrong` with this line",
+        )
+    };
+    verdicts.iter().map(check).collect()
 }
 
 async fn port(name: &'static str, addr: SocketAddr) -> Check {

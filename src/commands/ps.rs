@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use understudy_agents::Client;
-use understudy_proto::v1::ModelStatus;
+use understudy_proto::v1::{ModelStatus, NumericsGate};
 
 use crate::cli::Ps;
 use crate::error::Error;
@@ -34,10 +34,12 @@ pub async fn run(args: &Ps) -> Result<(), Error> {
 }
 
 fn as_json(slot: &ModelStatus) -> Value {
+    let gate =
+        |gate: &NumericsGate| json!({"kernel": gate.kernel, "state": gate.state, "detail": gate.detail});
     json!({
         "model": slot.model, "state": slot.state, "detail": slot.detail,
         "active": slot.active, "waiting": slot.waiting, "decode_tok_s": slot.decode_tok_s,
         "bytes": slot.bytes, "numerics": slot.numerics, "context": slot.context,
-        "restarts": slot.restarts,
+        "restarts": slot.restarts, "gates": slot.gates.iter().map(gate).collect::<Vec<_>>(),
     })
 }

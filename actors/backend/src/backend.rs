@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use understudy_engine::{
     codec::Codec,
     gate::TokenGate,
+    model::gates::Gate,
     verbs::{Cost, Draft, RunSpec, SamplerSpec, SignalMode, StepResult, StopReason, TokenId, Verified},
 };
 
@@ -31,6 +32,8 @@ pub struct ModelCard {
     pub bytes_per_token: u64,
     /// The arithmetic that produced its answers, for example `cpu-f32`.
     pub numerics: String,
+    /// What is known of its fast kernels on this machine.
+    pub gates: Vec<Gate>,
     /// Tokenizer and chat template digest.
     pub codec_digest: String,
 }

@@ -9,6 +9,7 @@
 //! | [`local_slots`] | models by name: load on demand, list, watch, unload |
 //! | [`source`] | where model files and engines come from (traits; the node wires the real ones) |
 //! | [`tree`] | the node's supervision tree and its drain |
+//! | [`memory`] | one budget for the weights and KV of all models; who is unloaded to make room |
 //! | [`health`] | when the process should leave |
 //! | [`clock`] | time, injected |
 //! | [`scripted`] | an engine without a model that can panic, hang and be slow, for fault tests |
@@ -45,6 +46,7 @@ pub mod engine_thread;
 pub mod health;
 pub mod local_backend;
 pub mod local_slots;
+pub mod memory;
 pub mod model_actor;
 pub mod scripted;
 pub mod source;
@@ -55,6 +57,7 @@ pub use engine_thread::{EngineConfig, EngineExit, EngineHandle};
 pub use health::{HealthSignal, NodeHealth};
 pub use local_backend::LocalBackend;
 pub use local_slots::LocalSlots;
+pub use memory::MemoryBudget;
 pub use model_actor::{SlotConfig, SlotState, SlotStatus};
 pub use source::{EngineFactory, LoadError, LoadedModel, MakeEngine, ModelSource};
 pub use tree::{NodeTree, TreeOptions};

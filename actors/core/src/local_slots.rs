@@ -203,11 +203,13 @@ impl LocalSlots {
             let phase = phases.borrow_and_update().clone();
             match phase.state {
                 // An engine that just died: the slot hears of it next.
-                SlotState::Ready if !slot.current.get().is_some_and(|engine| engine.is_serving()) => {}
+                SlotState::Ready if !slot.is_serving() => {}
                 SlotState::Ready => {
                     let backend = phase.ready.ok_or_else(|| unavailable("it is not ready"))?;
                     return Ok(backend);
                 }
+                // One that was idle made room for another, and is loaded again as soon as it can be.
+                SlotState::Draining if slot.is_wanted() => {}
                 SlotState::Draining => return Err(unavailable("it is being unloaded")),
                 SlotState::Unloaded if phase.attempt > seen => return Err(unavailable("it was unloaded")),
                 SlotState::Failed if phase.gave_up => return Err(unavailable(&phase.detail)),
@@ -262,10 +264,11 @@ impl Slots for LocalSlots {
             let phase = slot.phase.borrow();
             phase.attempt - u64::from(phase.state.is_underway() && phase.attempt > 0)
         };
-        if slot.state() != SlotState::Ready && !slot.has_given_up() {
+        if !slot.is_serving() && !slot.has_given_up() {
             slot.want(true);
             slot.tell(ModelMsg::Load);
         }
+        self.0.config.memory.used(model);
         let result = self.ready(ctx, &slot, seen, progress).await;
         match &result {
             Err(BackendError::UnknownModel { .. }) => self.forget(model),

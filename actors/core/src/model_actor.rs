@@ -19,6 +19,7 @@ use understudy_engine::verbs::{RunSpec, SamplerSpec, SignalMode, StopWhen};
 
 use crate::engine_thread::{EngineExit, EngineHandle};
 use crate::local_backend::LocalBackend;
+use crate::memory::Taken;
 use crate::source::{LoadError, LoadedModel};
 use crate::supervisor::Failure;
 
@@ -35,11 +36,18 @@ pub(crate) enum ModelMsg {
     Load,
     Drain { grace: Duration },
     Fetched { attempt: u64, result: Result<PathBuf, LoadError> },
-    Read { attempt: u64, result: Result<Box<(LoadedModel, u64)>, LoadError> },
+    Read { attempt: u64, result: Result<Box<ReadModel>, LoadError> },
     EngineUp { attempt: u64, result: Result<(), LoadError> },
     Warmed { attempt: u64, result: Result<(), BackendError> },
     EngineExited { boot: u64, exit: EngineExit },
     Drained { boot: u64 },
+}
+
+/// A model file that was read, with the memory that its engine will need.
+pub(crate) struct ReadModel {
+    model: LoadedModel,
+    bytes: u64,
+    memory: Taken,
 }
 
 pub(crate) struct ModelActor;
@@ -52,6 +60,8 @@ pub(crate) struct ModelState {
     model: Option<LoadedModel>,
     bytes: u64,
     engine: Option<EngineGuard>,
+    /// Held as long as the engine and the model are; below them, so that it is dropped after them.
+    memory: Option<Taken>,
     /// Background work tied to the engine: drain, figures.
     chores: Vec<Chore>,
 }
@@ -115,6 +125,7 @@ impl Actor for ModelActor {
             model: None,
             bytes: 0,
             engine: None,
+            memory: None,
             chores: Vec::new(),
         })
     }
@@ -207,18 +218,18 @@ impl ModelState {
         self.slot.progress.send_replace(Some(LoadEvent::Loading { model: self.slot.model.clone() }));
         let (slot, attempt) = (self.slot.clone(), self.attempt);
         self.step = Some(step(myself, move |_| async move {
-            let read = move || Ok(Box::new((slot.factory.load(&path, &slot.model)?, size_on_disk(&path))));
-            ModelMsg::Read { attempt, result: blocking(read).await }
+            ModelMsg::Read { attempt, result: read_model(slot, path).await.map(Box::new) }
         }));
     }
 
-    fn start_engine(&mut self, myself: &ActorRef<ModelMsg>, (model, bytes): (LoadedModel, u64)) {
+    fn start_engine(&mut self, myself: &ActorRef<ModelMsg>, read: ReadModel) {
+        let ReadModel { model, bytes, memory } = read;
         let actor = myself.clone();
         let on_exit = move |boot, exit| drop(actor.send_message(ModelMsg::EngineExited { boot, exit }));
         let (handle, ready) =
             EngineHandle::start(self.slot.config.engine.clone(), model.make_engine.clone(), on_exit);
         self.engine = Some(EngineGuard { handle, slot: self.slot.clone() });
-        (self.model, self.bytes) = (Some(model), bytes);
+        (self.model, self.bytes, self.memory) = (Some(model), bytes, Some(memory));
         let (attempt, limit) = (self.attempt, self.slot.config.load_limit);
         self.step = Some(step(myself, move |_| async move {
             let result = match tokio::time::timeout(limit, ready).await {
@@ -294,8 +305,8 @@ impl ModelState {
     }
 
     fn drained(&mut self, myself: &ActorRef<ModelMsg>) {
-        self.slot.transition(SlotEvent::Drained, |_| {});
         self.let_go();
+        self.slot.transition(SlotEvent::Drained, |_| {});
         if self.slot.is_wanted() {
             let _ = myself.send_message(ModelMsg::Load);
         }
@@ -307,6 +318,7 @@ impl ModelState {
         self.chores.clear();
         self.engine = None;
         self.model = None;
+        self.memory = None;
         // Whatever is still on its way is of an older attempt now.
         self.attempt = 0;
     }
@@ -324,6 +336,15 @@ where
         let _ = actor.send_message(message);
     });
     Step { cancel, task }
+}
+
+/// Reads a model's file and takes the memory for it.
+async fn read_model(slot: Arc<Slot>, path: PathBuf) -> Result<ReadModel, LoadError> {
+    let reader = slot.clone();
+    let read = move || Ok((reader.factory.load(&path, &reader.model)?, size_on_disk(&path)));
+    let (model, bytes) = blocking(read).await?;
+    let memory = slot.config.memory.take(&slot, model.memory).await?;
+    Ok(ReadModel { model, bytes, memory })
 }
 
 /// Blocking work whose panic is a failure like any other.

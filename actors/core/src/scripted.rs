@@ -58,6 +58,7 @@ struct Plan {
     releases: u64,
     tick_time: Duration,
     fetch_time: Duration,
+    memory: u64,
 }
 
 impl Script {
@@ -90,6 +91,11 @@ impl Script {
     /// Time that fetching takes.
     pub fn fetch_time(&self, time: Duration) {
         self.plan().fetch_time = time;
+    }
+
+    /// Bytes that the model says it takes.
+    pub fn memory(&self, bytes: u64) {
+        self.plan().memory = bytes;
     }
 
     /// From now on the file is damaged (or whole again).
@@ -150,8 +156,10 @@ impl Script {
                 context: ScriptedEngine::CONTEXT,
                 bytes_per_token: 1,
                 numerics: "scripted".into(),
+                gates: Vec::new(),
                 codec_digest: ByteCodec.digest().into(),
             },
+            memory: self.plan().memory,
             codec: Arc::new(ByteCodec),
             make_engine: Arc::new(move |pulse| Ok(Box::new(ScriptedEngine::new(script.clone(), pulse)))),
         }

@@ -67,6 +67,8 @@ pub type MakeEngine = Arc<dyn Fn(Pulse) -> Result<Box<dyn TickEngine>, LoadError
 pub struct LoadedModel {
     /// What is known of it.
     pub card: ModelCard,
+    /// Bytes that its weights and the KV memory of its sequences take at most.
+    pub memory: u64,
     /// Its text side.
     pub codec: Arc<dyn Codec>,
     /// Starts an engine over it.

@@ -52,12 +52,14 @@ codes! {
 
     // A needed thing is missing.
     MODEL_LOAD_FAILED, FailedPrecondition, 3, "Pull the model again; the message says what is wrong with its file.";
+    MODEL_TOO_LARGE, FailedPrecondition, 3, "Raise engine.memory, lower engine.kv_tokens, or name a smaller model.";
     SERVER_UNREACHABLE, Unavailable, 3, "Start a node with `understudy serve`, or check the address.";
     CALL_UNKNOWN, Unimplemented, 3, "The node is older than this client, or is no Understudy node.";
 
     // The node cannot, now.
     OVERLOADED, ResourceExhausted, 1, "Try again after the time that the answer names, or raise limits.max_requests.";
     MODEL_UNAVAILABLE, Unavailable, 1, "Wait until `understudy ps` shows the model as ready, or load it again.";
+    MEMORY_IN_USE, ResourceExhausted, 1, "Try again when the models that the message names are idle, or raise engine.memory.";
     OUT_OF_KV, ResourceExhausted, 1, "Try again when other requests are done, or raise engine.kv_tokens.";
     ENGINE_LOST, Unavailable, 1, "Try again: the engine is restarted. If it happens again, look into the node's log.";
     DRAINING, Unavailable, 1, "The node is stopping: ask another one, or wait for its restart.";
@@ -67,6 +69,7 @@ codes! {
     ADDR_UNUSABLE, InvalidArgument, 2, "Use an address of this machine and a port that this user may open, such as 127.0.0.1:7861.";
     CONSTRAINT_DEAD_END, Internal, 1, "The constraint left the model no token: report it with the constraint.";
     NON_FINITE, Internal, 1, "The model computed a number that is none: run `understudy doctor`, and pull the model again.";
+    NUMERICS_GATE, FailedPrecondition, 1, "Run without --require-fast, or engine.require_fast: a plain kernel takes the place of the fast one. `understudy doctor` lists the gates.";
     DEVICE_FAILED, Unavailable, 1, "Run on the processor: a build without the features `cuda` and `metal` always does.";
     INTERNAL, Internal, 1, "This is a defect: report it with the node's log.";
 

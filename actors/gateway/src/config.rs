@@ -97,8 +97,16 @@ pub struct Engine {
     /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default: what the
     /// catalogue says of the model, else `int16`.
     pub activations: Option<Activations>,
+    /// Refuse a model of which a fast kernel may not be used on this machine. Default false: a
+    /// plain kernel takes its place.
+    pub require_fast: bool,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
+    /// Bytes that the weights and the KV memory of all loaded models may take together; 0 is three
+    /// quarters of what this process may use. Default 0.
+    pub memory: u64,
+    /// Models that are never unloaded to make room for others. Default none.
+    pub pin: Vec<String>,
     /// Load the first rung at the start instead of at the first request. Default false.
     pub preload: bool,
 }
@@ -110,7 +118,10 @@ impl Default for Engine {
             kv_tokens: 16384,
             threads: 0,
             activations: None,
+            require_fast: false,
             max_sequences: 16,
+            memory: 0,
+            pin: Vec::new(),
             preload: false,
         }
     }
@@ -227,6 +238,9 @@ impl NodeConfig {
         }
         if self.engine.kv_tokens < self.engine.context_tokens {
             return Some("engine.kv_tokens must be at least engine.context_tokens".into());
+        }
+        if self.engine.pin.iter().any(|name| name.trim().is_empty()) {
+            return Some("engine.pin has an empty name".into());
         }
         self.ladder.iter().enumerate().find_map(|(i, rung)| {
             let twice = self.ladder[..i].iter().any(|earlier| earlier.model == rung.model);

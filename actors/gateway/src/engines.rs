@@ -15,7 +15,7 @@ use understudy_engine::model::{self, Activations, Model, ModelOptions};
 use understudy_engine::text::{TextError, TextModel};
 use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::{ComputePool, default_threads};
-use understudy_hub::Puller;
+use understudy_hub::{Home, Puller};
 
 use crate::{Failure, NodeConfig, codes};
 
@@ -26,13 +26,13 @@ pub struct GgufEngines {
     activations: Option<Activations>,
     /// What the catalogue says of its models.
     measured: HashMap<String, Activations>,
+    require_fast: bool,
     packs: Option<PathBuf>,
     options: EngineOptions,
 }
 
 impl GgufEngines {
-    /// Engines within the settings' limits. Packed weights are kept in the folder `packs` of the
-    /// node's home.
+    /// Engines within the settings' limits.
     pub fn new(config: &NodeConfig) -> Self {
         let settings = &config.engine;
         let threads = if settings.threads == 0 { default_threads() } else { settings.threads };
@@ -40,7 +40,8 @@ impl GgufEngines {
             pool: Arc::new(ComputePool::new(threads)),
             activations: settings.activations,
             measured: measured(config),
-            packs: config.home().ok().map(|home| home.root().join("packs")),
+            require_fast: settings.require_fast,
+            packs: config.home().ok().map(|home| Self::packs_in(&home)),
             options: EngineOptions {
                 // Permits bound open sequences; forks and embeddings need a few slots beside them.
                 max_sequences: settings.max_sequences * 2,
@@ -48,6 +49,11 @@ impl GgufEngines {
                 context: settings.context_tokens,
             },
         }
+    }
+
+    /// Where engines keep packed weights and the verdicts on their kernels.
+    pub fn packs_in(home: &Home) -> PathBuf {
+        home.root().join("packs")
     }
 
     /// Opens a model as its engines would, to be measured.
@@ -76,11 +82,13 @@ impl GgufEngines {
             context: model.config().context,
             bytes_per_token: model.pass_bytes(),
             numerics: Activations::F32.numerics().to_owned(),
+            gates: Vec::new(),
             codec_digest: text.digest().to_owned(),
         };
         let pool = self.pool.clone();
         Ok(LoadedModel {
             card,
+            memory: model.file_len() as u64,
             codec: Arc::new(text),
             make_engine: Arc::new(move |pulse: Pulse| {
                 Ok(Box::new(BertEngine::new(model.clone(), pool.clone(), pulse)) as Box<dyn TickEngine>)
@@ -94,7 +102,11 @@ impl GgufEngines {
             activations: self.activations.or(measured).unwrap_or(Activations::Int16),
             packs: self.packs.clone(),
         };
-        Model::open_with(path, &options, &self.pool).map(Arc::new)
+        let model = Model::open_with(path, &options, &self.pool)?;
+        if self.require_fast {
+            model.require_fast()?;
+        }
+        Ok(Arc::new(model))
     }
 }
 
@@ -127,7 +139,8 @@ impl EngineFactory for GgufEngines {
         let model = self
             .open_model(path, name)
             .map_err(|error| LoadError::failed(code_of(&error), format!("{}: {error}", path.display())))?;
-        let text = TextModel::from_gguf(model.gguf()).map_err(|error| text_failure(path, &error))?;
+        let text = TextModel::open(model.gguf(), self.packs.as_deref());
+        let text = text.map_err(|error| text_failure(path, &error))?;
         let (block_bytes, head_bytes) = model.pass_bytes();
         let card = ModelCard {
             name: name.to_owned(),
@@ -135,13 +148,18 @@ impl EngineFactory for GgufEngines {
             generates: true,
             context: self.options.context.min(model.config().context),
             bytes_per_token: block_bytes + head_bytes,
-            numerics: model.activations().numerics().to_owned(),
+            numerics: model.numerics(),
+            gates: model.gates().to_vec(),
             codec_digest: text.digest().to_owned(),
         };
         let ends = text.end_tokens().to_vec();
         let (pool, options) = (self.pool.clone(), self.options.clone());
+        // Weights are mapped packed or as they are, whose sizes differ by little.
+        let weights = model.gguf().file_len() as u64;
+        let kv = model.config().kv_bytes_per_token() * options.kv_tokens as u64;
         Ok(LoadedModel {
             card,
+            memory: weights + kv,
             codec: Arc::new(text),
             make_engine: Arc::new(move |pulse: Pulse| {
                 let engine = Engine::new(model.clone(), ends.clone(), pool.clone(), &options, pulse);
@@ -165,6 +183,7 @@ fn code_of(error: &model::LoadError) -> &'static str {
         model::LoadError::Gguf(_) => "GGUF_DAMAGED",
         model::LoadError::UnsupportedArchitecture(_) | model::LoadError::Unsupported(_) => "GGUF_UNSUPPORTED",
         model::LoadError::Device(_) => "DEVICE_FAILED",
+        model::LoadError::Gate { .. } => "NUMERICS_GATE",
         model::LoadError::OutOfRange { .. } | model::LoadError::Shape { .. } => "GGUF_DAMAGED",
     }
 }

@@ -67,6 +67,7 @@ mod health;
 mod http;
 pub mod inference;
 mod local;
+mod memory;
 pub mod models;
 pub mod node;
 mod score;

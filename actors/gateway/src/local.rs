@@ -14,17 +14,19 @@ use understudy_actors::{
     engine_thread::EngineConfig,
     health::NodeHealth,
     local_slots::LocalSlots,
+    memory::MemoryBudget,
     model_actor::{SlotConfig, SlotStatus},
     source::{EngineFactory, LoadError, ModelSource},
     supervisor::{ChildKind, ChildSpec},
     tree::{NodeTree, TreeOptions},
 };
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
+use understudy_engine::model::gates::Gate;
 use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved};
-use understudy_proto::v1::ModelStatus;
+use understudy_proto::v1::{ModelStatus, NumericsGate};
 use understudy_router::{RouterActor, RouterHandle};
 
-use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung};
+use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory};
 
 /// How long an unload without a deadline lets requests finish.
 const UNLOAD_GRACE: Duration = Duration::from_secs(10);
@@ -49,8 +51,10 @@ impl Node {
             health: health.clone(),
             ..EngineConfig::new("")
         };
-        let slots =
-            LocalSlots::new(SlotConfig::new(engine), Arc::new(HubSource { puller: puller.clone() }), factory);
+        let limit = if config.engine.memory == 0 { memory::share() } else { config.engine.memory };
+        let memory = Arc::new(MemoryBudget::new(limit, config.engine.pin.iter().cloned()));
+        let slot = SlotConfig { memory, ..SlotConfig::new(engine) };
+        let slots = LocalSlots::new(slot, Arc::new(HubSource { puller: puller.clone() }), factory);
         let router = RouterHandle::new(config.router(), Arc::new(slots.clone()))?;
         let tree =
             NodeTree::start(TreeOptions::default(), slots.clone(), health.clone(), vec![supervised(&router)]);
@@ -228,6 +232,11 @@ impl ModelControl for LocalControl {
 
 fn slot_status(slot: SlotStatus) -> ModelStatus {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let gate = |gate: Gate| NumericsGate {
+        kernel: gate.kernel,
+        state: gate.state.name().into(),
+        detail: gate.detail,
+    };
     ModelStatus {
         model: slot.model,
         state: slot.state.as_str().into(),
@@ -240,5 +249,6 @@ fn slot_status(slot: SlotStatus) -> ModelStatus {
         context: count(slot.context),
         restarts: slot.restarts,
         done_bytes: 0,
+        gates: slot.gates.into_iter().map(gate).collect(),
     }
 }

@@ -47,6 +47,12 @@ impl Account {
         }
     }
 
+    /// Prompt tokens that were there already, or that another request computed meanwhile.
+    fn spared_prompt_tokens(&self) -> u32 {
+        let spared = self.cached_prompt_tokens + self.cost.adopted_rows as usize;
+        spared.min(self.prompt_tokens) as u32
+    }
+
     fn decode_tok_s(&self) -> f64 {
         match (self.first_token, self.last_token) {
             (Some(first), Some(last)) if last > first => {
@@ -196,7 +202,7 @@ impl Answer {
             policy: policy.into(),
             prompt_tokens: written.map_or(0, |account| account.prompt_tokens as u32),
             completion_tokens: self.spans.iter().map(|span| span.tokens).sum(),
-            cached_prompt_tokens: written.map_or(0, |account| account.cached_prompt_tokens as u32),
+            cached_prompt_tokens: written.map_or(0, Account::spared_prompt_tokens),
             ttft_ms: milliseconds(self.first_delta.unwrap_or_else(|| self.begun.elapsed())),
             total_ms: milliseconds(self.begun.elapsed()),
             decode_tok_s: written.map_or(0.0, Account::decode_tok_s),
@@ -225,7 +231,7 @@ fn close(account: &Account, kept: u32) -> RungCost {
     RungCost {
         model: account.model.clone(),
         prompt_tokens: account.prompt_tokens as u32,
-        cached_prompt_tokens: account.cached_prompt_tokens as u32,
+        cached_prompt_tokens: account.spared_prompt_tokens(),
         tokens_kept: kept,
         tokens_wasted: account.generated - kept,
         cost: account.cost,

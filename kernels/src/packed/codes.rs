@@ -32,7 +32,7 @@ impl Precision {
     }
 
     /// The largest code.
-    const fn largest(self) -> f32 {
+    pub(crate) const fn largest(self) -> f32 {
         match self {
             Self::Int8 => 127.0,
             Self::Int16 => 127.0 * 128.0,

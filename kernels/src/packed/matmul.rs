@@ -39,7 +39,11 @@ impl<'a> PackedMatrix<'a> {
         Ok(Self { ty, rows, cols, data })
     }
 
-    fn groups(&self) -> usize {
+    /// Outputs that lie side by side and are computed together: a *group*.
+    pub const GROUP: usize = OUTPUTS;
+
+    /// Groups of outputs, the last one perhaps not full.
+    pub fn groups(&self) -> usize {
         self.rows.div_ceil(OUTPUTS)
     }
 
@@ -74,17 +78,9 @@ const CODES_IN_CACHE: usize = 256 << 10;
 ///
 /// When the shapes of a product do not agree with those of the rows.
 pub fn matmul_packed<const N: usize>(pool: &ComputePool, x: &Codes, products: [Option<Product<'_>>; N]) {
-    let jobs = products.map(|product| {
-        product.map(|Product { w, y, bias }| {
-            assert!(w.cols == x.cols(), "weights and rows have the same inputs");
-            assert!(y.len() == x.rows() * w.rows, "y is rows of x by rows of w");
-            assert!(bias.is_none_or(|bias| bias.len() == w.rows), "a bias for each output");
-            Job { w, x, y: Disjoint::new(y), bias }
-        })
-    });
+    let jobs = products.map(|product| product.map(|product| Job::new(x, product)));
     let groups: usize = jobs.iter().flatten().map(|job| job.w.groups()).sum();
-    let work = groups * OUTPUTS * x.cols() * x.rows();
-    let parts = (work / WORTH_SPLITTING).clamp(1, PARTS * pool.threads()).min(groups);
+    let parts = parts(pool, groups, x);
     pool.run(parts, &|part| {
         let mut mine = groups * part / parts..groups * (part + 1) / parts;
         for job in jobs.iter().flatten() {
@@ -95,6 +91,31 @@ pub fn matmul_packed<const N: usize>(pool: &ComputePool, x: &Codes, products: [O
     });
 }
 
+/// The outputs of some groups only, with the bits that [`matmul_packed`] gives them; the rest of `y`
+/// stays as it is, and the rest of the weights is not read.
+///
+/// # Panics
+///
+/// When the shapes do not agree, when `groups` do not ascend, or when the matrix has not got one.
+pub fn matmul_packed_groups(pool: &ComputePool, x: &Codes, product: Product<'_>, groups: &[u32]) {
+    let job = Job::new(x, product);
+    assert!(groups.is_sorted_by(|a, b| a < b), "each group once, in order");
+    assert!(groups.last().is_none_or(|&last| (last as usize) < job.w.groups()), "groups of the matrix");
+    let parts = parts(pool, groups.len(), x);
+    pool.run(parts, &|part| {
+        let mine = &groups[groups.len() * part / parts..groups.len() * (part + 1) / parts];
+        for run in mine.chunk_by(|a, b| a + 1 == *b) {
+            job.run(run[0] as usize..run[0] as usize + run.len());
+        }
+    });
+}
+
+/// Into how many parts the work on so many groups is cut.
+fn parts(pool: &ComputePool, groups: usize, x: &Codes) -> usize {
+    let work = groups * OUTPUTS * x.cols() * x.rows();
+    (work / WORTH_SPLITTING).clamp(1, PARTS * pool.threads()).min(groups)
+}
+
 /// One product, to be done in ranges of groups of outputs.
 struct Job<'a> {
     w: PackedMatrix<'a>,
@@ -103,7 +124,14 @@ struct Job<'a> {
     bias: Option<&'a [f32]>,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(x: &'a Codes, Product { w, y, bias }: Product<'a>) -> Self {
+        assert!(w.cols == x.cols(), "weights and rows have the same inputs");
+        assert!(y.len() == x.rows() * w.rows, "y is rows of x by rows of w");
+        assert!(bias.is_none_or(|bias| bias.len() == w.rows), "a bias for each output");
+        Self { w, x, y: Disjoint::new(y), bias }
+    }
+
     fn run(&self, groups: Range<usize>) {
         if !groups.is_empty() {
             with_format(self.w.ty, OnGroups { job: self, groups });

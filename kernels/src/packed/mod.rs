@@ -6,7 +6,7 @@
 //! | `codes` | [`Codes`]: rows of activations as 8-bit or 15-bit integers with a scale for each 32 |
 //! | `formats` | what each packed type's bytes mean |
 //! | `lanes` | vectors in which each lane is an output, on AVX-512, AVX2 and plain arrays |
-//! | `matmul` | [`matmul_packed`]: the product, for any number of rows and several matrices |
+//! | `matmul` | [`matmul_packed`]: the product, for any number of rows and several matrices; [`matmul_packed_groups`]: some outputs only |
 
 mod codes;
 mod formats;
@@ -20,4 +20,4 @@ pub use codes::{Codes, Precision};
 pub(crate) use lanes::byte_dots;
 pub use lanes::processor;
 pub use layout::{is_packable, pack, packed_len};
-pub use matmul::{PackedMatrix, Product, matmul_packed};
+pub use matmul::{PackedMatrix, Product, matmul_packed, matmul_packed_groups};

@@ -168,6 +168,31 @@ fn several_products_share_the_rows() {
 }
 
 #[test]
+fn some_groups_have_the_bits_of_the_whole_product_and_the_rest_is_untouched() {
+    for ty in packable() {
+        let case = Case::new(ty, 150, 512); // ten groups, the last not full
+        for (precision, rows) in [(Precision::Int8, 1), (Precision::Int16, 1), (Precision::Int16, 5)] {
+            let x = Random(4).activations(rows * 512);
+            let whole = case.product(&ComputePool::new(1), Processor::best(), precision, &x);
+            let pool = ComputePool::new(3);
+            let mut codes = Codes::new();
+            codes.quantize(&pool, precision, &x, 512);
+            for groups in [&[][..], &[9], &[0, 1, 2, 5, 7, 8], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+                let mut y = vec![f32::NAN; rows * 150];
+                let product = Product { w: case.matrix(), y: &mut y, bias: None };
+                matmul_packed_groups(&pool, &codes, product, groups);
+                for (at, (found, whole)) in y.iter().zip(&whole).enumerate() {
+                    match groups.contains(&((at % 150 / PackedMatrix::GROUP) as u32)) {
+                        true => assert_eq!(found.to_bits(), whole.to_bits(), "{} {at} {groups:?}", ty.name()),
+                        false => assert!(found.is_nan(), "{} {at} {groups:?}", ty.name()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn extreme_activations() {
     let pool = ComputePool::new(1);
     let case = Case::new(QuantType::Q5_0, 16, 64);

@@ -68,6 +68,7 @@ pub mod engine;
 pub mod error;
 pub mod gate;
 pub mod gguf;
+mod kept;
 pub mod kv;
 pub mod measure;
 pub mod model;

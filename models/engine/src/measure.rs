@@ -9,8 +9,10 @@ use understudy_kernels::{Ceiling, ComputePool};
 
 use crate::EngineError;
 use crate::engine::{Engine, EngineOptions};
+use crate::gate::TokenGate;
 use crate::kv::{KvStore, PAGE_LEN, PageId};
-use crate::model::{Model, Row, Scratch, Want};
+use crate::model::{Head, Model, Row, Scratch, Want};
+use crate::sampling::{Purpose, uniform};
 use crate::tick::{Pulse, TickEngine};
 use crate::verbs::*;
 
@@ -25,6 +27,8 @@ pub struct Plan {
     pub depth: u32,
     /// Numbers of streams to decode at once.
     pub streams: Vec<u32>,
+    /// Numbers of tokens that a mask allows, for steps beside those without a mask.
+    pub masks: Vec<u32>,
     /// Times to measure each figure; the median is reported.
     pub repeat: usize,
 }
@@ -46,6 +50,12 @@ pub struct Speed {
     pub rows_ms: BTreeMap<u32, f64>,
     /// Several streams at once.
     pub batch: Vec<Batch>,
+    /// The most memory that the process has held before the ceilings were measured, which takes a
+    /// quarter of a gigabyte; where the system says.
+    pub peak_rss_bytes: Option<u64>,
+    /// Milliseconds of a decode step under masks that allow so many tokens, and of one under `none`.
+    /// Empty when no mask was asked for.
+    pub mask_ms: BTreeMap<String, f64>,
 }
 
 /// Rates if nothing but arithmetic (prefill) or reading weights and KV (decode) took time.
@@ -72,18 +82,20 @@ pub struct Batch {
 /// [`EngineError`] when the plan's tokens do not fit the model's context.
 pub fn measure(model: &Arc<Model>, pool: &Arc<ComputePool>, plan: &Plan) -> Result<Speed, EngineError> {
     let mut bench = Bench::new(model, pool, plan);
-    bench.time(16, 1, 1)?; // every page of the weights, once
+    bench.time(16, 1, 1, None)?; // every page of the weights, once
     let mut prefills = Vec::new();
     let mut decodes = Vec::new();
     for _ in 0..plan.repeat.max(1) {
-        prefills.push(bench.time(plan.prompt_tokens, 1, 1)?.0);
-        decodes.push(bench.decode(plan, 1)?);
+        prefills.push(bench.time(plan.prompt_tokens, 1, 1, None)?.0);
+        decodes.push(bench.decode(plan, 1, None)?);
     }
     let mut batch = Vec::new();
     for &streams in &plan.streams {
-        let rates = (0..plan.repeat.max(1)).map(|_| bench.decode(plan, streams));
+        let rates = (0..plan.repeat.max(1)).map(|_| bench.decode(plan, streams, None));
         batch.push(Batch { streams, decode_tok_s: median(rates.collect::<Result<_, _>>()?) });
     }
+    let rows_ms = rows_ms(model, pool, plan.repeat);
+    let peak_rss_bytes = peak_rss_bytes();
     let prefill = median(prefills.iter().map(Duration::as_secs_f64).collect());
     Ok(Speed {
         prefill_tok_s: f64::from(plan.prompt_tokens) / prefill,
@@ -91,9 +103,48 @@ pub fn measure(model: &Arc<Model>, pool: &Arc<ComputePool>, plan: &Plan) -> Resu
         ttft_ms: prefill * 1e3,
         path: model.activations().name(),
         ceiling: bound(model, &Ceiling::measure(pool), plan),
-        rows_ms: rows_ms(model, pool, plan.repeat),
+        rows_ms,
         batch,
+        peak_rss_bytes,
+        mask_ms: bench.mask_ms(plan)?,
     })
+}
+
+/// The most memory that this process has held, where the system says.
+pub fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Runs an engine to the first token of a prompt.
+///
+/// # Errors
+/// [`EngineError`] when the prompt does not fit.
+pub fn first_token(engine: &mut dyn TickEngine, prompt: Vec<TokenId>) -> Result<(), EngineError> {
+    let (mut events, at) = (Vec::new(), prompt.len());
+    let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None };
+    engine.submit(JobId(1), Verb::Open(open));
+    engine.tick(&mut events);
+    let mut seq = None;
+    for (_, event) in events.drain(..) {
+        if let JobEvent::Done { result, .. } = event
+            && let Outcome::Opened { seq: opened, .. } = result?
+        {
+            seq = Some(opened);
+        }
+    }
+    let Some(seq) = seq else { return Ok(()) };
+    let spec = RunSpec { max_tokens: 1, stop_when: StopWhen::default(), signals: SignalMode::None };
+    engine.submit(JobId(2), Verb::Run { seq, at, spec });
+    loop {
+        engine.tick(&mut events);
+        for (_, event) in events.drain(..) {
+            if let JobEvent::Done { result, .. } = event {
+                return result.map(|_| ());
+            }
+        }
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -122,10 +173,12 @@ fn rows_ms(model: &Model, pool: &ComputePool, repeat: usize) -> BTreeMap<u32, f6
         let rows: Vec<Row<'_>> = (0..count)
             .map(|pos| Row { token: 100 + pos as u32, pos, pages: &pages, want: Want::Logits })
             .collect();
+        let mut heads = vec![Head::default(); count];
         let mut times = Vec::new();
         for _ in 0..8 * repeat.max(1) {
             let start = Instant::now();
             model.forward(pool, &mut kv, &rows, &mut scratch, &pulse);
+            model.head(pool, &mut heads, &mut scratch);
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
         median(times)
@@ -155,9 +208,24 @@ impl Bench {
     }
 
     /// Decoded tokens per second of so many streams, after their first token.
-    fn decode(&mut self, plan: &Plan, streams: u32) -> Result<f64, EngineError> {
-        let (first, all) = self.time(plan.depth.max(1), plan.gen_tokens + 1, streams)?;
+    fn decode(&mut self, plan: &Plan, streams: u32, allowed: Option<u32>) -> Result<f64, EngineError> {
+        let (first, all) = self.time(plan.depth.max(1), plan.gen_tokens + 1, streams, allowed)?;
         Ok(f64::from(plan.gen_tokens * streams) / (all - first).as_secs_f64())
+    }
+
+    /// Steps of one stream without a mask and under each of the plan's, by turns.
+    fn mask_ms(&mut self, plan: &Plan) -> Result<BTreeMap<String, f64>, EngineError> {
+        if plan.masks.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut times: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for _ in 0..plan.repeat.max(1) {
+            for allowed in [None].into_iter().chain(plan.masks.iter().copied().map(Some)) {
+                let name = allowed.map_or_else(|| "none".into(), |count| count.to_string());
+                times.entry(name).or_default().push(1e3 / self.decode(plan, 1, allowed)?);
+            }
+        }
+        Ok(times.into_iter().map(|(name, times)| (name, median(times))).collect())
     }
 
     /// Runs streams to their end: the time until every one had its first token, and in all.
@@ -166,13 +234,15 @@ impl Bench {
         prompt: u32,
         gen_tokens: u32,
         streams: u32,
+        allowed: Option<u32>,
     ) -> Result<(Duration, Duration), EngineError> {
         let mut events = Vec::new();
         for stream in 0..streams {
             self.prompts += 1;
             let id = |index: u32| (self.prompts * 7919 + index * 37) % self.vocab;
             let prompt = (0..prompt).map(id).collect();
-            let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None };
+            let gate = allowed.map(|count| SomeTokens::boxed(count, self.vocab));
+            let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate };
             self.engine.submit(JobId(u64::from(stream)), Verb::Open(open));
         }
         self.engine.tick(&mut events);
@@ -212,5 +282,55 @@ impl Bench {
         }
         self.engine.tick(&mut events);
         Ok((first.into_iter().flatten().max().unwrap_or(all), all))
+    }
+}
+
+/// A gate that always allows the same tokens: many, and far apart.
+#[derive(Clone)]
+struct SomeTokens(Arc<[u32]>);
+
+impl SomeTokens {
+    /// So many different ids all over the vocabulary, the same at each call.
+    fn boxed(count: u32, vocab: u32) -> Box<dyn TokenGate> {
+        let mut mask = vec![0_u32; vocab.div_ceil(32) as usize];
+        let mut left = count.min(vocab);
+        for place in 0_u64.. {
+            if left == 0 {
+                break;
+            }
+            let random = uniform(0, 0, place, Purpose::Sample);
+            let id = (random * f64::from(vocab)) as usize;
+            if let Some(word) = mask.get_mut(id / 32)
+                && *word & (1 << (id % 32)) == 0
+            {
+                *word |= 1 << (id % 32);
+                left -= 1;
+            }
+        }
+        Box::new(Self(mask.into()))
+    }
+}
+
+impl TokenGate for SomeTokens {
+    fn mask(&mut self, allowed: &mut [u32]) {
+        allowed.copy_from_slice(&self.0);
+    }
+
+    fn accept(&mut self, _: TokenId) -> bool {
+        true
+    }
+
+    fn rollback(&mut self, _: usize) {}
+
+    fn fork(&self) -> Box<dyn TokenGate> {
+        Box::new(self.clone())
+    }
+
+    fn forced(&mut self) -> Vec<TokenId> {
+        Vec::new()
+    }
+
+    fn is_complete(&mut self) -> bool {
+        false
     }
 }

@@ -288,6 +288,8 @@ pub enum Outcome {
 pub struct Cost {
     /// Rows computed for prompt or appended tokens.
     pub prefill_rows: u64,
+    /// Rows that another verb with the same beginning computed while this one waited for them.
+    pub adopted_rows: u64,
     /// Rows computed to generate or verify.
     pub decode_rows: u64,
     /// Forward passes that had at least one row of this verb.
@@ -301,6 +303,7 @@ pub struct Cost {
 impl std::ops::AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         self.prefill_rows += other.prefill_rows;
+        self.adopted_rows += other.adopted_rows;
         self.decode_rows += other.decode_rows;
         self.forward_passes += other.forward_passes;
         self.bytes_read += other.bytes_read;

@@ -18,7 +18,7 @@ use support::{Rows, model_file, repository};
 use understudy_engine::ComputePool;
 use understudy_engine::device::{Accelerator, DeviceDecoder, DeviceModel, Matrices};
 use understudy_engine::kv::PAGE_LEN;
-use understudy_engine::model::{CpuDecoder, Decoder, Model, Row, Want};
+use understudy_engine::model::{CpuDecoder, Decoder, Head, Model, Row, Want};
 use understudy_engine::tick::Pulse;
 
 fn tiny() -> PathBuf {
@@ -122,6 +122,8 @@ fn a_mixed_pass_gives_what_the_processor_gives() {
         }
         let [processor, device] = &mut decoders;
         processor.forward(&rows, &Pulse::default()).unwrap();
+        let wanted = rows.iter().filter(|row| row.want == Want::Logits).count();
+        processor.head(&mut vec![Head::default(); wanted]).unwrap();
         device.forward(&rows, &Pulse::default()).unwrap();
         assert_close(processor.logits(), device.logits());
         assert_close(processor.hidden(), device.hidden());

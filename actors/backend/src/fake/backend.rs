@@ -70,6 +70,7 @@ impl FakeBackend {
                 context: 4096,
                 bytes_per_token: 1_000_000,
                 numerics: "fake-exact".into(),
+                gates: Vec::new(),
                 codec_digest: ByteCodec.digest().into(),
             },
             cached_prefix: 0,
@@ -132,6 +133,7 @@ impl FakeBackend {
     pub(super) fn cost(&self, prefill_rows: u64, decode_rows: u64) -> Cost {
         Cost {
             prefill_rows,
+            adopted_rows: 0,
             decode_rows,
             forward_passes: decode_rows.max(u64::from(prefill_rows > 0)),
             bytes_read: decode_rows * self.card.bytes_per_token,

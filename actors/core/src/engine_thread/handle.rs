@@ -180,6 +180,15 @@ impl EngineHandle {
         self.permits.close();
     }
 
+    /// The same, but only when nothing is open and nobody waits; whether that was so.
+    pub(crate) fn stop_admitting_if_idle(&self) -> bool {
+        let all = u32::try_from(self.config.max_sequences).unwrap_or(u32::MAX);
+        // Holding all permits, nobody can come in between.
+        let Ok(_all) = self.permits.try_acquire_many(all) else { return false };
+        self.stop_admitting();
+        true
+    }
+
     /// Which start of an engine this is.
     pub fn boot(&self) -> u64 {
         self.boot

@@ -7,10 +7,12 @@ use std::time::Duration;
 use ractor::ActorRef;
 use tokio::sync::watch;
 use understudy_backend::{BackendError, LoadEvent};
+use understudy_engine::model::gates::Gate;
 
 use super::{ModelMsg, SlotEvent, SlotState};
 use crate::engine_thread::EngineConfig;
 use crate::local_backend::{CurrentEngine, LocalBackend};
+use crate::memory::MemoryBudget;
 use crate::source::{EngineFactory, ModelSource};
 use crate::supervisor::ChildEvent;
 
@@ -19,6 +21,8 @@ use crate::supervisor::ChildEvent;
 pub struct SlotConfig {
     /// The engine thread's settings; the model's name is filled in.
     pub engine: EngineConfig,
+    /// What all models may take together.
+    pub memory: Arc<MemoryBudget>,
     /// Longest time to make an engine, after its file is there.
     pub load_limit: Duration,
     /// Longest first pass.
@@ -28,10 +32,11 @@ pub struct SlotConfig {
 }
 
 impl SlotConfig {
-    /// 10 minutes to load, one to warm, figures twice a second.
+    /// No limit of memory, 10 minutes to load, one to warm, figures twice a second.
     pub fn new(engine: EngineConfig) -> Self {
         Self {
             engine,
+            memory: Arc::default(),
             load_limit: Duration::from_secs(600),
             warm_limit: Duration::from_secs(60),
             status_period: Duration::from_millis(500),
@@ -62,6 +67,8 @@ pub struct SlotStatus {
     pub context: usize,
     /// Arithmetic; empty until loaded.
     pub numerics: String,
+    /// Its fast kernels; none until loaded.
+    pub gates: Vec<Gate>,
 }
 
 /// What waiters wait for.
@@ -125,6 +132,7 @@ impl Slot {
             bytes: 0,
             context: 0,
             numerics: String::new(),
+            gates: Vec::new(),
         };
         let mut config = config;
         config.engine.model = model.into();
@@ -154,6 +162,11 @@ impl Slot {
 
     pub(crate) fn state(&self) -> SlotState {
         self.phase.borrow().state
+    }
+
+    /// Ready, with an engine that admits requests.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.state() == SlotState::Ready && self.current.get().is_some_and(|engine| engine.is_serving())
     }
 
     /// Takes a transition, if the table has it, and says what else changes with it.
@@ -247,6 +260,19 @@ impl Slot {
         }
     }
 
+    /// Unloads the model unless somebody uses it; whether it does. A request that comes meanwhile loads
+    /// it again.
+    pub(crate) fn unload_if_idle(&self) -> bool {
+        // First, so that a later wish stands.
+        self.want(false);
+        let idle = self.current.get().is_some_and(|engine| engine.stop_admitting_if_idle());
+        match idle {
+            true => self.tell(ModelMsg::Drain { grace: Duration::ZERO }),
+            false => self.want(true),
+        }
+        idle
+    }
+
     /// Brings the published status up to date.
     pub(crate) fn publish(&self) {
         let phase = self.phase.borrow().clone();
@@ -263,6 +289,7 @@ impl Slot {
             bytes: phase.bytes,
             context: card.map_or(0, |card| card.context),
             numerics: card.map(|card| card.numerics.clone()).unwrap_or_default(),
+            gates: card.map(|card| card.gates.clone()).unwrap_or_default(),
         };
         self.status.send_if_modified(|published| {
             let changed = *published != status;

@@ -2,5 +2,6 @@
 //! bounded by two seconds.
 
 mod engines;
+mod memory;
 mod node;
 mod requests;

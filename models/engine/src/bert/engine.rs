@@ -52,6 +52,7 @@ impl BertEngine {
         let embedding = self.model.embed(&self.pool, ids, &self.pulse);
         let cost = Cost {
             prefill_rows: ids.len() as u64,
+            adopted_rows: 0,
             decode_rows: 0,
             forward_passes: 1,
             bytes_read: self.model.pass_bytes(),

@@ -119,6 +119,11 @@ impl Bert {
         &self.config
     }
 
+    /// Size of its files in bytes.
+    pub fn file_len(&self) -> usize {
+        self.weights.file_len()
+    }
+
     /// Bytes of weights that one pass reads.
     pub fn pass_bytes(&self) -> u64 {
         self.weights.pass_bytes

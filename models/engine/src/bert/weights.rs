@@ -96,6 +96,10 @@ impl Weights {
         }
     }
 
+    pub(super) fn file_len(&self) -> usize {
+        self.parts.len()
+    }
+
     pub(super) fn matrix(&self, at: &MatrixAt) -> Matrix<'_> {
         let data = self.parts.get(at.range.clone()).unwrap_or_default();
         Matrix { ty: at.ty, rows: at.rows, cols: at.cols, data }

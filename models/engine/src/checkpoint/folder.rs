@@ -54,6 +54,10 @@ impl Folder {
         Self { path: parent.unwrap_or(path).to_path_buf() }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A text file; `None` where there is none.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, CheckpointError> {
         let path = self.path.join(name);

@@ -56,7 +56,7 @@ pub fn open(path: &Path) -> Result<Gguf, CheckpointError> {
     let settings = Settings::read(&folder)?;
     let family = settings.family()?;
     let Tensors { parts, modified, by_name } = folder.tensors()?;
-    let mut model = Assembly::over(parts, modified);
+    let mut model = Assembly::over(folder.path(), parts, modified);
     settings.write(family, &mut model)?;
     let by_name = match settings.four_bit()? {
         Some(scheme) => four_bit::convert(&scheme, by_name, family, &mut model)?,

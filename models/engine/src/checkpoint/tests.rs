@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 
+use crate::codec::Codec;
 use crate::model::Model;
 use crate::text::TextModel;
 
@@ -143,6 +144,26 @@ fn inputs_out_of_order_are_refused() {
         bytes
     };
     assert_says(&refusal("tiny-qwen2-gptq", WEIGHTS, swapped), "inputs out of order");
+}
+
+/// Tables are kept by what the texts say: the weights, whose time of change counts too, stay as they are.
+#[test]
+fn kept_tables_follow_the_tokenizer() {
+    let (folder, kept) = (copy_of("tiny-llama"), tempfile::tempdir().expect("a folder"));
+    let open = || {
+        let model = Model::open(folder.path()).expect("the tiny model");
+        TextModel::open(model.gguf(), Some(kept.path())).expect("its tokenizer")
+    };
+    let first = open();
+    assert_eq!(open().digest(), first.digest());
+    assert_eq!(first.control_token("<|eot_id|>"), Some(281));
+    let file = folder.path().join("tokenizer.json");
+    let renamed = replaced(r#""id":281,"content":"<|eot_id|>""#, r#""id":281,"content":"<|other|>""#);
+    fs::write(&file, renamed(fs::read(&file).expect("a file"))).expect("a file");
+    let second = open();
+    assert_eq!(second.control_token("<|eot_id|>"), None);
+    assert_eq!(second.control_token("<|other|>"), Some(281));
+    assert_ne!(second.digest(), first.digest());
 }
 
 proptest! {

@@ -18,7 +18,7 @@ use crate::device::pass::{Group, Pass, View};
 use crate::device::weights::{DeviceBlock, DeviceModel};
 use crate::kv::PageId;
 use crate::model::config::Activation;
-use crate::model::{Decoder, ModelConfig, PrefillRows, Row, Want};
+use crate::model::{Decoder, Head, ModelConfig, PrefillRows, Row, Want};
 use crate::tick::Pulse;
 
 /// A model on a device with its KV memory. What INV-K1 means here: see [`crate::device`].
@@ -112,6 +112,13 @@ impl Decoder for DeviceDecoder {
 
     fn forward(&mut self, rows: &[Row<'_>], pulse: &Pulse) -> std::result::Result<(), EngineError> {
         self.compute(rows, pulse).map_err(failed)
+    }
+
+    /// Every pass computes all logits of the rows that want some.
+    fn head(&mut self, heads: &mut [Head<'_>]) -> std::result::Result<(), EngineError> {
+        let (_, bytes) = self.pass_bytes();
+        crate::model::head::split(bytes, heads.len(), heads.iter_mut());
+        Ok(())
     }
 
     fn logits(&mut self) -> &mut [f32] {

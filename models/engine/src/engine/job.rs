@@ -1,6 +1,6 @@
 //! Verbs that need forward passes, and how far each has come.
 
-use crate::verbs::{Cost, Draft, JobId, RunSpec, SeqKey, SignalMode, TokenId};
+use crate::verbs::{Cost, Draft, JobId, RunSpec, SeqKey, SignalMode, StopWhen, TokenId};
 
 /// A verb in progress.
 pub(super) struct Job {
@@ -53,6 +53,15 @@ pub(super) struct Need {
 }
 
 impl Work {
+    /// For a verb that chooses a token in each pass: the signals to take with it.
+    pub fn chooses_with(&self) -> Option<SignalMode> {
+        match self {
+            Self::Run { spec, .. } => Some(signals_of(spec)),
+            Self::Propose { .. } => Some(SignalMode::None),
+            Self::Verify { .. } | Self::Score { .. } | Self::Embed { .. } => None,
+        }
+    }
+
     /// What the next settlement of this job takes, for a sequence of `len` tokens.
     pub fn need(&self, len: usize) -> Need {
         match self {
@@ -64,5 +73,13 @@ impl Work {
             Self::Score { base, .. } => Need { want_from: base - 1, end: len - 1, hidden: false },
             Self::Embed { .. } => Need { want_from: len, end: len, hidden: true },
         }
+    }
+}
+
+/// The signals of a run: a threshold needs some.
+pub(super) fn signals_of(spec: &RunSpec) -> SignalMode {
+    match spec.signals {
+        SignalMode::None if spec.stop_when != StopWhen::default() => SignalMode::Masked,
+        asked => asked,
     }
 }

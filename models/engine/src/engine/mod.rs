@@ -3,12 +3,16 @@
 //! | module | its part of a tick |
 //! |---|---|
 //! | `sequence` | tokens and pages of each sequence |
+//! | `gated` | masks of the next tokens, beside the pass where they are slow |
 //! | `job` | verbs in progress and the rows they need |
 //! | `plan` | which rows share the next pass |
+//! | `pace` | how many prompt rows a pass may carry |
 //! | `submit` | what each verb does on arrival |
 //! | `settle` | what each job makes of its logits |
 
+mod gated;
 mod job;
+mod pace;
 mod plan;
 mod sequence;
 mod settle;
@@ -23,11 +27,14 @@ use understudy_kernels::ComputePool;
 
 use crate::EngineError;
 use crate::kv::{PAGE_LEN, PageTable};
-use crate::model::{CpuDecoder, Decoder, Model, ModelConfig, Row, Want};
+use crate::model::forward::emptied;
+use crate::model::{CpuDecoder, Decoder, Head, Model, ModelConfig, Row, Want};
 use crate::sampling::Sampler;
 use crate::tick::{EngineStats, Pulse, Tick, TickEngine};
-use crate::verbs::{Cost, JobEvent, JobId, Outcome, StopReason, TokenId, Verb};
+use crate::verbs::{Cost, JobEvent, JobId, Outcome, SeqKey, SignalMode, StopReason, TokenId, Verb};
+use gated::Gated;
 use job::{Job, Work};
+use pace::Pace;
 use plan::Share;
 use sequence::SequenceTable;
 
@@ -68,8 +75,21 @@ pub struct Engine {
     /// Events that arose outside a pass. Bounded by the submissions between two ticks.
     outbox: Vec<(JobId, JobEvent)>,
     sampler: Sampler,
+    pace: Pace,
     shares: Vec<Share>,
+    pass: PassMemory,
     total: Cost,
+}
+
+/// Memory of a pass, kept so that decoding allocates nothing. Empty between passes.
+#[derive(Default)]
+struct PassMemory {
+    rows: Vec<Row<'static>>,
+    heads: Vec<Head<'static>>,
+    /// Gates away from their sequences, while these lend their pages to the pass.
+    gates: Vec<(SeqKey, Gated)>,
+    /// Bytes of the head read for each row that wanted logits.
+    head_bytes: Vec<u64>,
 }
 
 impl Engine {
@@ -99,7 +119,9 @@ impl Engine {
             sampler: Sampler::new(),
             jobs: Vec::new(),
             outbox: Vec::new(),
+            pace: Pace::new(),
             shares: Vec::new(),
+            pass: PassMemory::default(),
             total: Cost::default(),
             decoder,
             end_ids,
@@ -111,6 +133,19 @@ impl Engine {
     /// Longest sequence it accepts.
     pub fn context(&self) -> usize {
         self.context
+    }
+
+    /// Prompts take over what others with the same beginning have computed since the last pass.
+    fn adopt_pages(&mut self) {
+        for job in &mut self.jobs {
+            let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
+            let need = job.work.need(sequence.tokens.len());
+            if !need.hidden {
+                let adopted_rows = sequence.adopt(need.want_from, &mut self.pages) as u64;
+                job.cost.adopted_rows += adopted_rows;
+                self.total.adopted_rows += adopted_rows;
+            }
+        }
     }
 
     /// Gives every planned row a page of its own; jobs that memory is out for end here.
@@ -145,9 +180,40 @@ impl Engine {
         }
     }
 
-    /// One forward pass over the planned rows.
+    /// One forward pass over the planned rows, and the masks of those that a gate restricts.
     fn compute(&mut self) {
-        let mut rows = Vec::new();
+        let started = Instant::now();
+        self.take_gates();
+        let passed = self.forward();
+        for (seq, gate) in self.pass.gates.drain(..) {
+            if let Ok(sequence) = self.sequences.get_mut(seq) {
+                sequence.gate = Some(gate);
+            }
+        }
+        if let Err(error) = passed.and_then(|()| self.head()) {
+            return self.fail_pass(&error);
+        }
+        let took = started.elapsed();
+        let (decoding, prompt) = plan::rows_by_kind(&self.shares);
+        self.pace.note(decoding, prompt, took);
+        self.charge(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Takes the gates of all jobs that choose a token after this pass.
+    fn take_gates(&mut self) {
+        for share in self.shares.iter().filter(|share| share.wanted() > 0) {
+            let Job { seq, work, .. } = &self.jobs[share.job];
+            if work.chooses_with().is_some()
+                && let Ok(sequence) = self.sequences.get_mut(*seq)
+                && let Some(gate) = sequence.gate.take()
+            {
+                self.pass.gates.push((*seq, gate));
+            }
+        }
+    }
+
+    fn forward(&mut self) -> Result<(), EngineError> {
+        let mut rows = emptied(std::mem::take(&mut self.pass.rows));
         for share in &self.shares {
             let Ok(sequence) = self.sequences.get(self.jobs[share.job].seq) else { continue };
             rows.extend((share.from..share.to).map(|pos| Row {
@@ -161,12 +227,30 @@ impl Engine {
                 },
             }));
         }
-        let started = Instant::now();
-        if let Err(error) = self.decoder.forward(&rows, &self.pulse) {
-            return self.fail_pass(&error);
+        let gates = &mut self.pass.gates;
+        let passed = gated::forward_with_masks(&mut *self.decoder, &rows, &self.pulse, gates);
+        self.pass.rows = emptied(rows);
+        passed
+    }
+
+    /// Logits, of the tokens that somebody will read.
+    fn head(&mut self) -> Result<(), EngineError> {
+        let mut heads = emptied(std::mem::take(&mut self.pass.heads));
+        for share in &self.shares {
+            let Job { seq, work, .. } = &self.jobs[share.job];
+            let gate = self.sequences.get(*seq).ok().and_then(|sequence| sequence.gate.as_ref());
+            let allowed = match work.chooses_with() {
+                None | Some(SignalMode::Full) => None,
+                Some(SignalMode::None | SignalMode::Masked) => gate.map(Gated::read),
+            };
+            heads.extend((0..share.wanted()).map(|_| Head { allowed, bytes_read: 0 }));
         }
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.charge(micros);
+        let done = self.decoder.head(&mut heads);
+        self.pulse.beat();
+        self.pass.head_bytes.clear();
+        self.pass.head_bytes.extend(heads.iter().map(|head| head.bytes_read));
+        self.pass.heads = emptied(heads);
+        done
     }
 
     /// Ends every job of a pass that did not take place; their sequences are as before their verbs.
@@ -181,31 +265,31 @@ impl Engine {
     /// Splits the pass's time and bytes over its rows, so that the sums over jobs equal
     /// the engine's counters exactly.
     fn charge(&mut self, micros: u64) {
-        let rows: u64 = self.shares.iter().map(|share| (share.to - share.from) as u64).sum();
-        let head_rows: u64 = self.shares.iter().map(|share| share.wanted() as u64).sum();
-        let (block_bytes, head_bytes) = self.decoder.pass_bytes();
+        let rows: u64 = self.shares.iter().map(|share| share.rows() as u64).sum();
+        let (block_bytes, _) = self.decoder.pass_bytes();
         let per_token = self.decoder.kv_bytes_per_token();
         // A telescoping integer split: the parts always add up to the amount.
         let split = |amount: u64, parts: u64, done: u64, of: u64| {
             let upto = |count: u64| (amount * count).checked_div(of).unwrap_or(0);
             upto(done + parts) - upto(done)
         };
-        let (mut done, mut head_done) = (0, 0);
+        let mut done = 0;
+        let mut head_bytes = self.pass.head_bytes.iter();
         for share in &self.shares {
-            let count = (share.to - share.from) as u64;
+            let count = share.rows() as u64;
             let wanted = share.wanted() as u64;
             let kv_read: u64 = (share.from..share.to).map(|pos| (pos as u64 + 1) * per_token).sum();
             let cost = Cost {
                 prefill_rows: count - wanted,
+                adopted_rows: 0,
                 decode_rows: wanted,
                 forward_passes: 1,
                 bytes_read: split(block_bytes, count, done, rows)
-                    + split(head_bytes, wanted, head_done, head_rows)
+                    + head_bytes.by_ref().take(share.wanted()).sum::<u64>()
                     + kv_read,
                 compute_us: split(micros, count, done, rows),
             };
             done += count;
-            head_done += wanted;
             self.jobs[share.job].cost += cost;
             self.total += cost;
         }
@@ -246,7 +330,9 @@ impl TickEngine for Engine {
         self.pulse.beat();
         events.append(&mut self.outbox);
         self.append_forced_runs(events);
-        plan::plan(&self.jobs, &self.sequences, self.decoder.prefill_rows(), &mut self.shares);
+        self.adopt_pages();
+        let most = self.decoder.prefill_rows();
+        plan::plan(&self.jobs, &self.sequences, &self.pace, most, &mut self.shares);
         self.secure_pages();
         if !self.shares.is_empty() {
             self.compute();

@@ -1,6 +1,9 @@
 //! Which rows share the next forward pass.
 
+use std::cmp::Reverse;
+
 use crate::engine::job::Job;
+use crate::engine::pace::Pace;
 use crate::engine::sequence::SequenceTable;
 use crate::model::PrefillRows;
 
@@ -16,39 +19,107 @@ pub(super) struct Share {
     pub to: usize,
     /// Logits are wanted from this position on.
     pub want_from: usize,
+    /// Rows from `want_from` to here come together.
+    end: usize,
     pub hidden: bool,
 }
 
 impl Share {
+    pub fn rows(&self) -> usize {
+        self.to - self.from
+    }
+
     /// Rows with wanted logits.
     pub fn wanted(&self) -> usize {
         self.to.saturating_sub(self.want_from.max(self.from))
     }
-}
 
-/// Every job that is ready to settle gets its rows; prompts share a budget, first come
-/// first served, so the first token of the oldest request comes first.
-pub(super) fn plan(jobs: &[Job], sequences: &SequenceTable, most: PrefillRows, shares: &mut Vec<Share>) {
-    shares.clear();
-    let needs = jobs.iter().enumerate().filter(|(_, job)| !job.paused);
-    let needs: Vec<_> = needs
-        .filter_map(|(index, job)| {
-            let sequence = sequences.get(job.seq).ok()?;
-            Some((index, sequence.computed, job.work.need(sequence.tokens.len())))
-        })
-        .collect();
-    let is_decoding = |computed: usize, want_from: usize| computed >= want_from;
-    let decoding = needs.iter().any(|(_, computed, need)| is_decoding(*computed, need.want_from));
-    let mut budget = if decoding { most.shared } else { most.alone };
-    for (job, computed, need) in needs {
-        let prefill = need.want_from.saturating_sub(computed).min(budget);
-        budget -= prefill;
-        let mut to = computed + prefill;
-        if to >= need.want_from {
-            to = need.end.max(to);
-        }
-        if to > computed {
-            shares.push(Share { job, from: computed, to, want_from: need.want_from, hidden: need.hidden });
+    /// Prompt rows that it has not been given.
+    fn left(&self) -> usize {
+        self.want_from.saturating_sub(self.to)
+    }
+
+    /// Adds prompt rows; with the last of them come the rows whose logits are wanted.
+    fn grow(&mut self, prompt_rows: usize) {
+        self.to += prompt_rows;
+        if self.left() == 0 {
+            self.to = self.to.max(self.end);
         }
     }
+}
+
+/// Rows of streams that decode or verify, and rows of prompts.
+pub(super) fn rows_by_kind(shares: &[Share]) -> (usize, usize) {
+    let prompt = shares.iter().filter(|share| share.from < share.want_from).map(Share::rows).sum();
+    (shares.iter().map(Share::rows).sum::<usize>() - prompt, prompt)
+}
+
+/// Every job that is ready to settle gets its rows. Prompts share what [`Pace`] allows.
+pub(super) fn plan(
+    jobs: &[Job],
+    sequences: &SequenceTable,
+    pace: &Pace,
+    most: PrefillRows,
+    shares: &mut Vec<Share>,
+) {
+    shares.clear();
+    for (index, job) in jobs.iter().enumerate().filter(|(_, job)| !job.paused) {
+        let Ok(sequence) = sequences.get(job.seq) else { continue };
+        let (from, need) = (sequence.computed, job.work.need(sequence.tokens.len()));
+        let (want_from, end, hidden) = (need.want_from, need.end, need.hidden);
+        let mut share = Share { job: index, from, to: from, want_from, end, hidden };
+        share.grow(0);
+        shares.push(share);
+    }
+    if shares.iter().any(|share| share.left() > 0) {
+        leave_out_who_waits(jobs, sequences, shares);
+        let (decoding, _) = rows_by_kind(shares);
+        share_out(shares, pace.prompt_rows(decoding, most));
+    }
+    shares.retain(|share| share.rows() > 0);
+}
+
+/// A prompt whose next page another one is about to compute waits for that page.
+fn leave_out_who_waits(jobs: &[Job], sequences: &SequenceTable, shares: &mut Vec<Share>) {
+    let waits_for = |one: &Share, other: &Share| {
+        // At the same place the shortest goes first: whoever it keeps waiting is spared its rows.
+        let order = |share: &Share| (Reverse(share.from), share.left(), share.job);
+        let is_ahead = order(other) < order(one);
+        let [one_seq, other_seq] = [one, other].map(|share| sequences.get(jobs[share.job].seq));
+        let (Ok(one_seq), Ok(other_seq), true) = (one_seq, other_seq, is_ahead && other.left() > 0) else {
+            return false;
+        };
+        let page = one_seq.next_page(one.want_from).filter(|page| !one.hidden && other.from < page.end);
+        page.is_some_and(|page| other_seq.tokens.get(..page.end) == Some(&one_seq.tokens[..page.end]))
+    };
+    // Whoever is left out was waiting for one that stays, so the order does not matter.
+    let mut index = 0;
+    while index < shares.len() {
+        let one = shares[index];
+        match shares.iter().any(|other| waits_for(&one, other)) {
+            true => drop(shares.remove(index)),
+            false => index += 1,
+        }
+    }
+}
+
+/// One half goes to the prompt that waits longest, the other to the one that has least to go: a
+/// short prompt passes a long one, and neither starves the other. What they leave is for the
+/// rest, in order of arrival.
+fn share_out(shares: &mut [Share], rows: usize) {
+    let mut rest = rows;
+    let mut give = |share: &mut Share, most: usize| {
+        let given = share.left().min(most).min(rest);
+        rest -= given;
+        share.grow(given);
+    };
+    if let Some(oldest) = shares.iter_mut().find(|share| share.left() > 0) {
+        give(oldest, rows.div_ceil(2));
+    }
+    if let Some(shortest) =
+        shares.iter_mut().filter(|share| share.left() > 0).min_by_key(|share| share.left())
+    {
+        give(shortest, rows);
+    }
+    shares.iter_mut().for_each(|share| give(share, rows));
 }

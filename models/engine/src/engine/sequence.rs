@@ -1,6 +1,9 @@
 //! Sequences: their tokens, their pages, and the slots they live in.
 
+use std::ops::Range;
+
 use crate::EngineError;
+use crate::engine::gated::Gated;
 use crate::gate::TokenGate;
 use crate::kv::{PAGE_LEN, PageId, PageTable};
 use crate::model::Decoder;
@@ -18,7 +21,7 @@ pub(super) struct Sequence {
     /// Tokens before this were given, not generated: the gate never saw them.
     pub gated_from: usize,
     pub sampler: SamplerSpec,
-    pub gate: Option<Box<dyn TokenGate>>,
+    pub gate: Option<Gated>,
     pub busy: Option<JobId>,
 }
 
@@ -101,7 +104,7 @@ impl Sequence {
             gated_from: prompt.len(),
             tokens: prompt,
             sampler,
-            gate,
+            gate: gate.map(Gated::new),
             busy: None,
         };
         match sequence.reserve(sequence.tokens.len(), pages) {
@@ -114,6 +117,42 @@ impl Sequence {
                     pages.available()
                 )))
             }
+        }
+    }
+
+    /// Takes the memory that so many more tokens will need, so that decoding them takes none.
+    pub fn expect_more(&mut self, tokens: usize) {
+        self.tokens.reserve(tokens);
+        let pages = (self.tokens.len() + tokens).div_ceil(PAGE_LEN);
+        self.pages.reserve(pages.saturating_sub(self.pages.len()));
+    }
+
+    /// The next page's positions, when all before are in the prefix tree and all of it comes
+    /// before `limit`.
+    pub fn next_page(&self, limit: usize) -> Option<Range<usize>> {
+        let page = self.computed..self.computed + PAGE_LEN;
+        (page.start == self.sealed * PAGE_LEN && page.end <= limit).then_some(page)
+    }
+
+    /// Takes over pages that others have computed meanwhile, up to `limit`; how many tokens
+    /// need no computing now.
+    pub fn adopt(&mut self, limit: usize, pages: &mut PageTable) -> usize {
+        let before = self.computed;
+        while let Some(page) = self.next_page(limit) {
+            let parent = self.sealed.checked_sub(1).map(|index| self.pages[index]);
+            let Some(found) = pages.find(parent, &self.tokens[page.clone()]) else { break };
+            pages.adopt(found);
+            self.replace_page(self.sealed, found, pages);
+            self.sealed += 1;
+            self.computed = page.end;
+        }
+        self.computed - before
+    }
+
+    fn replace_page(&mut self, index: usize, page: PageId, pages: &mut PageTable) {
+        match self.pages.get_mut(index) {
+            Some(own) => pages.release(std::mem::replace(own, page)),
+            None => self.pages.push(page),
         }
     }
 
@@ -154,13 +193,20 @@ impl Sequence {
     }
 
     /// Notes that positions up to `computed` have their KV, and seals the pages they filled.
+    /// Of two pages with the same prefix one is kept.
     pub fn advance(&mut self, computed: usize, pages: &mut PageTable) {
         self.computed = computed;
         while (self.sealed + 1) * PAGE_LEN <= computed {
             let parent = self.sealed.checked_sub(1).map(|index| self.pages[index]);
             let tokens = &self.tokens[self.sealed * PAGE_LEN..(self.sealed + 1) * PAGE_LEN];
-            if !pages.seal(self.pages[self.sealed], parent, tokens) {
-                return;
+            match pages.find(parent, tokens) {
+                Some(twin) if twin != self.pages[self.sealed] => {
+                    pages.share(twin);
+                    self.replace_page(self.sealed, twin, pages);
+                }
+                Some(_) => {}
+                None if !pages.is_writable(self.pages[self.sealed]) => return,
+                None => pages.seal(self.pages[self.sealed], parent, tokens),
             }
             self.sealed += 1;
         }
@@ -206,13 +252,14 @@ impl Sequence {
             sealed: self.sealed,
             gated_from: self.gated_from,
             sampler: SamplerSpec { lane, ..self.sampler.clone() },
-            gate: self.gate.as_ref().map(|gate| gate.fork()),
+            gate: self.gate.as_ref().map(Gated::fork),
             busy: None,
         }
     }
 
     /// Gives all pages back.
     pub fn release(self, pages: &mut PageTable) {
-        self.pages.into_iter().for_each(|page| pages.release(page));
+        // The last first: a prefix without its beginning is worth nothing.
+        self.pages.into_iter().rev().for_each(|page| pages.release(page));
     }
 }

@@ -4,7 +4,8 @@ use understudy_kernels::add_assign;
 
 use crate::EngineError;
 use crate::engine::Engine;
-use crate::engine::job::Work;
+use crate::engine::gated::Gated;
+use crate::engine::job::{Work, signals_of};
 use crate::engine::plan::Share;
 use crate::engine::sequence::Sequence;
 use crate::sampling::{Sampler, Verdict};
@@ -35,6 +36,7 @@ impl Engine {
                 events.push((job.id, JobEvent::Step(step)));
             }
         }
+        self.finish_spent(events);
     }
 
     /// Whether any job moved.
@@ -172,12 +174,7 @@ impl Step<'_> {
         spec: &RunSpec,
         produced: &mut u32,
     ) -> (Option<StepResult>, Option<Answer>) {
-        let signals = match spec.stop_when == StopWhen::default() {
-            true => spec.signals,
-            false if spec.signals == SignalMode::None => SignalMode::Masked,
-            false => spec.signals,
-        };
-        let step = match self.choose(logits, signals) {
+        let step = match self.choose(logits, signals_of(spec)) {
             Ok(step) => step,
             Err(error) => return (None, Some(Err(error))),
         };
@@ -196,9 +193,9 @@ impl Step<'_> {
     }
 
     fn propose(&mut self, logits: &mut [f32], k: usize, draft: &mut Draft) -> Option<Answer> {
-        let mask = mask_of(self.sequence, logits.len());
-        let Sequence { tokens, sampler, .. } = &*self.sequence;
-        let drawn = self.sampler.draft(logits, tokens, sampler, mask.as_deref(), tokens.len());
+        let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
+        let mask = gate.as_ref().map(Gated::allowed);
+        let drawn = self.sampler.draft(logits, tokens, sampler, mask, tokens.len());
         let (token, q) = match drawn {
             Ok(drawn) => drawn,
             Err(error) => return Some(Err(error)),
@@ -243,17 +240,19 @@ impl Step<'_> {
         verified: &mut Verified,
     ) -> Result<(), EngineError> {
         for (index, row) in logits.chunks_exact_mut(vocab).enumerate() {
-            if self.sequence.gate.as_mut().is_some_and(|gate| gate.is_complete()) {
-                verified.stop = Some(StopReason::Constraint);
-                return Ok(());
+            if let Some(gate) = &mut self.sequence.gate {
+                if gate.is_complete() {
+                    verified.stop = Some(StopReason::Constraint);
+                    return Ok(());
+                }
+                gate.make_mask(vocab);
             }
             let Some(&token) = draft.ids.get(index) else {
                 verified.next = Some(self.choose(row, signals)?);
                 return Ok(());
             };
-            let mask = mask_of(self.sequence, vocab);
-            let Sequence { tokens, sampler, .. } = &*self.sequence;
-            let (mask, position, q) = (mask.as_deref(), tokens.len(), &draft.q[index]);
+            let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
+            let (mask, position, q) = (gate.as_ref().map(Gated::allowed), tokens.len(), &draft.q[index]);
             let step =
                 match self.sampler.accept_draft(row, tokens, sampler, mask, q, token, position, signals)? {
                     Verdict::Accepted(step) => step,
@@ -288,19 +287,12 @@ impl Step<'_> {
         Ok(verified)
     }
 
+    /// Chooses the next token. Where there is a gate, its mask has been made.
     fn choose(&mut self, logits: &mut [f32], signals: SignalMode) -> Result<StepResult, EngineError> {
-        let mask = mask_of(self.sequence, logits.len());
-        let Sequence { tokens, sampler, .. } = &*self.sequence;
-        self.sampler.choose(logits, tokens, sampler, mask.as_deref(), tokens.len(), signals)
+        let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
+        let mask = gate.as_ref().map(Gated::allowed);
+        self.sampler.choose(logits, tokens, sampler, mask, tokens.len(), signals)
     }
-}
-
-/// The allowed set, where a gate restricts it.
-fn mask_of(sequence: &mut Sequence, vocab: usize) -> Option<Vec<u32>> {
-    let gate = sequence.gate.as_mut()?;
-    let mut mask = vec![0; vocab.div_ceil(32)];
-    gate.mask(&mut mask);
-    Some(mask)
 }
 
 fn crosses(stop_when: &StopWhen, step: &StepResult) -> bool {

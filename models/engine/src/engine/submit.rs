@@ -6,8 +6,8 @@ use crate::engine::job::{Job, Work};
 use crate::engine::plan::MAX_WANTED_ROWS;
 use crate::engine::sequence::Sequence;
 use crate::verbs::{
-    Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, SamplerSpec, SeqKey, SignalMode, StopReason, TokenId,
-    Verb,
+    Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, SignalMode, StopReason,
+    TokenId, Verb,
 };
 
 impl Engine {
@@ -21,7 +21,7 @@ impl Engine {
                 self.close(seq);
                 Ok(Some(Outcome::Closed))
             }
-            Verb::Run { seq, at, spec } => self.start(id, seq, at, Work::Run { spec, produced: 0 }),
+            Verb::Run { seq, at, spec } => self.run(id, seq, at, spec),
             Verb::Propose { seq, at, k } => self.propose(id, seq, at, k),
             Verb::Verify { seq, at, draft, signals } => self.verify(id, seq, at, draft, signals),
             Verb::Score { seq, candidates } => self.score(id, seq, candidates),
@@ -88,6 +88,19 @@ impl Engine {
             Some(copy) => Ok(Outcome::Forked(copy)),
             None => Err(EngineError::OutOfKv("every sequence slot is in use".into())),
         }
+    }
+
+    fn run(
+        &mut self,
+        id: JobId,
+        seq: SeqKey,
+        at: usize,
+        spec: RunSpec,
+    ) -> Result<Option<Outcome>, EngineError> {
+        self.start(id, seq, at, Work::Run { spec, produced: 0 })?;
+        let most = self.context.saturating_sub(at).min(spec.max_tokens as usize);
+        self.sequences.get_mut(seq)?.expect_more(most);
+        Ok(None)
     }
 
     fn propose(

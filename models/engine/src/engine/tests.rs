@@ -1,6 +1,8 @@
 //! The engine's verbs on a tiny real model.
 
 mod failing;
+mod masks;
+mod scheduling;
 
 use std::sync::Arc;
 
@@ -133,7 +135,7 @@ fn every_stream_gets_its_first_token_before_the_first_stream_ends() {
         .map(|salt| {
             let ids = prompt(40, salt);
             let seq = driver.open(&ids, warm());
-            driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(48) })
+            driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(400) })
         })
         .collect();
     driver.finish(jobs[0]).unwrap();
@@ -335,62 +337,4 @@ fn a_paused_run_rests_while_others_go_on() {
     driver.engine.set_paused(slow, false);
     driver.finish(slow).unwrap();
     assert_eq!(driver.steps(slow).len(), 10);
-}
-
-/// Allows only ids below a limit, forces a fixed opening, and ends after some tokens.
-#[derive(Clone)]
-struct Fence {
-    opening: Vec<TokenId>,
-    limit: TokenId,
-    most: usize,
-    seen: usize,
-}
-
-impl TokenGate for Fence {
-    fn mask(&mut self, allowed: &mut [u32]) {
-        allowed.fill(0);
-        (0..self.limit).for_each(|id| allowed[id as usize / 32] |= 1 << (id % 32));
-    }
-    fn accept(&mut self, token: TokenId) -> bool {
-        let fits = match self.opening.get(self.seen) {
-            Some(&expected) => token == expected,
-            None => token < self.limit,
-        };
-        self.seen += usize::from(fits);
-        fits
-    }
-    fn rollback(&mut self, count: usize) {
-        self.seen -= count;
-    }
-    fn fork(&self) -> Box<dyn TokenGate> {
-        Box::new(self.clone())
-    }
-    fn forced(&mut self) -> Vec<TokenId> {
-        self.opening.get(self.seen..).map(<[_]>::to_vec).unwrap_or_default()
-    }
-    fn is_complete(&mut self) -> bool {
-        self.seen >= self.most
-    }
-}
-
-#[test]
-fn a_gate_forces_restricts_and_ends_a_run() {
-    let mut driver = Driver::new();
-    let gate = Fence { opening: vec![400, 401], limit: 20, most: 9, seen: 0 };
-    let open = OpenSpec { prompt: prompt(20, 1), sampler: warm(), gate: Some(Box::new(gate)) };
-    let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
-    let job = driver.submit(Verb::Run { seq, at: 20, spec: spec(100) });
-    assert_eq!(driver.finish(job), Ok(Outcome::Ran { stop: StopReason::Constraint, len: 29 }));
-    let steps = driver.steps(job);
-    assert_eq!(tokens(&steps[..2]), [400, 401]);
-    assert!(steps[..2].iter().all(|step| step.forced));
-    assert!(steps[2..].iter().all(|step| step.token < 20 && !step.forced));
-
-    driver.ask(Verb::Truncate { seq, len: 25 }).unwrap();
-    let q = vec![vec![(3, 1.0)], vec![(300, 1.0)]];
-    let draft = Draft { ids: vec![3, 300], q };
-    let answer = driver.ask(Verb::Verify { seq, at: 25, draft, signals: SignalMode::None });
-    let Ok(Outcome::Verified(verified)) = answer else { panic!("{answer:?}") };
-    assert!(verified.accepted <= 1, "the gate never lets 300 through");
-    assert!(verified.next.unwrap().token < 20);
 }

@@ -1,27 +1,41 @@
 //! A model in GGUF's terms, put together by the reader of another format.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use understudy_kernels::QuantType;
 
 use super::parse::Index;
 use super::parts::{Bytes, Parts};
 use super::value::{Kind, Value};
-use super::{Gguf, GgufError, TensorInfo};
+use super::{Gguf, GgufError, TensorInfo, from_root};
+
+/// What stands for the header of a file where there is none.
+pub(super) struct Assembled {
+    /// Elements of the arrays, as a GGUF file has them.
+    pub(super) arrays: Vec<u8>,
+    /// Of all keys and their values.
+    pub(super) digest: [u8; 32],
+}
 
 /// Keys and tensors so far.
 pub(crate) struct Assembly {
+    path: PathBuf,
     parts: Parts,
     modified: u64,
     index: Index,
     /// Elements of the arrays, as a GGUF file has them.
     arrays: Vec<u8>,
+    /// Of the keys so far.
+    said: Sha256,
 }
 
 impl Assembly {
-    /// Over files that are mapped already and last changed at `modified`.
-    pub(crate) fn over(parts: Parts, modified: u64) -> Self {
-        Self { parts, modified, index: Index::default(), arrays: Vec::new() }
+    /// Over files of a folder that are mapped already and last changed at `modified`.
+    pub(crate) fn over(folder: &Path, parts: Parts, modified: u64) -> Self {
+        let path = from_root(folder);
+        Self { path, parts, modified, index: Index::default(), arrays: Vec::new(), said: Sha256::new() }
     }
 
     /// Bytes of the files.
@@ -63,6 +77,8 @@ impl Assembly {
     }
 
     fn key(&mut self, key: &str, value: Value) {
+        // Names, texts in quotes, and places among the arrays: nothing else reads the same.
+        self.said.update(format!("{key} {value:?}\n"));
         self.index.metadata.insert(key.to_owned(), value);
     }
 
@@ -106,6 +122,8 @@ impl Assembly {
     }
 
     pub(crate) fn finish(self) -> Gguf {
-        Gguf { parts: self.parts, arrays: Some(self.arrays), modified: self.modified, index: self.index }
+        let digest = self.said.chain_update(&self.arrays).finalize().into();
+        let assembled = Some(Assembled { arrays: self.arrays, digest });
+        Gguf { path: self.path, parts: self.parts, assembled, modified: self.modified, index: self.index }
     }
 }

@@ -20,11 +20,12 @@ mod value;
 
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use understudy_kernels::{MappedFile, Matrix, QuantType};
 
+use assembly::Assembled;
 pub(crate) use assembly::Assembly;
 pub use error::GgufError;
 use parse::Index;
@@ -65,9 +66,10 @@ impl TensorInfo {
 
 /// An open model: metadata and tensors.
 pub struct Gguf {
+    path: PathBuf,
     parts: Parts,
-    /// Elements of the metadata's arrays, where they are not in the file itself.
-    arrays: Option<Vec<u8>>,
+    /// What a checkpoint has in the place of a file's header.
+    assembled: Option<Assembled>,
     modified: u64,
     index: Index,
 }
@@ -83,7 +85,12 @@ impl Gguf {
         let index = parse::index(&file)?;
         let mut parts = Parts::default();
         parts.push(Bytes::Mapped(file));
-        Ok(Self { parts, arrays: None, modified: modified(path), index })
+        Ok(Self { path: from_root(path), parts, assembled: None, modified: modified(path), index })
+    }
+
+    /// Where the file is, or the folder of a checkpoint, from the root.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// When the file changed last, in nanoseconds since 1970; 0 where the system does not say.
@@ -98,7 +105,7 @@ impl Gguf {
 
     /// Whether it was read from a checkpoint of another format.
     pub fn is_checkpoint(&self) -> bool {
-        self.arrays.is_some()
+        self.assembled.is_some()
     }
 
     /// Size in bytes of all that tensors may lie in.
@@ -212,7 +219,10 @@ impl Gguf {
 
     /// What the ranges of arrays index.
     fn arrays(&self) -> &[u8] {
-        self.arrays.as_deref().unwrap_or_else(|| self.slice(0..self.parts.len()))
+        match &self.assembled {
+            Some(assembled) => &assembled.arrays,
+            None => self.slice(0..self.parts.len()),
+        }
     }
 
     /// A tensor by name.
@@ -224,6 +234,20 @@ impl Gguf {
     /// The bytes of a [`TensorInfo::range`] or of a part of one; nothing for a range beyond.
     pub fn slice(&self, range: Range<usize>) -> &[u8] {
         self.parts.get(range).unwrap_or_default()
+    }
+
+    /// Everything before the tensors; of a checkpoint a digest of all that its reader said.
+    pub(crate) fn header(&self) -> &[u8] {
+        match &self.assembled {
+            Some(assembled) => &assembled.digest,
+            None => self.slice(0..self.index.header_len),
+        }
+    }
+
+    /// Lets go of the pages read so far: they count as this process's memory no longer. What is read
+    /// again is found again.
+    pub(crate) fn release(&self) {
+        self.parts.release();
     }
 
     /// Names of all tensors, in the order of the file.
@@ -260,4 +284,8 @@ pub(crate) fn modified(path: &Path) -> u64 {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |time| time.as_nanos() as u64)
+}
+
+fn from_root(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }

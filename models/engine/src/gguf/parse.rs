@@ -20,6 +20,8 @@ const PLAUSIBLE_BYTES: u64 = 1 << 48;
 #[derive(Default)]
 pub(super) struct Index {
     pub(super) version: u32,
+    /// Bytes before the tensor data and its padding.
+    pub(super) header_len: usize,
     pub(super) metadata: HashMap<String, Value>,
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) tensor_at: HashMap<String, usize>,
@@ -50,7 +52,7 @@ pub(super) fn index(file: &[u8]) -> Result<Index, GgufError> {
         }
     }
     let tensors = tensors.into_iter().map(|tensor| tensor.info).collect();
-    Ok(Index { version, metadata, tensors, tensor_at })
+    Ok(Index { version, header_len: cursor.at, metadata, tensors, tensor_at })
 }
 
 fn version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {

@@ -46,6 +46,15 @@ impl Parts {
         self.len
     }
 
+    /// Lets go of the pages of all mapped parts, as [`MappedFile::release`] does.
+    pub(crate) fn release(&self) {
+        for (_, bytes) in &self.parts {
+            if let Bytes::Mapped(file) = bytes {
+                file.release();
+            }
+        }
+    }
+
     /// The bytes of a range that lies in one part.
     pub(crate) fn get(&self, range: Range<usize>) -> Option<&[u8]> {
         let after = self.parts.partition_point(|(start, _)| *start <= range.start);

@@ -3,8 +3,13 @@
 //! A full page is *sealed*: it enters a tree keyed by (parent page's node, its tokens), so
 //! that a later prompt with the same beginning finds it. The comparison is on the tokens
 //! themselves, never on a hash alone. A sealed page that nobody holds stays until its
-//! memory is needed; the one unused for longest goes first. (Idea: prefix trees of
-//! SGLang's RadixAttention and vLLM's automatic prefix caching.)
+//! memory is needed. (Idea: prefix trees of SGLang's RadixAttention and vLLM's automatic prefix
+//! caching.)
+//!
+//! The page goes first whose loss costs least: what it saves is its tokens, the same for every
+//! page, times how often it is found again. Counts age, since each page starts from the worth of
+//! the last one that went (greedy-dual; Cao and Irani 1997); of equals the one unused for longest
+//! goes. A page is found at least as often as those behind it, so a prefix goes from its end.
 
 use std::collections::HashMap;
 
@@ -28,17 +33,28 @@ struct Page {
 struct Sealed {
     node: NodeId,
     parent: NodeId,
-    tokens: Box<[TokenId]>,
+    tokens: PageTokens,
     last_used: u64,
+    /// How often it was found again.
+    hits: u64,
+    /// Its turn to go when memory is needed, least first.
+    worth: u64,
 }
+
+/// The tokens of a full page, held in place: sealing a page while decoding takes no memory.
+type PageTokens = [TokenId; PAGE_LEN];
+/// More hits than this make a page no dearer: else one in use for a day would stay for a day after.
+const MOST_HITS: u64 = 32;
 
 /// Every page of a store.
 pub struct PageTable {
     pages: Vec<Page>,
     free: Vec<PageId>,
-    tree: HashMap<(NodeId, Box<[TokenId]>), PageId>,
+    tree: HashMap<(NodeId, PageTokens), PageId>,
     next_node: NodeId,
     clock: u64,
+    /// Worth of the page that went last.
+    floor: u64,
 }
 
 impl PageTable {
@@ -48,9 +64,11 @@ impl PageTable {
         Self {
             pages: vec![Page::default(); count as usize],
             free: (0..count).rev().collect(),
-            tree: HashMap::new(),
+            // Twice what it can hold, so that removals never make it grow.
+            tree: HashMap::with_capacity(2 * count as usize),
             next_node: ROOT + 1,
             clock: 0,
+            floor: 0,
         }
     }
 
@@ -69,7 +87,7 @@ impl PageTable {
         self.total() - self.held()
     }
 
-    /// A page for one holder, evicting the sealed page unused for longest when none is free.
+    /// A page for one holder, evicting the idle sealed page of least worth when none is free.
     pub fn allocate(&mut self) -> Option<PageId> {
         let page = match self.free.pop() {
             Some(page) => page,
@@ -82,16 +100,12 @@ impl PageTable {
     fn evict(&mut self) -> Option<PageId> {
         let idle = self.pages.iter().enumerate().filter(|(_, page)| page.holders == 0);
         let (index, _) = idle
-            .filter_map(|(index, page)| page.sealed.as_ref().map(|sealed| (index, sealed.last_used)))
-            .min_by_key(|&(_, last_used)| last_used)?;
-        self.unseal(index);
+            .filter_map(|(index, page)| Some((index, page.sealed.as_ref()?)))
+            .min_by_key(|(_, sealed)| (sealed.worth, sealed.last_used))?;
+        let sealed = self.pages[index].sealed.take()?;
+        self.floor = sealed.worth;
+        self.tree.remove(&(sealed.parent, sealed.tokens));
         Some(index as PageId)
-    }
-
-    fn unseal(&mut self, index: usize) {
-        if let Some(sealed) = self.pages[index].sealed.take() {
-            self.tree.remove(&(sealed.parent, sealed.tokens));
-        }
     }
 
     /// One more holder of a page.
@@ -109,7 +123,10 @@ impl PageTable {
             return;
         }
         match &mut entry.sealed {
-            Some(sealed) => sealed.last_used = self.clock,
+            Some(sealed) => {
+                sealed.last_used = self.clock;
+                sealed.worth = self.floor + 1 + sealed.hits.min(MOST_HITS);
+            }
             None => self.free.push(page),
         }
     }
@@ -120,22 +137,30 @@ impl PageTable {
         page.holders == 1 && page.sealed.is_none()
     }
 
-    /// Puts a full page into the prefix tree behind `parent` (`None` for the first page).
-    /// When the same prefix is there already the page stays private, and is no parent.
-    /// Returns whether the page is sealed.
-    pub fn seal(&mut self, page: PageId, parent: Option<PageId>, tokens: &[TokenId]) -> bool {
-        debug_assert_eq!(tokens.len(), PAGE_LEN);
-        let Some(parent) = self.node_of(parent) else { return false };
-        let key = (parent, Box::from(tokens));
-        if self.pages[page as usize].sealed.is_some() || self.tree.contains_key(&key) {
-            return self.pages[page as usize].sealed.is_some();
-        }
-        let node = self.next_node;
+    /// Puts a full page into the prefix tree behind `parent` (`None` for the first page), which
+    /// is in it, in a place that [`find`](Self::find) has found empty.
+    pub fn seal(&mut self, page: PageId, parent: Option<PageId>, tokens: &[TokenId]) {
+        let Ok(tokens) = PageTokens::try_from(tokens) else { return };
+        let Some(parent) = self.node_of(parent) else { return };
+        let (node, last_used) = (self.next_node, self.clock);
         self.next_node += 1;
+        self.tree.insert((parent, tokens), page);
         self.pages[page as usize].sealed =
-            Some(Sealed { node, parent, tokens: key.1.clone(), last_used: self.clock });
-        self.tree.insert(key, page);
-        true
+            Some(Sealed { node, parent, tokens, last_used, hits: 0, worth: self.floor + 1 });
+    }
+
+    /// The page of these tokens behind `parent`.
+    pub fn find(&self, parent: Option<PageId>, tokens: &[TokenId]) -> Option<PageId> {
+        let tokens = PageTokens::try_from(tokens).ok()?;
+        self.tree.get(&(self.node_of(parent)?, tokens)).copied()
+    }
+
+    /// One more holder of a page that was found.
+    pub fn adopt(&mut self, page: PageId) {
+        self.share(page);
+        if let Some(sealed) = &mut self.pages[page as usize].sealed {
+            sealed.hits += 1;
+        }
     }
 
     fn node_of(&self, page: Option<PageId>) -> Option<NodeId> {
@@ -150,15 +175,10 @@ impl PageTable {
     pub fn match_prefix(&mut self, tokens: &[TokenId]) -> Vec<PageId> {
         let most = tokens.len().saturating_sub(1) / PAGE_LEN;
         let mut found = Vec::new();
-        let mut node = ROOT;
         for chunk in tokens.chunks_exact(PAGE_LEN).take(most) {
-            let Some(&page) = self.tree.get(&(node, Box::from(chunk))) else { break };
-            self.share(page);
+            let Some(page) = self.find(found.last().copied(), chunk) else { break };
+            self.adopt(page);
             found.push(page);
-            match &self.pages[page as usize].sealed {
-                Some(sealed) => node = sealed.node,
-                None => break,
-            }
         }
         found
     }
@@ -177,8 +197,8 @@ mod tests {
     fn a_sealed_prefix_is_found_and_survives_its_holder() {
         let mut table = PageTable::new(4);
         let (first, second) = (table.allocate().unwrap(), table.allocate().unwrap());
-        assert!(table.seal(first, None, &tokens(0)));
-        assert!(table.seal(second, Some(first), &tokens(100)));
+        table.seal(first, None, &tokens(0));
+        table.seal(second, Some(first), &tokens(100));
         table.release(first);
         table.release(second);
         let mut prompt = tokens(0);
@@ -198,6 +218,56 @@ mod tests {
         let mut prompt = tokens(100);
         prompt.push(1);
         assert!(table.match_prefix(&prompt).is_empty());
+    }
+
+    /// Runs a prompt of whole pages through the table, as a sequence would: how many of them
+    /// were there.
+    fn serve(table: &mut PageTable, pages: &[u32]) -> usize {
+        let mut prompt: Vec<TokenId> = pages.iter().flat_map(|&from| tokens(from)).collect();
+        prompt.push(0);
+        let mut held = table.match_prefix(&prompt);
+        let found = held.len();
+        for &from in &pages[found..] {
+            let page = table.allocate().unwrap();
+            table.seal(page, held.last().copied(), &tokens(from));
+            held.push(page);
+        }
+        held.into_iter().rev().for_each(|page| table.release(page));
+        found
+    }
+
+    #[test]
+    fn a_prefix_in_use_outlives_prompts_that_come_once() {
+        let mut table = PageTable::new(8);
+        let system = [0, 100, 200, 300];
+        for _ in 0..5 {
+            serve(&mut table, &system);
+        }
+        for once in 0..6 {
+            serve(&mut table, &[10_000 + 1000 * once, 10_100 + 1000 * once]);
+        }
+        assert_eq!(serve(&mut table, &system), 4, "found again after 12 pages that nobody asks for twice");
+    }
+
+    #[test]
+    fn a_prefix_out_of_use_goes_in_the_end_and_from_its_end() {
+        let mut table = PageTable::new(6);
+        let system = [0, 100, 200, 300];
+        for _ in 0..100 {
+            serve(&mut table, &system);
+        }
+        let mut kept = vec![4];
+        for once in 0..200 {
+            serve(&mut table, &[10_000 + 1000 * once, 10_100 + 1000 * once]);
+            let prompt: Vec<TokenId> = system.iter().flat_map(|&from| tokens(from)).chain([0]).collect();
+            let pages = prompt.chunks_exact(PAGE_LEN).scan(None, |parent, chunk| {
+                *parent = table.find(*parent, chunk);
+                *parent
+            });
+            kept.push(pages.count());
+        }
+        assert!(kept.is_sorted_by(|before, after| before >= after), "{kept:?}");
+        assert_eq!(kept.last(), Some(&0));
     }
 
     #[test]
@@ -235,7 +305,9 @@ mod tests {
                     },
                     2 => if !held.is_empty() {
                         let page = held[seed as usize % held.len()];
-                        table.seal(page, None, &tokens(seed * 1000));
+                        if table.find(None, &tokens(seed * 1000)).is_none() && table.is_writable(page) {
+                            table.seal(page, None, &tokens(seed * 1000));
+                        }
                     },
                     _ => {
                         let mut prompt = tokens(seed * 1000);

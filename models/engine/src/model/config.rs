@@ -168,6 +168,11 @@ impl ModelConfig {
         self.kv_heads * self.head_dim
     }
 
+    /// Bytes of keys and values that one token holds over all layers.
+    pub fn kv_bytes_per_token(&self) -> u64 {
+        (self.layers * 2 * self.kv_width() * size_of::<f32>()) as u64
+    }
+
     /// First position that a row at `pos` sees in `layer`.
     pub fn first_visible(&self, layer: usize, pos: usize) -> usize {
         match self.sliding {

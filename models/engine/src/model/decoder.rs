@@ -6,7 +6,7 @@ use understudy_kernels::ComputePool;
 
 use crate::EngineError;
 use crate::kv::{KvStore, PageId};
-use crate::model::{Model, ModelConfig, Row, Scratch};
+use crate::model::{Head, Model, ModelConfig, Row, Scratch};
 use crate::tick::Pulse;
 
 /// Computes rows over paged keys and values that it holds itself. Which page belongs to whom is
@@ -18,17 +18,24 @@ pub trait Decoder: Send {
     /// Pages of KV memory; the ids are `0..pages`.
     fn pages(&self) -> usize;
 
-    /// Computes rows, appends their keys and values, and leaves what they want in `logits` and
+    /// Computes rows, appends their keys and values, and leaves the states that they want in
     /// `hidden`. Rows of one sequence come together, in ascending order. The pulse beats at
-    /// least once per block.
+    /// least once per block. [`head`](Self::head) comes next.
     ///
     /// # Errors
     /// [`EngineError::Device`] when the arithmetic did not take place. The pages of these rows then
     /// hold anything; all others are as before.
     fn forward(&mut self, rows: &[Row<'_>], pulse: &Pulse) -> Result<(), EngineError>;
 
+    /// Ends a pass: leaves in `logits` what is wanted of each row that wants logits, and in each
+    /// [`Head`] what that read.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    fn head(&mut self, heads: &mut [Head<'_>]) -> Result<(), EngineError>;
+
     /// `[rows of the last pass that wanted logits] x vocab`, in row order, for the sampler to
-    /// change as it likes.
+    /// change as it likes. Logits that no [`Head`] wanted may be anything.
     fn logits(&mut self) -> &mut [f32];
 
     /// `[rows of the last pass that wanted hidden states] x hidden`, in row order.
@@ -46,7 +53,7 @@ pub trait Decoder: Send {
     /// Bytes of weights that one pass reads without the head, and the head's own.
     fn pass_bytes(&self) -> (u64, u64);
 
-    /// Most prompt rows of a pass.
+    /// Most prompt rows of a pass; an engine may take fewer.
     fn prefill_rows(&self) -> PrefillRows;
 }
 
@@ -60,9 +67,8 @@ pub struct PrefillRows {
 }
 
 impl PrefillRows {
-    /// The processor's. Larger chunks gain little (weights are unpacked once per pass already)
-    /// and delay cancellation.
-    pub const PROCESSOR: Self = Self { alone: 64, shared: 32 };
+    /// The processor's. Larger passes gain nothing: their activations leave the caches.
+    pub const PROCESSOR: Self = Self { alone: 256, shared: 128 };
 }
 
 /// The processor: our own kernels over mapped weights. INV-K1 holds bit for bit.
@@ -93,6 +99,11 @@ impl Decoder for CpuDecoder {
 
     fn forward(&mut self, rows: &[Row<'_>], pulse: &Pulse) -> Result<(), EngineError> {
         self.model.forward(&self.pool, &mut self.kv, rows, &mut self.scratch, pulse);
+        Ok(())
+    }
+
+    fn head(&mut self, heads: &mut [Head<'_>]) -> Result<(), EngineError> {
+        self.model.head(&self.pool, heads, &mut self.scratch);
         Ok(())
     }
 

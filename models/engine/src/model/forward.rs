@@ -4,12 +4,13 @@
 //! on which other rows share the pass, nor on how a prompt was cut into passes.
 
 use understudy_kernels::{
-    AttentionRow, Codes, ComputePool, RopeAngles, add_assign, attention, for_each_row, gelu_tanh_mul,
-    rms_norm, silu_mul,
+    AttentionRow, Codes, ComputePool, RopeAngles, RopeTable, add_assign, attention, for_each_row,
+    gelu_tanh_mul, plain_attention, rms_norm, silu_mul,
 };
 
 use crate::kv::{KvStore, PAGE_LEN, PageId};
 use crate::model::config::{Activation, RopePairs};
+use crate::model::head::HeadScratch;
 use crate::model::project::Output;
 use crate::model::{Model, weights::Block};
 use crate::tick::Pulse;
@@ -52,7 +53,13 @@ pub struct Scratch {
     gate: Vec<f32>,
     up: Vec<f32>,
     wanted: Vec<f32>,
-    codes: Codes,
+    head_norm: Vec<f32>,
+    rotations: Rotations,
+    queries: Vec<AttentionRow<'static>>,
+    pub(super) codes: Codes,
+    pub(super) head: HeadScratch,
+    /// Final states of the rows that want logits, for the head.
+    pub(super) states: Vec<f32>,
     /// `[rows that want logits] x vocab`, in row order.
     pub logits: Vec<f32>,
     /// `[rows that want hidden] x hidden`, in row order.
@@ -60,14 +67,15 @@ pub struct Scratch {
 }
 
 /// The rotation of every row's position, global and local.
+#[derive(Default)]
 struct Rotations {
     global: Vec<RopeAngles>,
     local: Vec<RopeAngles>,
 }
 
 impl Model {
-    /// Computes rows, appends their keys and values, and leaves what they want in `scratch`.
-    /// The pulse beats once per block.
+    /// Computes rows, appends their keys and values, and leaves in `scratch` the hidden states that
+    /// they want; [`head`](Self::head) makes the logits. The pulse beats once per block.
     pub fn forward(
         &self,
         pool: &ComputePool,
@@ -77,14 +85,13 @@ impl Model {
         pulse: &Pulse,
     ) {
         self.embed_rows(rows, scratch);
-        let rotations = self.rotations(rows);
+        self.rotate(rows, &mut scratch.rotations);
         for (layer, block) in self.weights.blocks.iter().enumerate() {
-            self.attend(pool, kv, layer, block, rows, &rotations, scratch);
+            self.attend(pool, kv, layer, block, rows, scratch);
             self.feed_forward(pool, block, scratch);
             pulse.beat();
         }
         self.finish(pool, rows, scratch);
-        pulse.beat();
     }
 
     fn embed_rows(&self, rows: &[Row<'_>], scratch: &mut Scratch) {
@@ -98,16 +105,17 @@ impl Model {
         }
     }
 
-    fn rotations(&self, rows: &[Row<'_>]) -> Rotations {
-        let global = rows.iter().map(|row| self.weights.rope.angles(row.pos)).collect();
-        let local = match &self.weights.local_rope {
-            Some(rope) => rows.iter().map(|row| rope.angles(row.pos)).collect(),
-            None => Vec::new(),
+    fn rotate(&self, rows: &[Row<'_>], rotations: &mut Rotations) {
+        let turn = |rope: &RopeTable, angles: &mut Vec<RopeAngles>| {
+            angles.resize_with(rows.len(), RopeAngles::default);
+            rows.iter().zip(angles).for_each(|(row, angles)| rope.set_angles(row.pos, angles));
         };
-        Rotations { global, local }
+        turn(&self.weights.rope, &mut rotations.global);
+        if let Some(rope) = &self.weights.local_rope {
+            turn(rope, &mut rotations.local);
+        }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call site; a struct would only rename these")]
     fn attend(
         &self,
         pool: &ComputePool,
@@ -115,7 +123,6 @@ impl Model {
         layer: usize,
         block: &Block,
         rows: &[Row<'_>],
-        rotations: &Rotations,
         scratch: &mut Scratch,
     ) {
         let config = &self.config;
@@ -129,34 +136,28 @@ impl Model {
         ];
         self.project(pool, &scratch.normed, &mut scratch.codes, outputs);
 
-        let angles = if config.is_global(layer) { &rotations.global } else { &rotations.local };
-        self.place_heads(&mut scratch.q, q_width, block.q_norm.as_deref(), angles);
-        self.place_heads(&mut scratch.k, kv_width, block.k_norm.as_deref(), angles);
+        let Rotations { global, local } = &scratch.rotations;
+        let angles = if config.is_global(layer) { global } else { local };
+        let normed = &mut scratch.head_norm;
+        self.place_heads(&mut scratch.q, q_width, block.q_norm.as_deref(), angles, normed);
+        self.place_heads(&mut scratch.k, kv_width, block.k_norm.as_deref(), angles, normed);
 
         let appended = scratch.k.chunks_exact(kv_width).zip(scratch.v.chunks_exact(kv_width));
         for (row, (k, v)) in rows.iter().zip(appended) {
             kv.write(layer, row.pages[row.pos / PAGE_LEN], row.pos % PAGE_LEN, k, v);
         }
 
-        let queries: Vec<AttentionRow<'_>> = rows
-            .iter()
-            .zip(scratch.q.chunks_exact(q_width))
-            .map(|(row, q)| AttentionRow {
-                q,
-                pages: row.pages,
-                start: config.first_visible(layer, row.pos),
-                end: row.pos + 1,
-            })
-            .collect();
+        let mut queries = emptied(std::mem::take(&mut scratch.queries));
+        queries.extend(rows.iter().zip(scratch.q.chunks_exact(q_width)).map(|(row, q)| AttentionRow {
+            q,
+            pages: row.pages,
+            start: config.first_visible(layer, row.pos),
+            end: row.pos + 1,
+        }));
         scratch.attended.resize(count * q_width, 0.0);
-        attention(
-            pool,
-            &kv.layer(layer),
-            config.heads,
-            config.attention_scale,
-            &queries,
-            &mut scratch.attended,
-        );
+        let attend = if self.plain_attention { plain_attention } else { attention };
+        attend(pool, &kv.layer(layer), config.heads, config.attention_scale, &queries, &mut scratch.attended);
+        scratch.queries = emptied(queries);
 
         let output = Output { w: &block.attn_out, y: &mut scratch.projected, bias: None };
         self.project(pool, &scratch.attended, &mut scratch.codes, [output]);
@@ -164,14 +165,21 @@ impl Model {
     }
 
     /// Norms and rotates each head of each row in place.
-    fn place_heads(&self, heads: &mut [f32], width: usize, norm: Option<&[f32]>, angles: &[RopeAngles]) {
+    fn place_heads(
+        &self,
+        heads: &mut [f32],
+        width: usize,
+        norm: Option<&[f32]>,
+        angles: &[RopeAngles],
+        normed: &mut Vec<f32>,
+    ) {
         let head_dim = self.config.head_dim;
-        let mut normed = vec![0.0; head_dim];
+        normed.resize(head_dim, 0.0);
         for (row, angles) in heads.chunks_exact_mut(width).zip(angles) {
             for head in row.chunks_exact_mut(head_dim) {
                 if let Some(weight) = norm {
-                    rms_norm(head, weight, self.config.norm_eps, &mut normed);
-                    head.copy_from_slice(&normed);
+                    rms_norm(head, weight, self.config.norm_eps, normed);
+                    head.copy_from_slice(normed);
                 }
                 match self.config.rope_pairs {
                     RopePairs::Halves => angles.rotate_neox(head),
@@ -213,7 +221,7 @@ impl Model {
         }
     }
 
-    /// Final norm of the rows that anybody reads, and their logits.
+    /// Final norm of the rows that anybody reads.
     fn finish(&self, pool: &ComputePool, rows: &[Row<'_>], scratch: &mut Scratch) {
         let hidden = self.config.hidden;
         let mut gather = |want: Want, residual: &[f32], out: &mut Vec<f32>| {
@@ -226,13 +234,15 @@ impl Model {
             normalise(pool, &scratch.wanted, &self.weights.output_norm, self.config.norm_eps, out);
         };
         gather(Want::Hidden, &scratch.residual, &mut scratch.hidden);
-        gather(Want::Logits, &scratch.residual, &mut scratch.normed);
-        scratch.logits.clear();
-        if !scratch.normed.is_empty() {
-            let output = Output { w: &self.weights.head, y: &mut scratch.logits, bias: None };
-            self.project(pool, &scratch.normed, &mut scratch.codes, [output]);
-        }
+        gather(Want::Logits, &scratch.residual, &mut scratch.states);
     }
+}
+
+/// The memory of a vector, for values that live for another time.
+pub(crate) fn emptied<A, B>(mut used: Vec<A>) -> Vec<B> {
+    used.clear();
+    // Collected in place where the types have one layout, as those that differ in a lifetime do.
+    used.into_iter().filter_map(|_| None).collect()
 }
 
 /// RMS norm of every row; `out` takes the size of `x`.

@@ -1,19 +1,16 @@
 //! The packed weights: made once for a model's file, kept beside others like it, then mapped.
 //!
-//! A pack is a file of its own whose name is the digest of what it was made from, so a changed
-//! model never meets an old pack. It is written under a lock to a temporary name and renamed when
-//! whole. Where no file can be written, the pack is made in memory.
+//! Where no file can be kept, the pack is made in memory.
 
-use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use understudy_kernels::{ComputePool, MappedFile, is_packable, pack, packed_len};
 
 use crate::gguf::Gguf;
+use crate::kept::{self, Kept};
 use crate::model::weights::MatrixAt;
 
 /// Part of every digest: another layout, another file. A test says when the number has to rise.
@@ -43,6 +40,23 @@ impl std::ops::Deref for PackedWeights {
     }
 }
 
+/// Names the weights: depends on the file, on shapes and places of all matrices, and on samples of
+/// their bytes.
+pub(super) fn digest<'a>(gguf: &Gguf, matrices: impl Iterator<Item = &'a MatrixAt>) -> String {
+    let mut hash = kept::named_after(LAYOUT, gguf);
+    for matrix in matrices {
+        let Range { start, end } = matrix.range;
+        for n in [matrix.ty.ggml_id() as usize, matrix.rows, matrix.cols, start] {
+            hash.update((n as u64).to_le_bytes());
+        }
+        for sample in 0..4 {
+            let at = start + (end - start) / 4 * sample;
+            hash.update(gguf.slice(at..end.min(at + 64)));
+        }
+    }
+    kept::digest(hash)
+}
+
 /// Gives each matrix that has a packed layout its place, and returns the bytes of all.
 fn lay_out<'a>(matrices: impl Iterator<Item = &'a mut MatrixAt>) -> usize {
     let mut end = 0_usize;
@@ -56,15 +70,16 @@ fn lay_out<'a>(matrices: impl Iterator<Item = &'a mut MatrixAt>) -> usize {
     end
 }
 
-/// Packs the matrices, or maps the pack that an earlier call left in `folder`.
+/// Packs the matrices, or maps the pack that an earlier call left in `folder` under this digest.
 pub(super) fn packed(
     pool: &ComputePool,
     gguf: &Gguf,
     matrices: &mut [&mut MatrixAt],
     folder: Option<&Path>,
+    digest: &str,
 ) -> PackedWeights {
     let len = lay_out(matrices.iter_mut().map(|matrix| &mut **matrix));
-    let plan = Plan { pool, gguf, matrices: matrices.iter().map(|matrix| &**matrix).collect(), len };
+    let plan = Plan { pool, gguf, matrices: matrices.iter().map(|matrix| &**matrix).collect(), len, digest };
     if let Some(folder) = folder {
         match plan.file(folder) {
             Ok(file) => return PackedWeights::Mapped(file),
@@ -87,58 +102,15 @@ struct Plan<'a> {
     gguf: &'a Gguf,
     matrices: Vec<&'a MatrixAt>,
     len: usize,
+    digest: &'a str,
 }
 
 impl Plan<'_> {
     /// The pack as a file: the one that is there, or a new one.
     fn file(&self, folder: &Path) -> io::Result<MappedFile> {
-        let path = folder.join(format!("{}.pack", self.digest()));
-        if let Some(pack) = self.existing(&path) {
-            return Ok(pack);
-        }
-        fs::create_dir_all(folder)?;
-        let part = path.with_extension("part");
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&part)?;
-        file.lock()?; // another process may be at it; a killed one leaves no lock
-        if let Some(pack) = self.existing(&path) {
-            return Ok(pack);
-        }
-        file.set_len(0)?;
-        file.rewind()?;
-        let written = self.write(&mut file).and_then(|()| file.sync_data());
-        if let Err(error) = written.and_then(|()| fs::rename(&part, &path)) {
-            let _ = fs::remove_file(&part); // what it held is of no use
-            return Err(error);
-        }
-        self.existing(&path).ok_or_else(|| io::Error::other("the packed weights vanished"))
-    }
-
-    fn existing(&self, path: &Path) -> Option<MappedFile> {
-        MappedFile::open(path).ok().filter(|file| file.len() == self.len)
-    }
-
-    /// Names the weights: shapes and places of all matrices and samples of their bytes, and the
-    /// file's size and time of change where it has them. Reading every byte would take longer
-    /// than packing.
-    fn digest(&self) -> String {
-        let mut hash = Sha256::new_with_prefix(LAYOUT);
-        let number = |n: usize| (n as u64).to_le_bytes();
-        hash.update(number(self.gguf.file_len()));
-        hash.update(self.gguf.modified().to_le_bytes());
-        for matrix in &self.matrices {
-            let Range { start, end } = matrix.range;
-            for n in [matrix.ty.ggml_id() as usize, matrix.rows, matrix.cols, start] {
-                hash.update(number(n));
-            }
-            for sample in 0..4 {
-                let at = start + (end - start) / 4 * sample;
-                hash.update(self.gguf.slice(at..end.min(at + 64)));
-            }
-        }
-        hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
-            let _ = write!(name, "{byte:02x}"); // to a string: does not fail
-            name
-        })
+        let is_sound = |file: &MappedFile| file.len() == self.len;
+        let name = format!("{}.pack", self.digest);
+        Kept::of(folder, self.gguf).file(&name, is_sound, |file| self.write(file))
     }
 
     /// Writes all packed matrices at their places.
@@ -159,6 +131,8 @@ impl Plan<'_> {
                     .map_err(io::Error::other)?;
                 out.write_all(&packed)?;
             }
+            // The packed weights take their place: never two copies in memory.
+            self.gguf.release();
         }
         Ok(())
     }
@@ -166,6 +140,10 @@ impl Plan<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::path::PathBuf;
+
+    use sha2::Sha256;
     use understudy_kernels::QuantType;
 
     use super::*;
@@ -207,8 +185,12 @@ mod tests {
         let in_memory = open(None);
         fs::create_dir_all(&packs).expect("a folder");
         let made = open(Some(&packs));
-        let file = fs::read_dir(&packs).expect("packs").flatten().next().expect("one pack").path();
-        assert!(file.extension().is_some_and(|extension| extension == "pack"), "{}", file.display());
+        let mut entries = fs::read_dir(&packs).expect("packs").flatten().map(|entry| entry.path());
+        let folder = entries.find(|path| path.is_dir()).expect("one model");
+        let mut kept = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+        let file: PathBuf = kept
+            .find(|path| path.extension().is_some_and(|extension| extension == "pack"))
+            .expect("one pack");
         assert!(made.packed[..] == in_memory.packed[..]);
         let written = fs::metadata(&file).and_then(|file| file.modified()).expect("a time");
         drop(made);
@@ -216,7 +198,7 @@ mod tests {
         assert_eq!(fs::metadata(&file).and_then(|file| file.modified()).expect("a time"), written);
 
         // Cut short, as no rename of ours leaves it, beside the part of a killed process.
-        let part = file.with_extension("part");
+        let part = file.with_extension("pack.part");
         fs::write(&part, vec![7; 1 << 20]).expect("a part");
         OpenOptions::new().write(true).open(&file).and_then(|file| file.set_len(100)).expect("cut");
         assert!(open(Some(&packs)).packed[..] == in_memory.packed[..]);

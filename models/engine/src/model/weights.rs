@@ -134,6 +134,11 @@ impl Weights {
 
 impl Weights {
     /// Every matrix that a pass multiplies by, in the order of a pass.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &MatrixAt> {
+        self.blocks.iter().flat_map(Block::matrices).chain([&self.head])
+    }
+
+    /// The same, to be placed.
     pub(crate) fn matrices_mut(&mut self) -> impl Iterator<Item = &mut MatrixAt> {
         self.blocks.iter_mut().flat_map(Block::matrices_mut).chain([&mut self.head])
     }

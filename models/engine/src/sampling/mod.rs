@@ -60,6 +60,8 @@ pub fn validate(spec: &SamplerSpec) -> Result<(), EngineError> {
 #[derive(Debug, Default)]
 pub struct Sampler {
     warped: Warped,
+    /// The allowed tokens under a mask, ascending; empty without one.
+    ids: Vec<TokenId>,
     /// Logits before penalties of the tokens that were penalised, by ascending id.
     unpenalised: Vec<(TokenId, f32)>,
     /// Recent tokens, sorted, while penalties are applied.
@@ -68,15 +70,17 @@ pub struct Sampler {
     drafted: Vec<(TokenId, f32)>,
 }
 
-/// What is known of a row once mask and penalties are in it.
-struct Prepared {
-    /// Over the allowed rows, before penalties.
+/// A row once mask and penalties are in it: the logits of the allowed tokens side by side, by
+/// ascending id. A *place* is an index among them.
+struct Prepared<'a> {
+    row: &'a [f32],
+    /// Before penalties.
     moments: Moments,
     signals: Option<Signals>,
-    /// The only allowed token, when there is just one.
-    only: Option<TokenId>,
-    /// Likeliest token after penalties.
-    best: TokenId,
+    /// Only one token is allowed.
+    is_forced: bool,
+    /// Place of the likeliest token after penalties.
+    best: usize,
 }
 
 impl Sampler {
@@ -85,7 +89,9 @@ impl Sampler {
         Self::default()
     }
 
-    /// Chooses the token at `position`. `logits` is scratch afterwards.
+    /// Chooses the token at `position`. `logits` is scratch afterwards. Under a mask, and unless
+    /// signals of the whole vocabulary are asked for, only allowed tokens' logits are read, and none
+    /// where there is no choice; all other work is in proportion to the allowed tokens too.
     ///
     /// `history` holds the sequence so far (for penalties); `mask` allows tokens as
     /// [`TokenGate::mask`](crate::gate::TokenGate::mask) writes it, `None` all. The log
@@ -104,48 +110,70 @@ impl Sampler {
         signals: SignalMode,
     ) -> Result<StepResult, EngineError> {
         let prepared = self.prepare(logits, history, spec, mask, signals)?;
-        let token = if prepared.only.is_some() || spec.temperature == 0.0 {
-            prepared.best
+        let draw = uniform(spec.seed, spec.lane, position as u64, Purpose::Sample);
+        let is_whole = spec.top_k == 0 && spec.top_p >= 1.0 && spec.min_p <= 0.0;
+        let token = if prepared.is_forced || spec.temperature == 0.0 {
+            self.id(prepared.best)
+        } else if is_whole {
+            self.id(row::pick(prepared.row, prepared.best, 1.0 / spec.temperature, draw))
         } else {
-            self.warp(logits, &prepared, spec);
-            self.warped.pick(uniform(spec.seed, spec.lane, position as u64, Purpose::Sample))
+            self.warp(&prepared, spec);
+            self.warped.pick(draw)
         };
-        Ok(self.step(token, logits, &prepared))
+        Ok(self.step(token, &prepared))
     }
 
     /// Applies mask and penalties to `logits` and measures the row.
-    fn prepare(
+    fn prepare<'a>(
         &mut self,
-        logits: &mut [f32],
+        logits: &'a mut [f32],
         history: &[TokenId],
         spec: &SamplerSpec,
         mask: Option<&[u32]>,
         signals: SignalMode,
-    ) -> Result<Prepared, EngineError> {
+    ) -> Result<Prepared<'a>, EngineError> {
         validate(spec)?;
-        if !row::all_finite(logits) {
-            return Err(EngineError::NonFiniteLogits);
-        }
-        let whole_row = (signals == SignalMode::Full && mask.is_some()).then(|| measure(logits).1);
-        let allowed = mask.map_or(logits.len(), |mask| row::apply_mask(logits, mask));
-        if allowed == 0 {
-            return Err(EngineError::DeadEnd);
+        let whole_row = match (mask, signals) {
+            (Some(_), SignalMode::Full) => Some(measure(finite(logits)?).1),
+            _ => None,
+        };
+        self.ids.clear();
+        let row = match mask {
+            None => logits,
+            Some(mask) => row::keep(logits, mask, &mut self.ids),
+        };
+        let is_forced = mask.is_some() && row.len() == 1;
+        match &mut row[..] {
+            [] => return Err(EngineError::DeadEnd),
+            // What has no alternative is certain, and its logit was perhaps never computed.
+            [only] if is_forced => *only = 0.0,
+            row => drop(finite(row)?),
         }
         let (moments, signals) = match signals {
-            SignalMode::None => (Moments::of(logits), None),
+            SignalMode::None => (Moments::of(row), None),
             SignalMode::Masked | SignalMode::Full => {
-                let (moments, allowed_rows) = measure(logits);
-                (moments, Some(whole_row.unwrap_or(allowed_rows)))
+                let (moments, allowed) = measure(row);
+                (moments, Some(whole_row.unwrap_or(allowed)))
             }
         };
-        self.penalise(logits, history, spec);
-        let best = row::argmax(logits);
-        Ok(Prepared { moments, signals, only: (allowed == 1).then_some(best), best })
+        self.penalise(row, history, spec);
+        Ok(Prepared { best: row::argmax(row), row, moments, signals, is_forced })
+    }
+
+    /// The token at a place.
+    fn id(&self, place: usize) -> TokenId {
+        // Rows are vocabularies: ids fit.
+        self.ids.get(place).copied().unwrap_or(place as TokenId)
+    }
+
+    /// Where a token is, if it is allowed.
+    fn place(&self, id: TokenId) -> Option<usize> {
+        if self.ids.is_empty() { Some(id as usize) } else { self.ids.binary_search(&id).ok() }
     }
 
     /// Lowers the logits of recent tokens: repetition (Keskar et al. 2019, CTRL), then
     /// frequency and presence (OpenAI's definition).
-    fn penalise(&mut self, logits: &mut [f32], history: &[TokenId], spec: &SamplerSpec) {
+    fn penalise(&mut self, row: &mut [f32], history: &[TokenId], spec: &SamplerSpec) {
         self.unpenalised.clear();
         let off =
             spec.repetition_penalty == 1.0 && spec.frequency_penalty == 0.0 && spec.presence_penalty == 0.0;
@@ -157,12 +185,11 @@ impl Sampler {
         self.recent.extend(history.iter().skip(start));
         self.recent.sort_unstable();
         for run in self.recent.chunk_by(|a, b| a == b) {
-            let Some((id, logit)) = run.first().and_then(|id| Some((*id, logits.get_mut(*id as usize)?)))
-            else {
+            let Some((id, place)) = run.first().and_then(|id| Some((*id, self.place(*id)?))) else {
                 continue;
             };
+            let Some(logit) = row.get_mut(place) else { continue };
             self.unpenalised.push((id, *logit));
-            // A masked token stays at negative infinity through all of this.
             if *logit > 0.0 {
                 *logit /= spec.repetition_penalty;
             } else {
@@ -172,28 +199,34 @@ impl Sampler {
         }
     }
 
-    fn warp(&mut self, logits: &[f32], prepared: &Prepared, spec: &SamplerSpec) {
-        if prepared.only.is_some() || spec.temperature == 0.0 {
-            self.warped.point(prepared.best);
-            return;
+    fn warp(&mut self, prepared: &Prepared<'_>, spec: &SamplerSpec) {
+        if prepared.is_forced || spec.temperature == 0.0 {
+            return self.warped.point(self.id(prepared.best));
         }
-        let max = logits.get(prepared.best as usize).copied().unwrap_or_default();
-        self.warped.compute(logits, max, spec);
+        self.warped.compute(prepared.row, prepared.best, spec);
+        if let [_, ..] = self.ids[..] {
+            self.warped.rename(&self.ids);
+        }
     }
 
-    fn step(&self, token: TokenId, logits: &[f32], prepared: &Prepared) -> StepResult {
+    fn step(&self, token: TokenId, prepared: &Prepared<'_>) -> StepResult {
         let before = self.unpenalised.binary_search_by_key(&token, |entry| entry.0);
         let logit = match before {
             Ok(at) => self.unpenalised.get(at).map(|entry| entry.1),
-            Err(_) => logits.get(token as usize).copied(),
+            Err(_) => self.place(token).and_then(|place| prepared.row.get(place).copied()),
         };
         StepResult {
             token,
             logprob: prepared.moments.logprob(logit.unwrap_or(f32::NEG_INFINITY)).min(0.0),
             signals: prepared.signals,
-            forced: prepared.only.is_some(),
+            forced: prepared.is_forced,
         }
     }
+}
+
+/// The row, if all of it is finite.
+fn finite(row: &[f32]) -> Result<&[f32], EngineError> {
+    if row::all_finite(row) { Ok(row) } else { Err(EngineError::NonFiniteLogits) }
 }
 
 fn measure(row: &[f32]) -> (Moments, Signals) {

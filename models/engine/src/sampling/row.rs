@@ -4,6 +4,8 @@
 use crate::verbs::TokenId;
 
 const LANES: usize = 16;
+/// Blocks keep partial sums in 32 bits short.
+const BLOCK: usize = 4096;
 /// `exp` of anything below is 0 for every use here.
 const LOWEST: f32 = -80.0;
 
@@ -52,10 +54,9 @@ pub(super) fn max(row: &[f32]) -> f32 {
 }
 
 /// Index of the first largest value.
-pub(super) fn argmax(row: &[f32]) -> TokenId {
+pub(super) fn argmax(row: &[f32]) -> usize {
     let max = max(row);
-    // Rows are vocabularies: ids fit.
-    row.iter().position(|x| *x == max).unwrap_or(0) as TokenId
+    row.iter().position(|x| *x == max).unwrap_or(0)
 }
 
 /// Sums over a row that a softmax and its entropy need.
@@ -73,8 +74,7 @@ impl Moments {
     pub(super) fn of(row: &[f32]) -> Self {
         let max = max(row);
         let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
-        // Blocks keep the partial sums in 32 bits short.
-        for block in row.chunks(4096) {
+        for block in row.chunks(BLOCK) {
             let mut sums = [0.0_f32; LANES];
             let mut products = [0.0_f32; LANES];
             let (chunks, rest) = block.as_chunks::<LANES>();
@@ -108,7 +108,7 @@ impl Moments {
 
     /// Probability of the likeliest token minus that of the second.
     pub(super) fn margin(&self, row: &[f32]) -> f32 {
-        let (before, after) = row.split_at(argmax(row) as usize);
+        let (before, after) = row.split_at(argmax(row));
         let second = max(before).max(max(after.get(1..).unwrap_or_default()));
         ((1.0 - f64::from((second - self.max).exp())) / self.sum) as f32
     }
@@ -121,25 +121,68 @@ fn term(d: f32) -> (f32, f32) {
     (weight, d * weight)
 }
 
-/// Sets every logit that the mask does not allow to negative infinity; returns how many
-/// are left. Bit `id % 32` of word `id / 32` allows `id`; words that are missing allow none.
-pub(super) fn apply_mask(row: &mut [f32], mask: &[u32]) -> usize {
-    let mut allowed = 0;
-    let words = mask.iter().copied().chain(std::iter::repeat(0));
-    for (chunk, word) in row.chunks_mut(32).zip(words) {
-        if word == 0 {
-            chunk.fill(f32::NEG_INFINITY);
-            continue;
-        }
-        for (bit, x) in chunk.iter_mut().enumerate() {
-            if (word >> bit) & 1 == 1 {
-                allowed += 1;
-            } else {
-                *x = f32::NEG_INFINITY;
-            }
+/// Sum of `e^(scale (x - max))` over a block of a row.
+fn weight(block: &[f32], max: f32, scale: f32) -> f64 {
+    let mut sums = [0.0_f32; LANES];
+    let (chunks, rest) = block.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            sums[lane] += term((chunk[lane] - max) * scale).0;
         }
     }
-    allowed
+    for x in rest {
+        sums[0] += term((x - max) * scale).0;
+    }
+    sums.iter().copied().map(f64::from).sum()
+}
+
+/// Sum of `e^(scale (x - max))` over a row.
+pub(super) fn total(row: &[f32], max: f32, scale: f32) -> f64 {
+    row.chunks(BLOCK).map(|block| weight(block, max, scale)).sum()
+}
+
+/// The index at `u` in `[0, 1)` of the cumulative distribution whose weights are `e^(scale x)`;
+/// `best` is that of the largest logit. Nothing is written: weights are computed as they are needed.
+pub(super) fn pick(row: &[f32], best: usize, scale: f32, u: f64) -> usize {
+    let max = row.get(best).copied().unwrap_or_default();
+    let mut left = u * total(row, max, scale);
+    for (number, block) in row.chunks(BLOCK).enumerate() {
+        let here = weight(block, max, scale);
+        if left >= here {
+            left -= here;
+            continue;
+        }
+        let mut last = None;
+        for (at, x) in block.iter().enumerate() {
+            let weight = term((x - max) * scale).0;
+            if weight > 0.0 {
+                last = Some(number * BLOCK + at);
+                left -= f64::from(weight);
+                if left < 0.0 {
+                    break;
+                }
+            }
+        }
+        return last.unwrap_or(best);
+    }
+    best // rounding left a rest
+}
+
+/// Moves the logits that the mask allows to the front, in order, and notes their ids. Bit
+/// `id % 32` of word `id / 32` allows `id`; words that are missing allow none.
+pub(super) fn keep<'a>(row: &'a mut [f32], mask: &[u32], ids: &mut Vec<TokenId>) -> &'a mut [f32] {
+    ids.clear();
+    for (first, word) in (0..row.len()).step_by(32).zip(mask) {
+        let mut left = *word;
+        while left != 0 {
+            let id = first + left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(&logit) = row.get(id) else { break };
+            row[ids.len()] = logit; // not past `id`
+            ids.push(id as TokenId);
+        }
+    }
+    &mut row[..ids.len()]
 }
 
 #[cfg(test)]
@@ -193,9 +236,34 @@ mod tests {
 
     #[test]
     fn a_mask_leaves_what_it_names() {
-        let mut row = vec![1.0; 70];
-        assert_eq!(apply_mask(&mut row, &[1 << 31, 1]), 2);
-        let left: Vec<_> = (0..70).filter(|at| row[*at] == 1.0).collect();
-        assert_eq!(left, [31, 32]);
+        let mut row: Vec<f32> = (0..70).map(|id| id as f32).collect();
+        let mut ids = vec![7];
+        assert_eq!(
+            keep(&mut row, &[1 << 31, 0b11, 0xFFFF_FFE0, u32::MAX], &mut ids),
+            [31.0, 32.0, 33.0, 69.0]
+        );
+        assert_eq!(ids, [31, 32, 33, 69]);
+    }
+
+    #[test]
+    fn picking_walks_the_cumulative_distribution() {
+        // Two blocks and a bit; nearly all weight on three tokens.
+        let mut row = vec![-200.0_f32; 2 * BLOCK + 5];
+        for (at, p) in [(3, 0.25_f32), (BLOCK + 1, 0.5), (2 * BLOCK + 4, 0.25)] {
+            row[at] = p.ln();
+        }
+        for (u, expected) in [
+            (0.0, 3),
+            (0.24, 3),
+            (0.26, BLOCK + 1),
+            (0.74, BLOCK + 1),
+            (0.76, 2 * BLOCK + 4),
+            (0.9999, 2 * BLOCK + 4),
+        ] {
+            assert_eq!(pick(&row, BLOCK + 1, 1.0, u), expected, "{u}");
+        }
+        // At half the temperature: 1, 4, 1 of 6.
+        assert_eq!(pick(&row, BLOCK + 1, 2.0, 0.18), BLOCK + 1);
+        assert_eq!(pick(&[1.0, 2.0], 1, f32::INFINITY, 0.5), 1, "no temperature at all");
     }
 }

@@ -37,7 +37,7 @@ impl Sampler {
         mask: Option<&[u32]>,
     ) -> Result<Vec<(TokenId, f32)>, EngineError> {
         let prepared = self.prepare(logits, history, spec, mask, SignalMode::None)?;
-        self.warp(logits, &prepared, spec);
+        self.warp(&prepared, spec);
         self.warped.shorten(DRAFT_TOKENS);
         let total = self.warped.total;
         let probability = |weight: f32| (f64::from(weight) / total) as f32;
@@ -84,14 +84,14 @@ impl Sampler {
     ) -> Result<Verdict, EngineError> {
         let q_token = self.read_draft(q, token)?;
         let prepared = self.prepare(logits, history, spec, mask, signals)?;
-        self.warp(logits, &prepared, spec);
+        self.warp(&prepared, spec);
         let draw = |purpose| uniform(spec.seed, spec.lane, position as u64, purpose);
         if draw(Purpose::Accept) * f64::from(q_token) < self.warped.probability(token) {
-            return Ok(Verdict::Accepted(self.step(token, logits, &prepared)));
+            return Ok(Verdict::Accepted(self.step(token, &prepared)));
         }
         self.subtract_draft();
         let replacement = self.warped.pick(draw(Purpose::Residual));
-        Ok(Verdict::Replaced(self.step(replacement, logits, &prepared)))
+        Ok(Verdict::Replaced(self.step(replacement, &prepared)))
     }
 
     /// Sorts `q` into scratch and checks it; returns the token's share.

@@ -298,9 +298,16 @@ fn penalties_change_the_choice_but_not_the_logprob() {
 #[test]
 fn defects_are_errors() {
     for bad in [f32::NAN, f32::INFINITY] {
-        let mut row = [0.0, bad, 1.0];
-        let error = Sampler::new().choose(&mut row, &[], &SamplerSpec::default(), Some(&[1]), 0, NoSignals);
-        assert_eq!(error, Err(EngineError::NonFiniteLogits));
+        let row = [0.0, bad, 1.0];
+        let choose = |mask, signals| {
+            let mut sampler = Sampler::new();
+            sampler.choose(&mut row.clone(), &[], &SamplerSpec::default(), mask, 0, signals)
+        };
+        let defect = Err(EngineError::NonFiniteLogits);
+        assert_eq!(choose(None, NoSignals), defect);
+        assert_eq!(choose(Some(&[0b11]), NoSignals), defect);
+        assert_eq!(choose(Some(&[0b101]), Full), defect);
+        assert!(choose(Some(&[0b101]), Masked).is_ok(), "what no mask allows was perhaps never computed");
     }
     let specs = [
         SamplerSpec { temperature: -1.0, ..sampled() },

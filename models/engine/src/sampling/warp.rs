@@ -26,34 +26,57 @@ pub(super) struct Warped {
 }
 
 impl Warped {
-    /// `max` is the largest of `logits`; masked ones are negative infinity. The
-    /// temperature is above 0 and at least one logit finite.
-    pub(super) fn compute(&mut self, logits: &[f32], max: f32, spec: &SamplerSpec) {
-        let top_k = spec.top_k as usize;
-        let min_p = if spec.min_p > 0.0 { spec.min_p.ln() } else { f32::NEG_INFINITY };
-        // Before top-p, min-p may be applied only where top-p cannot notice.
-        let early = if spec.top_p < 1.0 { f32::NEG_INFINITY } else { min_p };
-        self.gather(logits, max, 1.0 / spec.temperature, early.max(-NEGLIGIBLE), top_k);
-        for candidate in &mut self.kept {
-            candidate.weight = row::exp(candidate.weight);
+    /// Of all tokens of a row, by their places; `best` is that of the largest logit. The temperature is
+    /// above 0.
+    pub(super) fn compute(&mut self, row: &[f32], best: usize, spec: &SamplerSpec) {
+        let max = row.get(best).copied().unwrap_or_default();
+        let (scale, top_k) = (1.0 / spec.temperature, spec.top_k as usize);
+        if spec.top_p >= 1.0 {
+            let min_p = if spec.min_p > 0.0 { spec.min_p.ln() } else { f32::NEG_INFINITY };
+            return self.gather(row, max, scale, min_p.max(-NEGLIGIBLE), top_k);
         }
-        self.total = self.kept.iter().map(|candidate| f64::from(candidate.weight)).sum();
-        if spec.top_p < 1.0 {
-            self.keep_nucleus(f64::from(spec.top_p));
-            if spec.min_p > 0.0 {
-                // The likeliest weighs 1.
-                self.kept.retain(|candidate| candidate.weight >= spec.min_p);
+        // Min-p comes after top-p, and top-p after top-k.
+        let share = f64::from(spec.top_p);
+        if top_k != 0 {
+            self.gather(row, max, scale, -NEGLIGIBLE, top_k);
+            self.keep_nucleus(share * self.total);
+        } else {
+            let goal = share * row::total(row, max, scale);
+            // A nucleus is small: look at as few tokens as reach it.
+            for floor in [-4.0, -10.0, -NEGLIGIBLE] {
+                self.gather(row, max, scale, floor, 0);
+                if self.total >= goal {
+                    break;
+                }
             }
-            self.total = self.kept.iter().map(|candidate| f64::from(candidate.weight)).sum();
+            self.keep_nucleus(goal);
+        }
+        if spec.min_p > 0.0 {
+            // The likeliest weighs 1.
+            self.kept.retain(|candidate| candidate.weight >= spec.min_p);
+        }
+        self.add_up();
+    }
+
+    fn add_up(&mut self) {
+        self.total = self.kept.iter().map(|candidate| f64::from(candidate.weight)).sum();
+    }
+
+    /// Replaces places by the ids of the tokens there.
+    pub(super) fn rename(&mut self, ids: &[TokenId]) {
+        for candidate in &mut self.kept {
+            if let Some(&id) = ids.get(candidate.id as usize) {
+                candidate.id = id;
+            }
         }
     }
 
-    /// Collects tokens at or above `floor`, at most `top_k` of them when that is not 0.
-    fn gather(&mut self, logits: &[f32], max: f32, scale: f32, floor: f32, top_k: usize) {
+    /// Collects and weighs tokens at or above `floor`, at most `top_k` of them when that is not 0.
+    fn gather(&mut self, row: &[f32], max: f32, scale: f32, floor: f32, top_k: usize) {
         self.kept.clear();
         let limit = if top_k == 0 { usize::MAX } else { top_k.saturating_mul(2).max(64) };
         let mut floor = floor;
-        for (id, logit) in (0..).zip(logits) {
+        for (id, logit) in (0..).zip(row) {
             let weight = (logit - max) * scale;
             if weight >= floor {
                 self.kept.push(Candidate { id, weight });
@@ -68,6 +91,10 @@ impl Warped {
         if top_k != 0 {
             self.keep_top(top_k);
         }
+        for candidate in &mut self.kept {
+            candidate.weight = row::exp(candidate.weight);
+        }
+        self.add_up();
     }
 
     fn keep_top(&mut self, count: usize) {
@@ -77,9 +104,8 @@ impl Warped {
         }
     }
 
-    /// Keeps the fewest tokens, likeliest first, that reach `share` of the total.
-    fn keep_nucleus(&mut self, share: f64) {
-        let goal = share * self.total;
+    /// Keeps the fewest tokens, likeliest first, that weigh `goal` together.
+    fn keep_nucleus(&mut self, goal: f64) {
         let mut sorted = 0;
         let mut reached = 0.0;
         // Nuclei are small: sort only as much of the head as is needed.
@@ -130,7 +156,7 @@ impl Warped {
     pub(super) fn shorten(&mut self, count: usize) {
         self.keep_top(count);
         self.kept.sort_unstable_by(likelier_first);
-        self.total = self.kept.iter().map(|candidate| f64::from(candidate.weight)).sum();
+        self.add_up();
     }
 }
 

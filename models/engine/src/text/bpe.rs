@@ -1,19 +1,19 @@
-//! Byte pair encoding by merges, by the `tokenizers` crate: the byte-level one of GGUF files
-//! (`tokenizer.ggml.model = gpt2`), and whatever a checkpoint's `tokenizer.json` puts around it.
+//! Byte-level byte pair encoding (`tokenizer.ggml.model = gpt2`): a text is cut into words, and in
+//! each the neighbours whose merge comes first in the file are joined, until none joins.
+//!
+//! Algorithm: Sennrich et al. 2016, over bytes as in GPT-2. Merges are found by the ids of their two
+//! sides, so a word costs no text comparison.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tokenizers::models::bpe::BPE;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
+use onig::Regex;
 
 use super::TextError;
-use crate::codec::CodecError;
+use super::merge::{Symbol, merge};
+use super::pieces;
+use super::tables::{Block, NONE, Section, Tables, search};
+use super::vocabulary::{Tokens, letter_of};
 use crate::gguf::Gguf;
 use crate::verbs::TokenId;
 
@@ -42,112 +42,128 @@ const PRE_TOKENIZERS: [PreTokenizer; 4] = [
     PreTokenizer { names: &["llama-bpe"], splits: &[LLAMA3], whole_words: true, begins: true },
 ];
 
-/// What a `tokenizer.json` says beside vocabulary and merges.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Pipeline {
-    /// Steps, as the file has them.
-    pub(crate) normalizer: Option<Value>,
-    pub(crate) pre_tokenizer: Option<Value>,
-    /// See [`PreTokenizer::whole_words`].
-    pub(crate) whole_words: bool,
-    pub(crate) byte_fallback: bool,
-    pub(crate) unknown: Option<String>,
-    pub(crate) fuse_unknown: bool,
+fn pre_tokenizer(file: &Gguf) -> Result<&'static PreTokenizer, TextError> {
+    let name = file.str("tokenizer.ggml.pre").unwrap_or("default");
+    PRE_TOKENIZERS.iter().find(|pre| pre.names.contains(&name)).ok_or_else(|| {
+        let known: Vec<_> = PRE_TOKENIZERS.iter().flat_map(|pre| pre.names).copied().collect();
+        TextError::UnsupportedPreTokenizer(name.to_owned(), known.join(", "))
+    })
 }
 
-impl Pipeline {
-    /// Where the reader of checkpoints leaves it, as JSON.
-    pub(crate) const KEY: &str = "tokenizer.pipeline";
+/// A merge: both sides, its place among all, and the token it makes.
+struct Merge {
+    left: TokenId,
+    right: TokenId,
+    rank: u32,
+    id: TokenId,
+}
+
+/// Numbers that a merge has in its table.
+const MERGE: usize = 3;
+
+/// What encoding looks up.
+pub(super) fn tabulate(file: &Gguf, tokens: &Tokens, block: &mut Block) -> Result<(), TextError> {
+    let ids: HashMap<&str, TokenId> = file.require_strings("tokenizer.ggml.tokens")?.zip(0..).collect();
+    let mut merges = merges(file, &ids)?;
+    // The last of equal ones counts.
+    merges.sort_unstable_by_key(|merge| (merge.left, merge.right, Reverse(merge.rank)));
+    merges.dedup_by_key(|merge| (merge.left, merge.right));
+    let firsts = pieces::firsts(tokens.len(), merges.iter().map(|merge| merge.left as usize));
+    block.put_numbers(Section::MergeFirsts, firsts);
+    block.put_numbers(Section::Merges, merges.iter().flat_map(|merge| [merge.right, merge.rank, merge.id]));
+    let letter = |byte| ids.get(letter_of(byte).encode_utf8(&mut [0; 4]) as &str).copied().unwrap_or(NONE);
+    block.put_numbers(Section::Letters, (0..=u8::MAX).map(letter));
+    if pre_tokenizer(file)?.whole_words {
+        pieces::tabulate(tokens, block);
+    }
+    Ok(())
+}
+
+fn merges(file: &Gguf, ids: &HashMap<&str, TokenId>) -> Result<Vec<Merge>, TextError> {
+    let mut merges = Vec::new();
+    let mut joined = String::new();
+    for (text, rank) in file.require_strings("tokenizer.ggml.merges")?.zip(0..) {
+        let merge = text.split_once(' ').and_then(|(left, right)| {
+            joined.clear();
+            joined.extend([left, right]);
+            Some(Merge {
+                left: *ids.get(left)?,
+                right: *ids.get(right)?,
+                rank,
+                id: *ids.get(joined.as_str())?,
+            })
+        });
+        merges.push(merge.ok_or_else(|| {
+            TextError::Inconsistent(format!("merge {text:?} does not join two tokens to one"))
+        })?);
+    }
+    Ok(merges)
 }
 
 pub(super) struct BytePairs {
-    tokenizer: Tokenizer,
+    splits: Vec<Regex>,
+    whole_words: bool,
     begins: bool,
-    space_prefix: bool,
 }
 
 impl BytePairs {
-    pub(super) fn from_gguf(file: &Gguf) -> Result<Self, TextError> {
-        let name = file.str("tokenizer.ggml.pre").unwrap_or("default");
-        let pre = PRE_TOKENIZERS.iter().find(|pre| pre.names.contains(&name)).ok_or_else(|| {
-            let known: Vec<_> = PRE_TOKENIZERS.iter().flat_map(|pre| pre.names).copied().collect();
-            TextError::UnsupportedPreTokenizer(name.to_owned(), known.join(", "))
-        })?;
-        let merges = Pipeline { whole_words: pre.whole_words, ..Pipeline::default() };
-        let mut tokenizer = Tokenizer::new(model(file, &merges)?);
-        tokenizer.with_pre_tokenizer(Some(words(pre.splits)?));
-        Ok(Self { tokenizer, begins: pre.begins, space_prefix: false })
-    }
-
-    /// The tokenizer of a checkpoint, where the file is one.
-    pub(super) fn from_pipeline(file: &Gguf) -> Result<Option<Self>, TextError> {
-        // In a GGUF file the key is a stranger's; the reader of checkpoints knows each step that it lets in.
-        let Some(text) = file.str(Pipeline::KEY).filter(|_| file.is_checkpoint()) else { return Ok(None) };
-        let failed = |error: tokenizers::Error| TextError::Tokenizer(error.to_string());
-        let pipeline: Pipeline = serde_json::from_str(text).map_err(|error| failed(error.into()))?;
-        let mut tokenizer = Tokenizer::new(model(file, &pipeline)?);
-        let normalizer = step::<NormalizerWrapper>(pipeline.normalizer)?;
-        tokenizer.with_normalizer(normalizer).map_err(failed)?;
-        tokenizer.with_pre_tokenizer(step::<PreTokenizerWrapper>(pipeline.pre_tokenizer)?);
-        let space_prefix = file.bool("tokenizer.ggml.add_space_prefix").unwrap_or(false);
-        Ok(Some(Self { tokenizer, begins: false, space_prefix }))
+    pub(super) fn new(file: &Gguf) -> Result<Self, TextError> {
+        let pre = pre_tokenizer(file)?;
+        let compile = |expression: &&str| {
+            Regex::new(expression).map_err(|error| TextError::Tokenizer(error.description().to_owned()))
+        };
+        let splits = pre.splits.iter().map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { splits, whole_words: pre.whole_words, begins: pre.begins })
     }
 
     pub(super) fn begins_by_default(&self) -> bool {
         self.begins
     }
 
-    /// `first`: the model's leading space, if it has one, belongs before this text.
-    pub(super) fn encode(&self, text: &str, first: bool, ids: &mut Vec<TokenId>) -> Result<(), CodecError> {
-        let encoding = match first && self.space_prefix {
-            true => self.tokenizer.encode_fast([" ", text].concat(), false),
-            false => self.tokenizer.encode_fast(text, false),
-        };
-        let encoding = encoding.map_err(|error| CodecError::Tokenizer(error.to_string()))?;
-        ids.extend(encoding.get_ids());
-        Ok(())
+    pub(super) fn encode(&self, tables: &Tables, text: &str, ids: &mut Vec<TokenId>) {
+        for word in self.words(text) {
+            let whole = if self.whole_words { pieces::find(tables, word.as_bytes()) } else { None };
+            match whole {
+                Some(id) => ids.push(id),
+                None => encode_word(tables, word.as_bytes(), ids),
+            }
+        }
+    }
+
+    /// Each match of an expression is a word of its own, and so is what lies between two.
+    fn words<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        let mut words = vec![text];
+        for split in &self.splits {
+            let whole = std::mem::take(&mut words);
+            for text in whole {
+                let mut rest = 0;
+                for (start, end) in split.find_iter(text) {
+                    words.extend([rest..start, start..end].into_iter().filter_map(|range| text.get(range)));
+                    rest = end;
+                }
+                words.extend(text.get(rest..));
+            }
+            words.retain(|word| !word.is_empty());
+        }
+        words
     }
 }
 
-/// A step of a `tokenizer.json`.
-fn step<T: DeserializeOwned>(json: Option<Value>) -> Result<Option<T>, TextError> {
-    json.map(serde_json::from_value).transpose().map_err(|error| TextError::Tokenizer(error.to_string()))
+fn encode_word(tables: &Tables, word: &[u8], ids: &mut Vec<TokenId>) {
+    let letters = tables.numbers(Section::Letters);
+    let symbol = |(start, byte): (usize, &u8)| {
+        let id = letters.get(usize::from(*byte)).filter(|id| *id != NONE)?;
+        Some(Symbol { start, end: start + 1, id })
+    };
+    // A byte that the vocabulary lacks is left out.
+    let symbols = word.iter().enumerate().filter_map(symbol).collect();
+    ids.extend(merge(symbols, |left, right| find_merge(tables, left.id, right.id)).map(|symbol| symbol.id));
 }
 
-fn model(file: &Gguf, pipeline: &Pipeline) -> Result<BPE, TextError> {
-    let texts = file.require_strings("tokenizer.ggml.tokens")?;
-    let vocab: HashMap<String, u32> = texts.map(str::to_owned).zip(0..).collect();
-    let mut merges = Vec::new();
-    for merge in file.require_strings("tokenizer.ggml.merges")? {
-        // The library would panic or fail without saying which merge.
-        let valid = merge.split_once(' ').filter(|(left, right)| {
-            vocab.contains_key(*left)
-                && vocab.contains_key(*right)
-                && vocab.contains_key(&[*left, *right].concat())
-        });
-        let (left, right) = valid.ok_or_else(|| {
-            TextError::Inconsistent(format!("merge {merge:?} does not join two tokens to one"))
-        })?;
-        merges.push((left.to_owned(), right.to_owned()));
-    }
-    let mut builder = BPE::builder()
-        .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
-        .ignore_merges(pipeline.whole_words)
-        .byte_fallback(pipeline.byte_fallback)
-        .fuse_unk(pipeline.fuse_unknown);
-    if let Some(unknown) = &pipeline.unknown {
-        builder = builder.unk_token(unknown.clone());
-    }
-    builder.build().map_err(|error| TextError::Tokenizer(error.to_string()))
-}
-
-fn words(splits: &[&str]) -> Result<PreTokenizerWrapper, TextError> {
-    let mut steps: Vec<PreTokenizerWrapper> = Vec::new();
-    for expression in splits {
-        let pattern = SplitPattern::Regex((*expression).to_owned());
-        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false);
-        steps.push(split.map_err(|error| TextError::Tokenizer(error.to_string()))?.into());
-    }
-    steps.push(ByteLevel::new(false, false, false).into());
-    Ok(Sequence::new(steps).into())
+fn find_merge(tables: &Tables, left: TokenId, right: TokenId) -> Option<(Reverse<u32>, TokenId)> {
+    let merges = tables.numbers(Section::Merges);
+    let number = |merge: usize, which: usize| merges.get(merge * MERGE + which);
+    let bucket = tables.bucket(Section::MergeFirsts, left as usize);
+    let at = search(bucket, |at| number(at, 0).cmp(&Some(right)))?;
+    Some((Reverse(number(at, 1)?), number(at, 2)?))
 }

@@ -15,7 +15,9 @@ pub(super) fn of(file: &Gguf) -> String {
         field(&mut hash, file.str(&format!("tokenizer.ggml.{key}")).unwrap_or_default());
     }
     field(&mut hash, file.str("tokenizer.chat_template").unwrap_or_default());
-    field(&mut hash, file.str(Pipeline::KEY).unwrap_or_default());
+    if let Some(pipeline) = file.str(Pipeline::KEY) {
+        field(&mut hash, pipeline);
+    }
     for key in ["tokens", "merges"] {
         let strings = file.strings(&format!("tokenizer.ggml.{key}")).into_iter().flatten();
         strings.for_each(|text| field(&mut hash, text));

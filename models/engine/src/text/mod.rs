@@ -10,21 +10,30 @@
 mod bpe;
 mod digest;
 mod error;
+mod flat;
+mod merge;
+mod pieces;
+mod pipeline;
 mod spm;
 mod stream;
+mod tables;
 mod template;
 mod verbatim;
 mod vocabulary;
+
+use std::path::Path;
 
 use crate::codec::{ChatMessage, Codec, CodecError};
 use crate::gguf::Gguf;
 use crate::verbs::TokenId;
 
 use bpe::BytePairs;
-pub(crate) use bpe::Pipeline;
 pub use error::TextError;
+pub(crate) use pipeline::Pipeline;
+use pipeline::PipelinePairs;
 use spm::SentencePieces;
 pub use stream::{Piece, TextStream};
+use tables::{Section, Tables};
 use template::ChatTemplate;
 use verbatim::{Fragment, VerbatimTokens};
 use vocabulary::{Spelling, Vocabulary};
@@ -43,7 +52,7 @@ const END_TOKENS: [&str; 7] = [
 
 /// A model's tokenizer and chat template.
 pub struct TextModel {
-    vocabulary: Vocabulary,
+    tables: Tables,
     verbatim: VerbatimTokens,
     encoder: Encoder,
     template: Option<ChatTemplate>,
@@ -55,8 +64,9 @@ pub struct TextModel {
 }
 
 enum Encoder {
-    Bpe(Box<BytePairs>),
+    Bpe(BytePairs),
     Spm(SentencePieces),
+    Pipeline(Box<PipelinePairs>),
 }
 
 impl TextModel {
@@ -66,23 +76,31 @@ impl TextModel {
     /// [`TextError`] when the file lacks a vocabulary, names a tokenizer or pre-tokenizer
     /// that this crate does not have, contradicts itself, or its template does not parse.
     pub fn from_gguf(file: &Gguf) -> Result<Self, TextError> {
-        let model = file.require_str("tokenizer.ggml.model")?;
-        let spelling = match model {
+        Self::open(file, None)
+    }
+
+    /// The same with tables that are kept in `folder` from one start to the next.
+    ///
+    /// # Errors
+    /// As [`from_gguf`](Self::from_gguf); a folder that cannot be written is none.
+    pub fn open(file: &Gguf, folder: Option<&Path>) -> Result<Self, TextError> {
+        let spelling = match file.require_str("tokenizer.ggml.model")? {
             "gpt2" => Spelling::ByteLevel,
             "llama" => Spelling::SentencePiece,
             other => return Err(TextError::UnsupportedTokenizer(other.to_owned())),
         };
-        let vocabulary = Vocabulary::from_gguf(file, spelling)?;
-        let (encoder, begins_by_default) = match (BytePairs::from_pipeline(file)?, spelling) {
-            (Some(pairs), _) => (Encoder::Bpe(Box::new(pairs)), false),
-            (None, Spelling::ByteLevel) => {
-                let pairs = BytePairs::from_gguf(file)?;
+        let tables = Tables::open(file, spelling, folder)?;
+        file.release(); // the tables say all that the file's vocabulary does
+        let vocabulary = Vocabulary(&tables);
+        // In a GGUF file a pipeline is a stranger's; the reader of checkpoints knows each step that it lets in.
+        let (encoder, begins_by_default) = match spelling {
+            _ if file.is_checkpoint() => (Encoder::Pipeline(Box::new(PipelinePairs::new(file)?)), false),
+            Spelling::ByteLevel => {
+                let pairs = BytePairs::new(file)?;
                 let begins = pairs.begins_by_default();
-                (Encoder::Bpe(Box::new(pairs)), begins)
+                (Encoder::Bpe(pairs), begins)
             }
-            (None, Spelling::SentencePiece) => {
-                (Encoder::Spm(SentencePieces::from_gguf(file, &vocabulary)?), true)
-            }
+            Spelling::SentencePiece => (Encoder::Spm(SentencePieces::new(file, vocabulary)?), true),
         };
         let special = |name: &str| vocabulary.id_under(file, &format!("tokenizer.ggml.{name}_token_id"));
         let begin = special("bos")?;
@@ -100,10 +118,10 @@ impl TextModel {
             .transpose()?;
         let wants_begin = file.bool("tokenizer.ggml.add_bos_token").unwrap_or(begins_by_default);
         Ok(Self {
-            verbatim: VerbatimTokens::new(&vocabulary),
+            verbatim: VerbatimTokens::new(vocabulary),
             begin: begin.filter(|_| wants_begin),
-            digest: digest::of(file),
-            vocabulary,
+            digest: String::from_utf8_lossy(tables.bytes(Section::Digest)).into_owned(),
+            tables,
             encoder,
             template,
             ends,
@@ -138,7 +156,7 @@ impl TextModel {
 
     /// The id that a control token's text stands for.
     pub fn control_token(&self, text: &str) -> Option<TokenId> {
-        self.vocabulary.controls().find(|(_, name)| *name == text).map(|(id, _)| id)
+        Vocabulary(&self.tables).controls().find(|(_, name)| *name == text).map(|(id, _)| id)
     }
 
     /// `as_prompt`: control tokens are recognised and a SentencePiece model's leading space
@@ -149,8 +167,11 @@ impl TextModel {
             match fragment {
                 Fragment::Token(id) => ids.push(id),
                 Fragment::Text(text) => match &self.encoder {
-                    Encoder::Bpe(pairs) => pairs.encode(text, as_prompt && follows_token, ids)?,
-                    Encoder::Spm(pieces) => pieces.encode(text, as_prompt && follows_token, ids),
+                    Encoder::Bpe(pairs) => pairs.encode(&self.tables, text, ids),
+                    Encoder::Spm(pieces) => {
+                        pieces.encode(&self.tables, text, as_prompt && follows_token, ids)
+                    }
+                    Encoder::Pipeline(pairs) => pairs.encode(text, as_prompt && follows_token, ids)?,
                 },
             }
             follows_token = matches!(fragment, Fragment::Token(_));
@@ -183,7 +204,7 @@ impl Codec for TextModel {
     }
 
     fn token_bytes(&self, id: TokenId) -> &[u8] {
-        self.vocabulary.bytes(id)
+        Vocabulary(&self.tables).bytes(id)
     }
 
     fn is_end(&self, id: TokenId) -> bool {
@@ -191,7 +212,7 @@ impl Codec for TextModel {
     }
 
     fn vocab_size(&self) -> usize {
-        self.vocabulary.len()
+        Vocabulary(&self.tables).len()
     }
 
     fn digest(&self) -> &str {

@@ -5,16 +5,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, Error, ErrorKind, context};
+use minijinja::{Environment, Error, ErrorKind, State, context};
 use serde::Serialize;
 
-use super::TextError;
+use super::{TextError, flat};
 use crate::codec::{ChatMessage, CodecError};
 
 /// Instructions plus 1/64 of the bytes made: a hostile template ends within about a second
 /// and 256 MB, a conversation of a million characters spends a tenth.
 const FUEL: u64 = 4_000_000;
 const NAME: &str = "chat";
+/// Longest template; real ones have up to 30 kB. It bounds how deep anything nests that the
+/// template spells out, and with it the stack: parsing, rendering and dropping recurse.
+const MAX_SOURCE: usize = 64 << 10;
+/// Stack for that depth. Reserved, not used, by an ordinary template.
+const STACK: usize = 256 << 20;
+/// Widest field of `'...'.format()`, in digits: its padding is made before it is paid for.
+const WIDTH_DIGITS: usize = 4;
 
 pub(super) struct ChatTemplate {
     environment: Environment<'static>,
@@ -25,17 +32,11 @@ pub(super) struct ChatTemplate {
 impl ChatTemplate {
     /// Parses a template once; `begin` and `end` become `bos_token` and `eos_token`.
     pub(super) fn compile(source: &str, begin: &str, end: &str) -> Result<Self, TextError> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| TextError::Template(error.to_string()))?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", to_json);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
-        environment
-            .add_template_owned(NAME, source.to_owned())
-            .map_err(|error| TextError::Template(error.to_string()))?;
+        if source.len() > MAX_SOURCE {
+            return Err(TextError::Template(format!("it has more than {MAX_SOURCE} bytes")));
+        }
+        let environment = on_large_stack(|| environment(source));
+        let environment = environment.map_err(|error| TextError::Template(error.to_string()))?;
         Ok(Self { environment, begin: begin.to_owned(), end: end.to_owned() })
     }
 
@@ -50,11 +51,46 @@ impl ChatTemplate {
             bos_token => self.begin.as_str(),
             eos_token => self.end.as_str(),
         };
-        let template = self.environment.get_template(NAME);
-        template.and_then(|template| template.render(variables)).map_err(|error| {
+        let rendered = on_large_stack(|| self.environment.get_template(NAME)?.render(variables));
+        rendered.map_err(|error| {
             CodecError::Template(error.detail().map_or_else(|| error.to_string(), str::to_owned))
         })
     }
+}
+
+fn environment(source: &str) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
+    environment.set_syntax(syntax.clone());
+    environment.set_fuel(Some(FUEL));
+    environment.set_unknown_method_callback(method);
+    environment.add_filter("tojson", to_json);
+    environment.add_filter(flat::FILTER, flat::flat);
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
+    environment.add_template_owned(NAME, flat::guarded(source, syntax)?)?;
+    Ok(environment)
+}
+
+/// Runs on a thread of its own: what a hostile template nests must not end the caller's stack,
+/// for that ends the process.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, work).map_err(|error| {
+            Error::new(ErrorKind::InvalidOperation, "no thread for the template").with_source(error)
+        })?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Python's methods.
+fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    let is_wide = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() > WIDTH_DIGITS);
+    if name == "format" && value.as_str().is_some_and(is_wide) {
+        return Err(Error::new(ErrorKind::InvalidOperation, "format: a field is too wide"));
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
 /// What a model without a template gets.
@@ -213,6 +249,13 @@ mod tests {
             ("{% for m in [1, 2, 3] %}{% if m == 2 %}{% break %}{% endif %}{{ m }}{% endfor %}", "1"),
             ("{{ tools is defined }}{% if tools %}no{% endif %}", "False"),
             ("{{ messages[0].role.upper() }}{{ 'ab'.startswith('a') }}", "USERTrue"),
+            (
+                "{% set n = namespace(x=1) %}{% for i in [1, 2] -%} {% set n.x = n.x + i if i else 0 -%} {% endfor %}{{ n.x }}",
+                "4",
+            ),
+            ("{% set n = namespace() %}{% set (n.a, b) = [1], {'k': 2} %}{{ n.a }}{{ b.k }}", "[1]2"),
+            ("{% set n = namespace() %}{% set n.a | replace('x', 'y') %}=x.{% endset %}{{ n.a }}", "=y."),
+            ("{% set n = namespace() %}{% set n.a = messages[0] %}{{ n.a.role }}", "user"),
         ];
         for (source, expected) in cases {
             assert_eq!(render(source, &hello).as_deref(), Ok(expected), "{source}");
@@ -232,12 +275,40 @@ mod tests {
             "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
             "{{ 'a' * 100000000000 }}",
             "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+            "{{ '{:>999999999}'.format(1) }}",
+            "{% set n = namespace() %}{% for i in range(90000) %}{% set n.x = [n.x] %}{% endfor %}",
+            "{% set n = namespace(x=[1]) %}{% for i in range(90000) %}{% set n.x, y = n.x | batch(1), 1 %}{% endfor %}",
         ];
         for source in sources {
             let start = std::time::Instant::now();
             assert!(matches!(render(source, &[]), Err(CodecError::Template(_))), "{source}");
             assert!(start.elapsed().as_secs() < 5, "{source}");
         }
+    }
+
+    /// Each ended the process once: a stack that overflows is no panic.
+    #[test]
+    fn deep_templates_leave_the_stack_alone() {
+        let most = |start: &str, part: &str, end: &str| {
+            format!("{start}{}{end}", part.repeat((MAX_SOURCE - start.len() - end.len()) / part.len()))
+        };
+        let sources = [
+            "{% set n = namespace() %}{% set n.x = n %}{{ n }}{{ n | tojson }}{{ n == n }}{{ {n: n} }}"
+                .to_owned(),
+            most("{{ 1", "+1", " }}"),
+            most("{{ a", ".b", " }}"),
+            most("{{ 'a'", "|list", " }}"),
+            most("{{ ", "not ", "1 }}"),
+            most("{{ ", "-", "1 }}"),
+            most("{% if a %}", "{% elif a %}", "{% endif %}"),
+            most("{% set a = 1 %}", "{%set a=[a]%}", "{{ a }}{{ a | tojson }}{{ a == [a] }}"),
+        ];
+        for source in sources {
+            if let Ok(template) = ChatTemplate::compile(&source, "", "") {
+                let _ = template.render(&[message("user", "x")], true);
+            }
+        }
+        assert!(ChatTemplate::compile(&"a".repeat(MAX_SOURCE + 1), "", "").is_err());
     }
 
     #[test]

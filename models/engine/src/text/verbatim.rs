@@ -29,7 +29,7 @@ pub(super) enum Fragment<'a> {
 }
 
 impl VerbatimTokens {
-    pub(super) fn new(vocabulary: &Vocabulary) -> Self {
+    pub(super) fn new(vocabulary: Vocabulary<'_>) -> Self {
         let mut by_text = HashMap::new();
         let mut lengths: Box<[Vec<u32>; 256]> = Box::new(std::array::from_fn(|_| Vec::new()));
         for (id, text, kind) in vocabulary.verbatim() {

@@ -1,6 +1,7 @@
 //! The tokens of a model: what kind each is and which bytes it stands for.
 
 use super::TextError;
+use super::tables::{Block, Section, Tables};
 use crate::gguf::Gguf;
 use crate::verbs::TokenId;
 
@@ -13,10 +14,10 @@ pub(super) enum Spelling {
     SentencePiece,
 }
 
-/// `tokenizer.ggml.token_type`.
+/// `tokenizer.ggml.token_type`, by its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
-    Normal,
+    Normal = 1,
     Unknown,
     Control,
     UserDefined,
@@ -38,8 +39,8 @@ impl TokenKind {
     }
 }
 
-/// All tokens, their bytes in one arena.
-pub(super) struct Vocabulary {
+/// All tokens, their bytes in one arena, as they are read from a model's file.
+pub(super) struct Tokens {
     kinds: Vec<TokenKind>,
     bytes: Vec<u8>,
     /// Token `i` is `bytes[ends[i - 1]..ends[i]]`.
@@ -49,7 +50,7 @@ pub(super) struct Vocabulary {
     verbatim: Vec<(TokenId, String)>,
 }
 
-impl Vocabulary {
+impl Tokens {
     pub(super) fn from_gguf(file: &Gguf, spelling: Spelling) -> Result<Self, TextError> {
         let texts = file.require_strings("tokenizer.ggml.tokens")?;
         let count = texts.len();
@@ -65,7 +66,7 @@ impl Vocabulary {
                 return Err(TextError::Inconsistent(format!("{count} tokens but {found} token types")));
             }
         };
-        let mut vocabulary = Self {
+        let mut tokens = Self {
             kinds: Vec::with_capacity(count),
             bytes: Vec::with_capacity(count * 8),
             ends: Vec::with_capacity(count),
@@ -73,12 +74,12 @@ impl Vocabulary {
         };
         let alphabet = byte_of_letter();
         for (text, kind) in texts.zip(kinds) {
-            vocabulary.push(text, kind, spelling, &alphabet)?;
+            tokens.push(text, kind, spelling, &alphabet)?;
         }
-        if vocabulary.kinds.is_empty() {
+        if tokens.kinds.is_empty() {
             return Err(TextError::Inconsistent("the vocabulary is empty".to_owned()));
         }
-        Ok(vocabulary)
+        Ok(tokens)
     }
 
     fn push(
@@ -126,7 +127,6 @@ impl Vocabulary {
         self.kinds.get(id as usize).copied()
     }
 
-    /// Empty for control, unknown and unused tokens, and outside the vocabulary.
     pub(super) fn bytes(&self, id: TokenId) -> &[u8] {
         let at = id as usize;
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
@@ -134,23 +134,59 @@ impl Vocabulary {
         end.and_then(|end| self.bytes.get(start..end)).unwrap_or_default()
     }
 
-    /// Control, unknown and user-defined tokens with their texts.
-    pub(super) fn verbatim(&self) -> impl Iterator<Item = (TokenId, &str, TokenKind)> {
-        let kind = |id| self.kind(id).unwrap_or(TokenKind::Unused);
-        self.verbatim.iter().map(move |(id, text)| (*id, text.as_str(), kind(*id)))
+    pub(super) fn tabulate(self, block: &mut Block) {
+        block.put(Section::Kinds, self.kinds.iter().map(|kind| *kind as u8).collect());
+        block.put_numbers(Section::Ends, self.ends);
+        block.put(Section::Bytes, self.bytes);
+        block.put_numbers(Section::VerbatimIds, self.verbatim.iter().map(|token| token.0));
+        let mut texts = String::new();
+        let ends = self.verbatim.iter().map(|(_, text)| {
+            texts.push_str(text);
+            // A part of a file that is mapped, with a vocabulary below 4 GiB.
+            u32::try_from(texts.len()).unwrap_or(u32::MAX)
+        });
+        block.put_numbers(Section::VerbatimEnds, ends);
+        block.put(Section::VerbatimTexts, texts.into_bytes());
+    }
+}
+
+/// The tokens of a model's tables.
+#[derive(Clone, Copy)]
+pub(super) struct Vocabulary<'a>(pub(super) &'a Tables);
+
+impl<'a> Vocabulary<'a> {
+    pub(super) fn len(self) -> usize {
+        self.0.bytes(Section::Kinds).len()
     }
 
-    pub(super) fn controls(&self) -> impl Iterator<Item = (TokenId, &str)> {
+    fn kind(self, id: TokenId) -> Option<TokenKind> {
+        TokenKind::from_number((*self.0.bytes(Section::Kinds).get(id as usize)?).into())
+    }
+
+    /// Empty for control, unknown and unused tokens, and outside the vocabulary.
+    pub(super) fn bytes(self, id: TokenId) -> &'a [u8] {
+        part(self.0, Section::Ends, Section::Bytes, id as usize)
+    }
+
+    /// Control, unknown and user-defined tokens with their texts.
+    pub(super) fn verbatim(self) -> impl Iterator<Item = (TokenId, &'a str, TokenKind)> {
+        let ids = self.0.numbers(Section::VerbatimIds);
+        (0..ids.len()).filter_map(move |at| {
+            let (id, text) = (ids.get(at)?, part(self.0, Section::VerbatimEnds, Section::VerbatimTexts, at));
+            Some((id, std::str::from_utf8(text).ok()?, self.kind(id)?))
+        })
+    }
+
+    pub(super) fn controls(self) -> impl Iterator<Item = (TokenId, &'a str)> {
         self.verbatim().filter(|token| token.2 == TokenKind::Control).map(|(id, text, _)| (id, text))
     }
 
-    pub(super) fn verbatim_text(&self, id: TokenId) -> Option<&str> {
-        let at = self.verbatim.binary_search_by_key(&id, |token| token.0).ok()?;
-        self.verbatim.get(at).map(|token| token.1.as_str())
+    pub(super) fn verbatim_text(self, id: TokenId) -> Option<&'a str> {
+        self.verbatim().find(|token| token.0 == id).map(|token| token.1)
     }
 
     /// A token id that a metadata key names; an id outside the vocabulary is an error.
-    pub(super) fn id_under(&self, file: &Gguf, key: &str) -> Result<Option<TokenId>, TextError> {
+    pub(super) fn id_under(self, file: &Gguf, key: &str) -> Result<Option<TokenId>, TextError> {
         let Some(number) = file.u64(key) else {
             return Ok(None);
         };
@@ -159,6 +195,14 @@ impl Vocabulary {
             _ => Err(TextError::Inconsistent(format!("{key} is {number}, outside the vocabulary"))),
         }
     }
+}
+
+/// The bytes `at` of those that lie one after the other, each up to its end.
+fn part(tables: &Tables, ends: Section, bytes: Section, at: usize) -> &[u8] {
+    let ends = tables.numbers(ends);
+    let start = at.checked_sub(1).map_or(Some(0), |before| ends.get(before));
+    let range = start.zip(ends.get(at)).map(|(start, end)| start as usize..end as usize);
+    range.and_then(|range| tables.bytes(bytes).get(range)).unwrap_or_default()
 }
 
 /// `<0x0A>` to 10.
@@ -171,6 +215,12 @@ fn named_byte(text: &str) -> Option<u8> {
         return None;
     }
     u8::from_str_radix(digits, 16).ok()
+}
+
+/// The letter that spells a byte in GPT-2's alphabet.
+pub(super) fn letter_of(byte: u8) -> char {
+    let at = byte_of_letter().iter().position(|found| *found == Some(byte));
+    at.and_then(|at| char::from_u32(at as u32)).unwrap_or_default()
 }
 
 /// The letters are all below U+0144.

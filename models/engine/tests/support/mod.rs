@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use understudy_engine::engine::{Engine, EngineOptions};
 use understudy_engine::kv::{PAGE_LEN, PageId};
-use understudy_engine::model::{CpuDecoder, Decoder, Model, Row, Want};
+use understudy_engine::model::{CpuDecoder, Decoder, Head, Model, Row, Want};
 use understudy_engine::tick::{Pulse, Tick, TickEngine};
 use understudy_engine::verbs::*;
 use understudy_kernels::{ComputePool, default_threads};
@@ -84,6 +84,8 @@ impl Rows {
                 })
                 .collect();
             self.decoder.forward(&rows, &Pulse::default()).unwrap();
+            let wanted = rows.iter().filter(|row| row.want == Want::Logits).count();
+            self.decoder.head(&mut vec![Head::default(); wanted]).unwrap();
             logits.extend(self.decoder.logits().chunks_exact(vocab).map(<[f32]>::to_vec));
             self.len += chunk.len();
         }

@@ -38,6 +38,10 @@ impl Decoder for Failing {
         self.inner.forward(rows, pulse)
     }
 
+    fn head(&mut self, heads: &mut [Head<'_>]) -> Result<(), EngineError> {
+        self.inner.head(heads)
+    }
+
     fn logits(&mut self) -> &mut [f32] {
         self.inner.logits()
     }
