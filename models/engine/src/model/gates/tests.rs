@@ -9,7 +9,7 @@ use understudy_kernels::{AttentionRow, Codes, PagedKv, Product};
 
 use super::*;
 use crate::kv::{KvStore, PageId};
-use crate::model::{LoadError, Model, ModelOptions, Row, Scratch, Want};
+use crate::model::{Head, LoadError, Model, ModelOptions, Row, Scratch, Want};
 use crate::tick::Pulse;
 
 /// Ours, counted, and spoiled as a test wants.
