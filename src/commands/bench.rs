@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use understudy_engine::measure::{Plan, Speed, measure};
-use understudy_engine::processor;
 use understudy_gateway::{GgufEngines, NodeConfig};
 use understudy_hub::{ModelSpec, Puller, Resolved};
 
@@ -23,13 +22,14 @@ pub async fn run(command: BenchCommand) -> Result<(), Error> {
 fn engine(args: &BenchEngine) -> Result<(), Error> {
     let mut config = NodeConfig::default();
     config.engine.threads = args.threads;
+    config.engine.device = args.device;
     config.engine.activations = args.activations;
     let puller = Puller::from_env()?;
     let path = match puller.catalogue().resolve(&ModelSpec::from(args.model.as_str()))? {
         Resolved::File(path) => path,
         Resolved::Catalogued(model) => puller.pull(&model.name, &mut |_| {}, &AtomicBool::new(false))?.path,
     };
-    let engines = GgufEngines::new(&config);
+    let engines = GgufEngines::new(&config)?;
     let started = Instant::now();
     let model = engines.open(&path, &args.model)?;
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -41,18 +41,17 @@ fn engine(args: &BenchEngine) -> Result<(), Error> {
         repeat: args.repeat,
     };
     let speed = measure(&model, engines.pool(), &plan).map_err(|error| Error::invalid(error.to_string()))?;
-    let threads = engines.pool().threads();
     match args.json {
-        true => line(&as_json(args, &speed, threads, load_ms)?.to_string()),
-        false => print(args, &speed, threads, load_ms),
+        true => line(&as_json(args, &speed, &engines, load_ms)?.to_string()),
+        false => print(args, &speed, &engines, load_ms),
     }
 }
 
-fn as_json(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> Result<Value, Error> {
+fn as_json(args: &BenchEngine, speed: &Speed, engines: &GgufEngines, load_ms: f64) -> Result<Value, Error> {
     let mut object = json!({
         "model": args.model,
-        "device": format!("cpu-{}", processor()),
-        "threads": threads,
+        "device": engines.device(),
+        "threads": engines.pool().threads(),
         "prompt_tokens": args.prompt_tokens,
         "gen_tokens": args.gen_tokens,
         "depth": args.depth,
@@ -66,17 +65,21 @@ fn as_json(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> R
     Ok(object)
 }
 
-fn print(args: &BenchEngine, speed: &Speed, threads: usize, load_ms: f64) -> Result<(), Error> {
+fn print(args: &BenchEngine, speed: &Speed, engines: &GgufEngines, load_ms: f64) -> Result<(), Error> {
     line(&format!(
-        "{} on {threads} threads ({}), activations {}, loaded in {load_ms:.0} ms",
+        "{} on {} threads ({}), activations {}, loaded in {load_ms:.0} ms",
         args.model,
-        processor(),
+        engines.pool().threads(),
+        engines.device(),
         speed.path
     ))?;
-    let row = |what: String, rate: f64, bound: f64| {
-        vec![what, format!("{rate:.1}"), format!("{bound:.0}"), format!("{:.0} %", 100.0 * rate / bound)]
+    let row = |what: String, rate: f64, bound: Option<f64>| {
+        let of = |show: &dyn Fn(f64) -> String| bound.map_or_else(|| "?".to_owned(), show);
+        let reached = |bound| format!("{:.0} %", 100.0 * rate / bound);
+        vec![what, format!("{rate:.1}"), of(&|bound| format!("{bound:.0}")), of(&reached)]
     };
-    let (prefill, decode) = (speed.ceiling.prefill_tok_s, speed.ceiling.decode_tok_s);
+    let (prefill, decode) =
+        speed.ceiling.map(|ceiling| (ceiling.prefill_tok_s, ceiling.decode_tok_s)).unzip();
     let rates = [
         row(format!("prefill {}", args.prompt_tokens), speed.prefill_tok_s, prefill),
         row(format!("decode {} at depth {}", args.gen_tokens, args.depth), speed.decode_tok_s, decode),

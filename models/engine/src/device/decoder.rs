@@ -15,6 +15,7 @@ use understudy_kernels::RopeTable;
 use crate::EngineError;
 use crate::device::cache::{Cache, DeviceView, Places};
 use crate::device::pass::{Group, Pass, View};
+use crate::device::said;
 use crate::device::weights::{DeviceBlock, DeviceModel};
 use crate::kv::PageId;
 use crate::model::config::Activation;
@@ -329,7 +330,7 @@ fn download(rows: Option<Tensor>) -> Result<Vec<f32>> {
 }
 
 fn failed(error: candle_core::Error) -> EngineError {
-    EngineError::Device(error.to_string())
+    EngineError::Device(said(error))
 }
 
 #[cfg(test)]
@@ -337,7 +338,7 @@ mod tests {
     use understudy_kernels::ComputePool;
 
     use super::*;
-    use crate::device::{Accelerator, Matrices};
+    use crate::device::{Accelerator, DeviceChoice, Matrices};
     use crate::model::Model;
 
     /// A page that its last holder left full of numbers that are none does no harm to the next.
@@ -345,7 +346,7 @@ mod tests {
     fn nothing_of_a_pages_last_holder_remains() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/tiny-qwen3.gguf");
         let host = Arc::new(Model::open(file.as_ref()).unwrap());
-        let accelerator = Accelerator::reference();
+        let accelerator = Accelerator::open(DeviceChoice::Candle).unwrap();
         let pool = ComputePool::new(1);
         let model = DeviceModel::upload(host, &accelerator, Matrices::Float, &pool).unwrap();
         let mut decoder = DeviceDecoder::new(Arc::new(model), 4).unwrap();

@@ -7,7 +7,7 @@ use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{Device, Result, Tensor};
 use understudy_kernels::{ComputePool, QuantType, for_each_row};
 
-use crate::device::Accelerator;
+use crate::device::{Accelerator, said};
 use crate::model::config::RopePairs;
 use crate::model::weights::{Block, MatrixAt};
 use crate::model::{LoadError, Model, ModelConfig};
@@ -68,7 +68,7 @@ impl DeviceModel {
         matrices: Matrices,
         pool: &ComputePool,
     ) -> std::result::Result<Self, LoadError> {
-        Self::build(host, accelerator, matrices, pool).map_err(|error| LoadError::Device(error.to_string()))
+        Self::build(host, accelerator, matrices, pool).map_err(|error| LoadError::Device(said(error)))
     }
 
     fn build(
