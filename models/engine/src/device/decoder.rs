@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::QMatMul;
 use candle_core::{Device, Module, Result, Tensor};
 use candle_nn::ops::{rms_norm, softmax_last_dim};
 use candle_nn::rotary_emb::rope_thd;
@@ -186,9 +185,10 @@ impl<'a> Step<'a> {
             _ => &self.global,
         };
         let x = rms_norm(residual, &block.attn_norm, config.norm_eps)?;
-        let q = self.heads(&x, &block.q, block.q_bias.as_ref(), config.heads)?;
-        let k = self.heads(&x, &block.k, block.k_bias.as_ref(), config.kv_heads)?;
-        let v = self.heads(&x, &block.v, block.v_bias.as_ref(), config.kv_heads)?;
+        let qkv = block.qkv.forward(&x)?;
+        let q = self.heads(&qkv[0], block.q_bias.as_ref(), config.heads)?;
+        let k = self.heads(&qkv[1], block.k_bias.as_ref(), config.kv_heads)?;
+        let v = self.heads(&qkv[2], block.v_bias.as_ref(), config.kv_heads)?;
         let q = self.place(&q, block.q_norm.as_ref(), &angles.q)?;
         let k = self.place(&k, block.k_norm.as_ref(), &angles.k)?;
         self.cache.write(layer, &self.places, &k, &v)?;
@@ -210,13 +210,12 @@ impl<'a> Step<'a> {
     }
 
     /// `[rows][heads][head width]` of one projection.
-    fn heads(&self, x: &Tensor, w: &QMatMul, bias: Option<&Tensor>, heads: usize) -> Result<Tensor> {
-        let y = w.forward(x)?;
+    fn heads(&self, y: &Tensor, bias: Option<&Tensor>, heads: usize) -> Result<Tensor> {
         let y = match bias {
             Some(bias) => y.broadcast_add(&bias.unsqueeze(0)?)?,
-            None => y,
+            None => y.clone(),
         };
-        y.reshape((x.dim(0)?, heads, self.model.config().head_dim))
+        y.reshape((y.dim(0)?, heads, self.model.config().head_dim))
     }
 
     /// Norms and rotates each head.
@@ -267,12 +266,12 @@ impl<'a> Step<'a> {
     fn feed_forward(&self, block: &DeviceBlock, residual: &Tensor) -> Result<Tensor> {
         let config = self.model.config();
         let x = rms_norm(residual, &block.ffn_norm, config.norm_eps)?;
-        let gate = block.gate.forward(&x)?;
+        let gate_up = block.gate_up.forward(&x)?;
         let gate = match config.activation {
-            Activation::Silu => gate.silu()?,
-            Activation::GeluTanh => gate.gelu()?,
+            Activation::Silu => gate_up[0].silu()?,
+            Activation::GeluTanh => gate_up[0].gelu()?,
         };
-        let out = block.down.forward(&(gate * block.up.forward(&x)?)?)?;
+        let out = block.down.forward(&(gate * &gate_up[1])?)?;
         self.add(residual, &out, block.post_ffn_norm.as_ref())
     }
 
