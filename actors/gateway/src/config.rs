@@ -97,7 +97,7 @@ pub struct Engine {
     /// What computes: `cpu`, `cuda`, `cuda:N` or `metal`. Default `cpu`.
     pub device: DeviceChoice,
     /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default: what the
-    /// catalogue says of the model, else `int16`; of a device always `f32`.
+    /// catalogue says of the model, else `int16`; on a device `f32`.
     pub activations: Option<Activations>,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,

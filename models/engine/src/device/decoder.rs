@@ -18,7 +18,7 @@ use crate::device::said;
 use crate::device::weights::{DeviceBlock, DeviceModel};
 use crate::kv::PageId;
 use crate::model::config::Activation;
-use crate::model::{Decoder, ModelConfig, PrefillRows, Row, Want};
+use crate::model::{Decoder, LoadError, ModelConfig, PrefillRows, Row, Want};
 use crate::tick::Pulse;
 
 /// A model on a device with its KV memory. What INV-K1 means here: see [`crate::device`].
@@ -64,9 +64,37 @@ impl DeviceDecoder {
     /// # Errors
     /// [`EngineError::Device`] when the device has not that much.
     pub fn new(model: Arc<DeviceModel>, pages: usize) -> std::result::Result<Self, EngineError> {
-        let cache = Cache::new(model.config(), pages, &model.device).map_err(failed)?;
-        model.device.synchronize().map_err(failed)?;
+        Self::take(model, pages).map_err(failed)
+    }
+
+    fn take(model: Arc<DeviceModel>, pages: usize) -> Result<Self> {
+        let cache = Cache::new(model.config(), pages, &model.device)?;
+        model.device.synchronize()?;
         Ok(Self { model, cache, logits: Vec::new(), hidden: Vec::new() })
+    }
+
+    /// Computes a little of every kind. A driver compiles kernels at their first use, for several
+    /// seconds where it has never seen them; an engine that is silent so long counts as hung.
+    ///
+    /// # Errors
+    /// [`LoadError::Device`].
+    pub fn warm_up(model: &Arc<DeviceModel>) -> std::result::Result<(), LoadError> {
+        Self::take(model.clone(), 4)
+            .and_then(|mut decoder| decoder.compute_every_kind())
+            .map_err(|error| LoadError::Device(said(error)))
+    }
+
+    /// A prompt, its next token, and rows of several sequences.
+    fn compute_every_kind(&mut self) -> Result<()> {
+        let row = |pos, pages, want| Row { token: 0, pos, pages, want };
+        let prompt: Vec<Row<'_>> = (0..12).map(|pos| row(pos, &[0][..], Want::Logits)).collect();
+        let next = [row(12, &[0], Want::Logits)];
+        let apart = [row(0, &[1], Want::Hidden), row(0, &[3], Want::Logits), row(13, &[0], Want::Hidden)];
+        for rows in [&prompt[..], &next, &apart] {
+            self.compute(rows, &Pulse::default())?;
+        }
+        self.cache.copy_page(0, 2)?;
+        self.model.device.synchronize()
     }
 
     fn compute(&mut self, rows: &[Row<'_>], pulse: &Pulse) -> Result<()> {

@@ -61,8 +61,9 @@ impl PlacedModel {
                 Activations::Int16 => return Err(LoadError::Unsupported(format!("int16 on {choice}"))),
             };
             let host = Arc::new(Model::open(path)?);
-            let model = DeviceModel::upload(host, &Accelerator::open(choice)?, matrices, pool)?;
-            return Ok(Self(Place::Device(Arc::new(model))));
+            let model = Arc::new(DeviceModel::upload(host, &Accelerator::open(choice)?, matrices, pool)?);
+            DeviceDecoder::warm_up(&model)?;
+            return Ok(Self(Place::Device(model)));
         }
         Ok(Self(Place::Processor(Arc::new(Model::open_with(path, options, pool)?), pool.clone())))
     }
