@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use understudy_agents::eval::Suite;
-use understudy_engine::model::Activations;
+use understudy_engine::{device::DeviceChoice, model::Activations};
 
 /// A local cascade of language models: a small one answers, a bigger one is on call.
 #[derive(Debug, Parser)]
@@ -139,6 +139,9 @@ pub struct BenchEngine {
     /// Times to measure; the median is reported.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub repeat: usize,
+    /// What computes: cpu, cuda, cuda:N or metal.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
     /// How activations meet quantized weights, in place of the default: f32, int16 or int8.
     #[arg(long, value_name = "PATH", value_parser = activations)]
     pub activations: Option<Activations>,

@@ -106,7 +106,7 @@ impl Reached {
 
 /// A node with the real engines.
 pub async fn start(config: NodeConfig) -> Result<Node, Error> {
-    let engines = Arc::new(GgufEngines::new(&config));
+    let engines = Arc::new(GgufEngines::new(&config)?);
     Ok(Node::start(config, engines).await?)
 }
 

@@ -24,7 +24,7 @@ const LEAST_AUROC: f64 = 0.70;
 async fn start() -> Node {
     common::ensure_models();
     let config = NodeConfig::default();
-    let engines = Arc::new(GgufEngines::new(&config));
+    let engines = Arc::new(GgufEngines::new(&config).expect("the processor is there"));
     Node::start(config, engines).await.expect("a node starts")
 }
 

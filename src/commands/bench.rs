@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use understudy_engine::measure::{Plan, Speed, measure};
-use understudy_engine::processor;
 use understudy_gateway::{GgufEngines, NodeConfig};
 use understudy_hub::{ModelSpec, Puller, Resolved};
 
@@ -31,6 +30,7 @@ pub async fn run(command: BenchCommand) -> Result<(), Error> {
 fn engine(args: &BenchEngine) -> Result<(), Error> {
     let mut config = NodeConfig::default();
     config.engine.threads = args.threads;
+    config.engine.device = args.device;
     config.engine.activations = args.activations;
     config.engine.require_fast = args.require_fast;
     let puller = Puller::from_env()?;
@@ -38,7 +38,7 @@ fn engine(args: &BenchEngine) -> Result<(), Error> {
         Resolved::File(path) => path,
         Resolved::Catalogued(model) => puller.pull(&model.name, &mut |_| {}, &AtomicBool::new(false))?.path,
     };
-    let engines = GgufEngines::new(&config);
+    let engines = GgufEngines::new(&config)?;
     if args.start {
         return start::once(&engines, &path, &args.model);
     }
@@ -55,10 +55,9 @@ fn engine(args: &BenchEngine) -> Result<(), Error> {
         repeat: args.repeat,
     };
     let speed = measure(&model, engines.pool(), &plan).map_err(|error| Error::invalid(error.to_string()))?;
-    let threads = engines.pool().threads();
     match args.json {
-        true => line(&as_json(args, &speed, &start, threads, load_ms)?.to_string()),
-        false => print(args, &speed, &start, threads, load_ms),
+        true => line(&as_json(args, &speed, &start, &engines, load_ms)?.to_string()),
+        false => print(args, &speed, &start, &engines, load_ms),
     }
 }
 
@@ -66,13 +65,13 @@ fn as_json(
     args: &BenchEngine,
     speed: &Speed,
     start: &Start,
-    threads: usize,
+    engines: &GgufEngines,
     load_ms: f64,
 ) -> Result<Value, Error> {
     let mut object = json!({
         "model": args.model,
-        "device": format!("cpu-{}", processor()),
-        "threads": threads,
+        "device": engines.device(),
+        "threads": engines.pool().threads(),
         "prompt_tokens": args.prompt_tokens,
         "gen_tokens": args.gen_tokens,
         "depth": args.depth,
@@ -90,13 +89,14 @@ fn print(
     args: &BenchEngine,
     speed: &Speed,
     start: &Start,
-    threads: usize,
+    engines: &GgufEngines,
     load_ms: f64,
 ) -> Result<(), Error> {
     line(&format!(
-        "{} on {threads} threads ({}), activations {}, loaded in {load_ms:.0} ms",
+        "{} on {} threads ({}), activations {}, loaded in {load_ms:.0} ms",
         args.model,
-        processor(),
+        engines.pool().threads(),
+        engines.device(),
         speed.path
     ))?;
     let memory = start.peak_rss_bytes.map(|bytes| format!(", {} MB of memory", bytes / 1_000_000));
@@ -105,10 +105,13 @@ fn print(
         start.first_token_ms,
         memory.unwrap_or_default()
     ))?;
-    let row = |what: String, rate: f64, bound: f64| {
-        vec![what, format!("{rate:.1}"), format!("{bound:.0}"), format!("{:.0} %", 100.0 * rate / bound)]
+    let row = |what: String, rate: f64, bound: Option<f64>| {
+        let of = |show: &dyn Fn(f64) -> String| bound.map_or_else(|| "?".to_owned(), show);
+        let reached = |bound| format!("{:.0} %", 100.0 * rate / bound);
+        vec![what, format!("{rate:.1}"), of(&|bound| format!("{bound:.0}")), of(&reached)]
     };
-    let (prefill, decode) = (speed.ceiling.prefill_tok_s, speed.ceiling.decode_tok_s);
+    let (prefill, decode) =
+        speed.ceiling.map(|ceiling| (ceiling.prefill_tok_s, ceiling.decode_tok_s)).unzip();
     let rates = [
         row(format!("prefill {}", args.prompt_tokens), speed.prefill_tok_s, prefill),
         row(format!("decode {} at depth {}", args.gen_tokens, args.depth), speed.decode_tok_s, decode),

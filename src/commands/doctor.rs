@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use understudy_agents::Client;
 use understudy_engine::default_threads;
+use understudy_engine::device::{DeviceChoice, probe};
 use understudy_engine::model::gates::{Gate, Verdict, verdicts};
 use understudy_gateway::{GgufEngines, NodeConfig};
 use understudy_hub::{Presence, Puller};
@@ -50,6 +51,7 @@ impl Check {
 
 pub async fn run(args: &Listing) -> Result<(), Error> {
     let mut checks = vec![Check::ok("version", env!("CARGO_PKG_VERSION")), processor()];
+    checks.extend(devices());
     checks.extend(models());
     let listen = NodeConfig::default().listen;
     checks.push(port("grpc port", listen.grpc).await);
@@ -89,6 +91,30 @@ fn processor() -> Check {
         );
     }
     Check::ok("processor", format!("{threads} threads, {} kernels", understudy_engine::processor()))
+}
+
+/// The graphics processors that this build can use, if any.
+fn devices() -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (is_built, device) in
+        [(cfg!(feature = "cuda"), DeviceChoice::Cuda(0)), (cfg!(feature = "metal"), DeviceChoice::Metal)]
+    {
+        if is_built {
+            checks.push(match probe(device) {
+                Ok(found) => Check::ok("device", format!("{found}: engine.device = \"{device}\" uses it")),
+                Err(error) => Check::new(
+                    "device",
+                    State::Warn,
+                    error.to_string(),
+                    "install its driver, or leave engine.device at \"cpu\"",
+                ),
+            });
+        }
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok("device", "the processor (this build has neither cuda nor metal)"));
+    }
+    checks
 }
 
 /// The models folder and the default ladder.

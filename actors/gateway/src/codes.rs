@@ -70,7 +70,7 @@ codes! {
     CONSTRAINT_DEAD_END, Internal, 1, "The constraint left the model no token: report it with the constraint.";
     NON_FINITE, Internal, 1, "The model computed a number that is none: run `understudy doctor`, and pull the model again.";
     NUMERICS_GATE, FailedPrecondition, 1, "Run without --require-fast, or engine.require_fast: a plain kernel takes the place of the fast one. `understudy doctor` lists the gates.";
-    DEVICE_FAILED, Unavailable, 1, "Run on the processor: a build without the features `cuda` and `metal` always does.";
+    DEVICE_FAILED, Unavailable, 1, "Run on the processor with engine.device = \"cpu\", or mend what the message names.";
     INTERNAL, Internal, 1, "This is a defect: report it with the node's log.";
 
     // The hub, as `understudy_hub::PullError` names its causes.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use understudy_engine::model::Activations;
+use understudy_engine::{device::DeviceChoice, model::Activations};
 use understudy_hub::{Home, PullError};
 
 use crate::{Failure, codes};
@@ -94,8 +94,10 @@ pub struct Engine {
     pub kv_tokens: usize,
     /// Compute threads; 0 takes one per processor that this process may use. Default 0.
     pub threads: usize,
+    /// What computes: `cpu`, `cuda`, `cuda:N` or `metal`. Default `cpu`.
+    pub device: DeviceChoice,
     /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default: what the
-    /// catalogue says of the model, else `int16`.
+    /// catalogue says of the model, else `int16`; on a device `f32`.
     pub activations: Option<Activations>,
     /// Refuse a model of which a fast kernel may not be used on this machine. Default false: a
     /// plain kernel takes its place.
@@ -117,6 +119,7 @@ impl Default for Engine {
             context_tokens: 4096,
             kv_tokens: 16384,
             threads: 0,
+            device: DeviceChoice::Cpu,
             activations: None,
             require_fast: false,
             max_sequences: 16,
@@ -278,6 +281,7 @@ mod tests {
             ("lader = []", "lader"),
             ("[engine]\ncontext_tokens = 0", "engine.context_tokens"),
             ("[engine]\nkv_tokens = 16", "engine.kv_tokens"),
+            ("[engine]\ndevice = \"cuda:first\"", "cuda:first"),
             ("[listen]\ngrpc = \"localhost\"", "grpc"),
             ("[[ladder]]\nmodel = \"a\"\nthreshold = 1.5", "ladder[0].threshold"),
             ("[[ladder]]\nmodel = \"a\"\n[[ladder]]\nmodel = \"a\"", "ladder[1].model"),

@@ -1,4 +1,4 @@
-//! The real engines of a node: GGUF files and checkpoints on this machine's processor.
+//! The real engines of a node: GGUF files and checkpoints, on this machine's processor or on a device.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,10 @@ use understudy_backend::ModelCard;
 use understudy_engine::bert::{Bert, BertEngine, BertText};
 use understudy_engine::checkpoint::{self, CheckpointError};
 use understudy_engine::codec::Codec;
+use understudy_engine::device::{self, DeviceChoice, PlacedModel};
 use understudy_engine::engine::{Engine, EngineOptions};
 use understudy_engine::gguf::GgufError;
-use understudy_engine::model::{self, Activations, Model, ModelOptions};
+use understudy_engine::model::{self, Activations, ModelOptions};
 use understudy_engine::text::{TextError, TextModel};
 use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::{ComputePool, default_threads};
@@ -22,6 +23,9 @@ use crate::{Failure, NodeConfig, codes};
 /// Opens GGUF files and checkpoints, and starts engines over them. All engines share one compute pool.
 pub struct GgufEngines {
     pool: Arc<ComputePool>,
+    device: DeviceChoice,
+    /// What the device is, for reports.
+    described: String,
     /// The one that the settings ask of every model.
     activations: Option<Activations>,
     /// What the catalogue says of its models.
@@ -33,10 +37,22 @@ pub struct GgufEngines {
 
 impl GgufEngines {
     /// Engines within the settings' limits.
-    pub fn new(config: &NodeConfig) -> Self {
+    ///
+    /// # Errors
+    /// `DEVICE_FAILED` when the device that the settings name is not there; `CONFIG_INVALID` when
+    /// it cannot compute as they ask.
+    pub fn new(config: &NodeConfig) -> Result<Self, Failure> {
         let settings = &config.engine;
+        if settings.device != DeviceChoice::Cpu && settings.activations == Some(Activations::Int16) {
+            let why = format!("engine.activations: {} computes with f32 or int8", settings.device);
+            return Err(Failure::new(codes::CONFIG_INVALID, why));
+        }
         let threads = if settings.threads == 0 { default_threads() } else { settings.threads };
-        Self {
+        let described = device::probe(settings.device)
+            .map_err(|error| failure(format!("engine.device: {error}"), &error))?;
+        Ok(Self {
+            device: settings.device,
+            described,
             pool: Arc::new(ComputePool::new(threads)),
             activations: settings.activations,
             measured: measured(config),
@@ -48,7 +64,7 @@ impl GgufEngines {
                 kv_tokens: settings.kv_tokens,
                 context: settings.context_tokens,
             },
-        }
+        })
     }
 
     /// Where engines keep packed weights and the verdicts on their kernels.
@@ -60,16 +76,18 @@ impl GgufEngines {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub fn open(&self, path: &Path, name: &str) -> Result<Arc<Model>, Failure> {
-        self.open_model(path, name).map_err(|error| {
-            let code = codes::find(code_of(&error)).unwrap_or(codes::INTERNAL);
-            Failure::new(code, format!("{}: {error}", path.display()))
-        })
+    pub fn open(&self, path: &Path, name: &str) -> Result<PlacedModel, Failure> {
+        self.open_model(path, name).map_err(|error| failure(format!("{}: {error}", path.display()), &error))
     }
 
     /// The threads that all engines share.
     pub fn pool(&self) -> &Arc<ComputePool> {
         &self.pool
+    }
+
+    /// What computes: `cpu-avx2`, or `cuda` with the name that its driver has for it.
+    pub fn device(&self) -> &str {
+        &self.described
     }
 
     fn load_encoder(&self, path: &Path, name: &str) -> Result<LoadedModel, CheckpointError> {
@@ -96,18 +114,29 @@ impl GgufEngines {
         })
     }
 
-    fn open_model(&self, path: &Path, name: &str) -> Result<Arc<Model>, model::LoadError> {
-        let measured = self.measured.get(name).copied();
-        let options = ModelOptions {
-            activations: self.activations.or(measured).unwrap_or(Activations::Int16),
-            packs: self.packs.clone(),
-        };
-        let model = Model::open_with(path, &options, &self.pool)?;
-        if self.require_fast {
+    fn open_model(&self, path: &Path, name: &str) -> Result<PlacedModel, model::LoadError> {
+        let options = ModelOptions { activations: self.activations_of(name), packs: self.packs.clone() };
+        let model = PlacedModel::open(path, self.device, &options, &self.pool)?;
+        if self.require_fast
+            && let Some(model) = model.on_processor()
+        {
             model.require_fast()?;
         }
-        Ok(Arc::new(model))
+        Ok(model)
     }
+
+    /// What was measured of the catalogue's models was measured on the processor.
+    fn activations_of(&self, name: &str) -> Activations {
+        let default = match self.device {
+            DeviceChoice::Cpu => self.measured.get(name).copied().unwrap_or(Activations::Int16),
+            _ => Activations::F32,
+        };
+        self.activations.unwrap_or(default)
+    }
+}
+
+fn failure(message: String, cause: &model::LoadError) -> Failure {
+    Failure::new(codes::find(code_of(cause)).unwrap_or(codes::MODEL_LOAD_FAILED), message)
 }
 
 /// The catalogue's choices. A catalogue that cannot be read is reported where models are fetched.
@@ -153,7 +182,7 @@ impl EngineFactory for GgufEngines {
             codec_digest: text.digest().to_owned(),
         };
         let ends = text.end_tokens().to_vec();
-        let (pool, options) = (self.pool.clone(), self.options.clone());
+        let options = self.options.clone();
         // Weights are mapped packed or as they are, whose sizes differ by little.
         let weights = model.gguf().file_len() as u64;
         let kv = model.config().kv_bytes_per_token() * options.kv_tokens as u64;
@@ -162,7 +191,10 @@ impl EngineFactory for GgufEngines {
             memory: weights + kv,
             codec: Arc::new(text),
             make_engine: Arc::new(move |pulse: Pulse| {
-                let engine = Engine::new(model.clone(), ends.clone(), pool.clone(), &options, pulse);
+                let decoder = model
+                    .decoder(options.pages(model.config()))
+                    .map_err(|error| LoadError::failed("DEVICE_FAILED", error.to_string()))?;
+                let engine = Engine::over(decoder, ends.clone(), &options, pulse);
                 Ok(Box::new(engine) as Box<dyn TickEngine>)
             }),
         })

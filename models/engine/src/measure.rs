@@ -8,10 +8,11 @@ use serde::Serialize;
 use understudy_kernels::{Ceiling, ComputePool};
 
 use crate::EngineError;
+use crate::device::PlacedModel;
 use crate::engine::{Engine, EngineOptions};
 use crate::gate::TokenGate;
-use crate::kv::{KvStore, PAGE_LEN, PageId};
-use crate::model::{Head, Model, Row, Scratch, Want};
+use crate::kv::{PAGE_LEN, PageId};
+use crate::model::{Head, Model, Row, Want};
 use crate::sampling::{Purpose, uniform};
 use crate::tick::{Pulse, TickEngine};
 use crate::verbs::*;
@@ -44,8 +45,8 @@ pub struct Speed {
     pub ttft_ms: f64,
     /// How activations meet weights: `f32`, `int16` or `int8`.
     pub path: &'static str,
-    /// What the same path could reach at most.
-    pub ceiling: Bound,
+    /// What the same path could reach at most; of a device it is not known.
+    pub ceiling: Option<Bound>,
     /// Milliseconds of one pass over so many rows.
     pub rows_ms: BTreeMap<u32, f64>,
     /// Several streams at once.
@@ -79,9 +80,9 @@ pub struct Batch {
 /// Measures a model. Takes a few seconds per figure and repetition on a small model.
 ///
 /// # Errors
-/// [`EngineError`] when the plan's tokens do not fit the model's context.
-pub fn measure(model: &Arc<Model>, pool: &Arc<ComputePool>, plan: &Plan) -> Result<Speed, EngineError> {
-    let mut bench = Bench::new(model, pool, plan);
+/// [`EngineError`] when the plan's tokens do not fit the model's context, or a device fails.
+pub fn measure(model: &PlacedModel, pool: &ComputePool, plan: &Plan) -> Result<Speed, EngineError> {
+    let mut bench = Bench::new(model, plan)?;
     bench.time(16, 1, 1, None)?; // every page of the weights, once
     let mut prefills = Vec::new();
     let mut decodes = Vec::new();
@@ -94,15 +95,15 @@ pub fn measure(model: &Arc<Model>, pool: &Arc<ComputePool>, plan: &Plan) -> Resu
         let rates = (0..plan.repeat.max(1)).map(|_| bench.decode(plan, streams, None));
         batch.push(Batch { streams, decode_tok_s: median(rates.collect::<Result<_, _>>()?) });
     }
-    let rows_ms = rows_ms(model, pool, plan.repeat);
+    let rows_ms = rows_ms(model, plan.repeat)?;
     let peak_rss_bytes = peak_rss_bytes();
     let prefill = median(prefills.iter().map(Duration::as_secs_f64).collect());
     Ok(Speed {
         prefill_tok_s: f64::from(plan.prompt_tokens) / prefill,
         decode_tok_s: median(decodes),
         ttft_ms: prefill * 1e3,
-        path: model.activations().name(),
-        ceiling: bound(model, &Ceiling::measure(pool), plan),
+        path: model.path(),
+        ceiling: model.on_processor().map(|model| bound(model, &Ceiling::measure(pool), plan)),
         rows_ms,
         batch,
         peak_rss_bytes,
@@ -164,12 +165,12 @@ fn bound(model: &Model, ceiling: &Ceiling, plan: &Plan) -> Bound {
 }
 
 /// One pass over 1 to 16 rows of one sequence, all with logits.
-fn rows_ms(model: &Model, pool: &ComputePool, repeat: usize) -> BTreeMap<u32, f64> {
+fn rows_ms(model: &PlacedModel, repeat: usize) -> Result<BTreeMap<u32, f64>, EngineError> {
     const MOST: usize = 16;
     let pages: Vec<PageId> = (0..MOST.div_ceil(PAGE_LEN) as PageId).collect();
-    let mut kv = KvStore::new(model.config(), pages.len());
-    let (mut scratch, pulse) = (Scratch::default(), Pulse::default());
-    let mut time = |count: usize| {
+    let mut decoder = model.decoder(pages.len())?;
+    let pulse = Pulse::default();
+    let mut time = |count: usize| -> Result<f64, EngineError> {
         let rows: Vec<Row<'_>> = (0..count)
             .map(|pos| Row { token: 100 + pos as u32, pos, pages: &pages, want: Want::Logits })
             .collect();
@@ -177,13 +178,13 @@ fn rows_ms(model: &Model, pool: &ComputePool, repeat: usize) -> BTreeMap<u32, f6
         let mut times = Vec::new();
         for _ in 0..8 * repeat.max(1) {
             let start = Instant::now();
-            model.forward(pool, &mut kv, &rows, &mut scratch, &pulse);
-            model.head(pool, &mut heads, &mut scratch);
+            decoder.forward(&rows, &pulse)?;
+            decoder.head(&mut heads)?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
-        median(times)
+        Ok(median(times))
     };
-    [1, 2, 4, 8, 16].into_iter().map(|count| (count as u32, time(count))).collect()
+    [1, 2, 4, 8, 16].into_iter().map(|count| Ok((count as u32, time(count)?))).collect()
 }
 
 /// An engine and a number that makes every prompt differ, so that none meets its prefix again.
@@ -194,7 +195,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(model: &Arc<Model>, pool: &Arc<ComputePool>, plan: &Plan) -> Self {
+    fn new(model: &PlacedModel, plan: &Plan) -> Result<Self, EngineError> {
         let streams = plan.streams.iter().copied().max().unwrap_or(1).max(1) as usize;
         let tokens = (plan.prompt_tokens.max(plan.depth) + plan.gen_tokens + 2) as usize;
         let options = EngineOptions {
@@ -202,9 +203,9 @@ impl Bench {
             kv_tokens: streams * tokens.next_multiple_of(PAGE_LEN) + PAGE_LEN,
             context: tokens,
         };
-        let vocab = model.config().vocab as u32;
-        let engine = Engine::new(model.clone(), Vec::new(), pool.clone(), &options, Pulse::default());
-        Self { engine, vocab, prompts: 0 }
+        let decoder = model.decoder(options.pages(model.config()))?;
+        let engine = Engine::over(decoder, Vec::new(), &options, Pulse::default());
+        Ok(Self { engine, vocab: model.config().vocab as u32, prompts: 0 })
     }
 
     /// Decoded tokens per second of so many streams, after their first token.

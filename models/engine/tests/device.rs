@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::reference::Vectors;
-use support::verbs::{CHECKS, Driver, options};
+use support::verbs::{CHECKS, CLOSE, Driver, options};
 use support::{Rows, model_file, repository};
 use understudy_engine::ComputePool;
-use understudy_engine::device::{Accelerator, DeviceDecoder, DeviceModel, Matrices};
+use understudy_engine::device::{Accelerator, DeviceChoice, DeviceDecoder, DeviceModel, Matrices};
 use understudy_engine::kv::PAGE_LEN;
 use understudy_engine::model::{CpuDecoder, Decoder, Head, Model, Row, Want};
 use understudy_engine::tick::Pulse;
@@ -28,7 +28,10 @@ fn tiny() -> PathBuf {
 fn upload(file: &Path, matrices: Matrices) -> Arc<DeviceModel> {
     let host = Arc::new(Model::open(file).unwrap());
     let pool = ComputePool::new(2);
-    Arc::new(DeviceModel::upload(host, &Accelerator::reference(), matrices, &pool).unwrap())
+    Arc::new(
+        DeviceModel::upload(host, &Accelerator::open(DeviceChoice::Candle).unwrap(), matrices, &pool)
+            .unwrap(),
+    )
 }
 
 fn decoder(model: &Arc<DeviceModel>, tokens: usize) -> Box<dyn Decoder> {
@@ -73,7 +76,7 @@ fn larger_models_agree_with_float32() {
 fn every_verb_works_over_either_kind_of_matrices() {
     for matrices in [Matrices::Float, Matrices::Stored] {
         let model = upload(&tiny(), matrices);
-        let mut driver = Driver::new(decoder(&model, options().kv_tokens));
+        let mut driver = Driver::new(decoder(&model, options().kv_tokens), CLOSE);
         for (name, check) in CHECKS {
             let found = check(&mut driver).unwrap_or_else(|error| panic!("{matrices:?} {name}: {error}"));
             println!("{matrices:?} {name}: {found}");
@@ -87,7 +90,7 @@ fn every_verb_works_on_the_processor() {
     let model = Arc::new(Model::open(&tiny()).unwrap());
     let pool = Arc::new(ComputePool::new(2));
     let pages = options().kv_tokens.div_ceil(PAGE_LEN);
-    let mut driver = Driver::new(Box::new(CpuDecoder::new(model, pool, pages)));
+    let mut driver = Driver::new(Box::new(CpuDecoder::new(model, pool, pages)), CLOSE);
     for (name, check) in CHECKS {
         check(&mut driver).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

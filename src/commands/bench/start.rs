@@ -55,6 +55,7 @@ fn one(args: &BenchEngine) -> Result<Start, Error> {
     let mut command = Command::new(program);
     command.args(["bench", "engine", "--start", "--model", &args.model]);
     command.args(["--threads", &args.threads.to_string()]);
+    command.args(["--device", &args.device.to_string()]);
     command.args(args.activations.iter().flat_map(|path| ["--activations", path.name()]));
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| failed(error.to_string()))?;

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 
-use crate::device::DeviceKind;
+use crate::device::{DeviceChoice, said};
 use crate::model::LoadError;
 
 /// A device that tensors live on.
@@ -12,40 +12,42 @@ pub struct Accelerator {
 }
 
 impl Accelerator {
-    /// Opens the first device of a kind. Each model opens it for itself: candle keeps scratch
-    /// memory per opening, so two engines on two threads share none.
+    /// Opens a device. Each model opens it for itself: candle keeps scratch memory per opening,
+    /// so two engines on two threads share none.
     ///
     /// # Errors
     /// [`LoadError::Device`] with what the driver said, or which feature the build lacks.
-    pub fn open(kind: DeviceKind) -> Result<Self, LoadError> {
-        if !kind.is_built() {
-            let name = kind.name();
-            return Err(LoadError::Device(format!(
-                "this build has no {name}: build it with --features {name}"
-            )));
-        }
-        let opened = match kind {
-            DeviceKind::Cpu => Ok(Device::Cpu),
+    pub fn open(choice: DeviceChoice) -> Result<Self, LoadError> {
+        choice.require_built()?;
+        let opened = match choice {
+            DeviceChoice::Cpu | DeviceChoice::Candle => Ok(Device::Cpu),
             // The stream of the calling thread. Nothing is pending when a load or a pass returns
             // (both synchronise), so the next one may come from another thread.
-            DeviceKind::Cuda => Device::new_cuda(0),
-            DeviceKind::Metal => Device::new_metal(0),
+            DeviceChoice::Cuda(number) => Device::new_cuda(number),
+            DeviceChoice::Metal => Device::new_metal(0),
         };
-        opened.map(|device| Self { device }).map_err(|error| LoadError::Device(error.to_string()))
+        let device = opened.map_err(|error| LoadError::Device(format!("{choice}: {}", said(error))))?;
+        Ok(Self { device })
     }
 
-    /// candle's own processor backend, to test against.
-    pub fn reference() -> Self {
-        Self { device: Device::Cpu }
-    }
-
-    /// A word for logs and `numerics`: `cuda`, `metal` or `candle`.
+    /// A word for `numerics`: `cuda`, `metal` or `candle`.
     pub fn name(&self) -> &'static str {
         match self.device {
             Device::Cpu => "candle",
             Device::Cuda(_) => "cuda",
             Device::Metal(_) => "metal",
         }
+    }
+
+    /// What the driver calls it, for reports: `cuda NVIDIA H100 80GB HBM3`.
+    pub fn described(&self) -> String {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = &self.device
+            && let Ok(model) = device.cuda_stream().context().name()
+        {
+            return format!("cuda {model}");
+        }
+        self.name().to_owned()
     }
 
     pub(super) fn device(&self) -> &Device {

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::QMatMul;
 use candle_core::{Device, Module, Result, Tensor};
 use candle_nn::ops::{rms_norm, softmax_last_dim};
 use candle_nn::rotary_emb::rope_thd;
@@ -15,10 +14,11 @@ use understudy_kernels::RopeTable;
 use crate::EngineError;
 use crate::device::cache::{Cache, DeviceView, Places};
 use crate::device::pass::{Group, Pass, View};
+use crate::device::said;
 use crate::device::weights::{DeviceBlock, DeviceModel};
 use crate::kv::PageId;
 use crate::model::config::Activation;
-use crate::model::{Decoder, Head, ModelConfig, PrefillRows, Row, Want};
+use crate::model::{Decoder, Head, LoadError, ModelConfig, PrefillRows, Row, Want};
 use crate::tick::Pulse;
 
 /// A model on a device with its KV memory. What INV-K1 means here: see [`crate::device`].
@@ -64,9 +64,37 @@ impl DeviceDecoder {
     /// # Errors
     /// [`EngineError::Device`] when the device has not that much.
     pub fn new(model: Arc<DeviceModel>, pages: usize) -> std::result::Result<Self, EngineError> {
-        let cache = Cache::new(model.config(), pages, &model.device).map_err(failed)?;
-        model.device.synchronize().map_err(failed)?;
+        Self::take(model, pages).map_err(failed)
+    }
+
+    fn take(model: Arc<DeviceModel>, pages: usize) -> Result<Self> {
+        let cache = Cache::new(model.config(), pages, &model.device)?;
+        model.device.synchronize()?;
         Ok(Self { model, cache, logits: Vec::new(), hidden: Vec::new() })
+    }
+
+    /// Computes a little of every kind. A driver compiles kernels at their first use, for several
+    /// seconds where it has never seen them; an engine that is silent so long counts as hung.
+    ///
+    /// # Errors
+    /// [`LoadError::Device`].
+    pub fn warm_up(model: &Arc<DeviceModel>) -> std::result::Result<(), LoadError> {
+        Self::take(model.clone(), 4)
+            .and_then(|mut decoder| decoder.compute_every_kind())
+            .map_err(|error| LoadError::Device(said(error)))
+    }
+
+    /// A prompt, its next token, and rows of several sequences.
+    fn compute_every_kind(&mut self) -> Result<()> {
+        let row = |pos, pages, want| Row { token: 0, pos, pages, want };
+        let prompt: Vec<Row<'_>> = (0..12).map(|pos| row(pos, &[0][..], Want::Logits)).collect();
+        let next = [row(12, &[0], Want::Logits)];
+        let apart = [row(0, &[1], Want::Hidden), row(0, &[3], Want::Logits), row(13, &[0], Want::Hidden)];
+        for rows in [&prompt[..], &next, &apart] {
+            self.compute(rows, &Pulse::default())?;
+        }
+        self.cache.copy_page(0, 2)?;
+        self.model.device.synchronize()
     }
 
     fn compute(&mut self, rows: &[Row<'_>], pulse: &Pulse) -> Result<()> {
@@ -192,9 +220,10 @@ impl<'a> Step<'a> {
             _ => &self.global,
         };
         let x = rms_norm(residual, &block.attn_norm, config.norm_eps)?;
-        let q = self.heads(&x, &block.q, block.q_bias.as_ref(), config.heads)?;
-        let k = self.heads(&x, &block.k, block.k_bias.as_ref(), config.kv_heads)?;
-        let v = self.heads(&x, &block.v, block.v_bias.as_ref(), config.kv_heads)?;
+        let qkv = block.qkv.forward(&x)?;
+        let q = self.heads(&qkv[0], block.q_bias.as_ref(), config.heads)?;
+        let k = self.heads(&qkv[1], block.k_bias.as_ref(), config.kv_heads)?;
+        let v = self.heads(&qkv[2], block.v_bias.as_ref(), config.kv_heads)?;
         let q = self.place(&q, block.q_norm.as_ref(), &angles.q)?;
         let k = self.place(&k, block.k_norm.as_ref(), &angles.k)?;
         self.cache.write(layer, &self.places, &k, &v)?;
@@ -216,13 +245,12 @@ impl<'a> Step<'a> {
     }
 
     /// `[rows][heads][head width]` of one projection.
-    fn heads(&self, x: &Tensor, w: &QMatMul, bias: Option<&Tensor>, heads: usize) -> Result<Tensor> {
-        let y = w.forward(x)?;
+    fn heads(&self, y: &Tensor, bias: Option<&Tensor>, heads: usize) -> Result<Tensor> {
         let y = match bias {
             Some(bias) => y.broadcast_add(&bias.unsqueeze(0)?)?,
-            None => y,
+            None => y.clone(),
         };
-        y.reshape((x.dim(0)?, heads, self.model.config().head_dim))
+        y.reshape((y.dim(0)?, heads, self.model.config().head_dim))
     }
 
     /// Norms and rotates each head.
@@ -273,12 +301,12 @@ impl<'a> Step<'a> {
     fn feed_forward(&self, block: &DeviceBlock, residual: &Tensor) -> Result<Tensor> {
         let config = self.model.config();
         let x = rms_norm(residual, &block.ffn_norm, config.norm_eps)?;
-        let gate = block.gate.forward(&x)?;
+        let gate_up = block.gate_up.forward(&x)?;
         let gate = match config.activation {
-            Activation::Silu => gate.silu()?,
-            Activation::GeluTanh => gate.gelu()?,
+            Activation::Silu => gate_up[0].silu()?,
+            Activation::GeluTanh => gate_up[0].gelu()?,
         };
-        let out = block.down.forward(&(gate * block.up.forward(&x)?)?)?;
+        let out = block.down.forward(&(gate * &gate_up[1])?)?;
         self.add(residual, &out, block.post_ffn_norm.as_ref())
     }
 
@@ -336,7 +364,7 @@ fn download(rows: Option<Tensor>) -> Result<Vec<f32>> {
 }
 
 fn failed(error: candle_core::Error) -> EngineError {
-    EngineError::Device(error.to_string())
+    EngineError::Device(said(error))
 }
 
 #[cfg(test)]
@@ -344,7 +372,7 @@ mod tests {
     use understudy_kernels::ComputePool;
 
     use super::*;
-    use crate::device::{Accelerator, Matrices};
+    use crate::device::{Accelerator, DeviceChoice, Matrices};
     use crate::model::Model;
 
     /// A page that its last holder left full of numbers that are none does no harm to the next.
@@ -352,7 +380,7 @@ mod tests {
     fn nothing_of_a_pages_last_holder_remains() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/tiny-qwen3.gguf");
         let host = Arc::new(Model::open(file.as_ref()).unwrap());
-        let accelerator = Accelerator::reference();
+        let accelerator = Accelerator::open(DeviceChoice::Candle).unwrap();
         let pool = ComputePool::new(1);
         let model = DeviceModel::upload(host, &accelerator, Matrices::Float, &pool).unwrap();
         let mut decoder = DeviceDecoder::new(Arc::new(model), 4).unwrap();

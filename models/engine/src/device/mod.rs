@@ -2,13 +2,15 @@
 //!
 //! | module | idea |
 //! |---|---|
+//! | `choice` | which device a setting names |
+//! | `placed` | a model on the processor or on a device: what an engine needs of either |
 //! | `accelerator` | opening a device |
 //! | `weights` | a model's matrices on the device |
 //! | `pass` | what a pass writes and reads, planned on the host |
 //! | `cache` | paged keys and values on the device |
 //! | `decoder` | the arithmetic of a pass |
 //!
-//! All but [`DeviceKind`] is behind the feature `device`, which `cuda` and `metal` imply. With
+//! All but the first two is behind the feature `device`, which `cuda` and `metal` imply. With
 //! `device` alone the same code runs on candle's own processor backend: slow, but it needs no
 //! graphics processor, so tests compare it with the processor's decoder and with the reference.
 //!
@@ -22,51 +24,29 @@
 mod accelerator;
 #[cfg(feature = "device")]
 mod cache;
+mod choice;
 #[cfg(feature = "device")]
 mod decoder;
 #[cfg(feature = "device")]
 mod pass;
+mod placed;
 #[cfg(feature = "device")]
 mod weights;
 
-use serde::{Deserialize, Serialize};
-
 #[cfg(feature = "device")]
 pub use accelerator::Accelerator;
+pub use choice::{DeviceChoice, UnknownDevice};
 #[cfg(feature = "device")]
 pub use decoder::DeviceDecoder;
+pub use placed::{PlacedModel, probe};
 #[cfg(feature = "device")]
 pub use weights::{DeviceModel, Matrices};
 
-/// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceKind {
-    /// This machine's processor, by our own kernels.
-    #[default]
-    Cpu,
-    /// The first NVIDIA graphics processor.
-    Cuda,
-    /// The first Apple graphics processor.
-    Metal,
-}
-
-impl DeviceKind {
-    /// The name in settings, and of the build feature.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::Metal => "metal",
-        }
-    }
-
-    /// Whether this build can use it at all.
-    pub const fn is_built(self) -> bool {
-        match self {
-            Self::Cpu => true,
-            Self::Cuda => cfg!(feature = "cuda"),
-            Self::Metal => cfg!(feature = "metal"),
-        }
+/// What a driver said, without the backtrace that candle puts behind it.
+#[cfg(feature = "device")]
+fn said(error: candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => said(*inner),
+        error => error.to_string(),
     }
 }

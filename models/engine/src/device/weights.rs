@@ -1,13 +1,12 @@
 //! A model's matrices on a device.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Module, Result, Tensor};
 use understudy_kernels::{ComputePool, QuantType, for_each_row};
 
-use crate::device::Accelerator;
+use crate::device::{Accelerator, said};
 use crate::model::config::RopePairs;
 use crate::model::weights::{Block, MatrixAt};
 use crate::model::{LoadError, Model, ModelConfig};
@@ -26,9 +25,7 @@ pub enum Matrices {
 /// One transformer block's tensors.
 pub(super) struct DeviceBlock {
     pub attn_norm: Tensor,
-    pub q: QMatMul,
-    pub k: QMatMul,
-    pub v: QMatMul,
+    pub qkv: Stack,
     pub q_bias: Option<Tensor>,
     pub k_bias: Option<Tensor>,
     pub v_bias: Option<Tensor>,
@@ -37,11 +34,36 @@ pub(super) struct DeviceBlock {
     pub attn_out: QMatMul,
     pub post_attn_norm: Option<Tensor>,
     pub ffn_norm: Tensor,
-    pub gate: QMatMul,
-    pub up: QMatMul,
+    pub gate_up: Stack,
     pub down: QMatMul,
     pub post_ffn_norm: Option<Tensor>,
 }
+
+/// Matrices of the same inputs, one below the other where they are kept alike: a device is paid by
+/// the launch.
+pub(super) struct Stack {
+    /// Each with the outputs of the matrices in it.
+    products: Vec<(QMatMul, Vec<usize>)>,
+}
+
+impl Stack {
+    /// `[rows][outputs]` of each matrix, as views.
+    pub fn forward(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        let mut parts = Vec::new();
+        for (matrix, outputs) in &self.products {
+            let stacked = matrix.forward(x)?;
+            let mut from = 0;
+            for &count in outputs {
+                parts.push(stacked.narrow(1, from, count)?);
+                from += count;
+            }
+        }
+        Ok(parts)
+    }
+}
+
+/// A matrix of the file, its rows in another order where there is one.
+type Ordered<'a> = (&'a MatrixAt, Option<&'a [usize]>);
 
 /// A model whose matrices lie on a device. Embeddings are looked up on the host, in the mapped
 /// file, and uploaded row by row.
@@ -68,7 +90,7 @@ impl DeviceModel {
         matrices: Matrices,
         pool: &ComputePool,
     ) -> std::result::Result<Self, LoadError> {
-        Self::build(host, accelerator, matrices, pool).map_err(|error| LoadError::Device(error.to_string()))
+        Self::build(host, accelerator, matrices, pool).map_err(|error| LoadError::Device(said(error)))
     }
 
     fn build(
@@ -82,7 +104,7 @@ impl DeviceModel {
         let weights = host.weights();
         let blocks = weights.blocks.iter().map(|block| upload.block(block)).collect::<Result<_>>()?;
         let block_bytes = std::mem::take(&mut upload.bytes);
-        let head = upload.matrix(&weights.head, None)?;
+        let head = upload.matrix(&[(&weights.head, None)])?;
         let head_bytes = upload.bytes;
         let output_norm = upload.vector(&weights.output_norm, None)?;
         device.synchronize()?;
@@ -133,55 +155,76 @@ impl Upload<'_> {
         let (q, k, one) = (order(config.heads), order(config.kv_heads), order(1));
         Ok(DeviceBlock {
             attn_norm: self.vector(&block.attn_norm, None)?,
-            q: self.matrix(&block.q, q.as_deref())?,
-            k: self.matrix(&block.k, k.as_deref())?,
-            v: self.matrix(&block.v, None)?,
+            qkv: self.stack(&[(&block.q, q.as_deref()), (&block.k, k.as_deref()), (&block.v, None)])?,
             q_bias: self.optional(&block.q_bias, q.as_deref())?,
             k_bias: self.optional(&block.k_bias, k.as_deref())?,
             v_bias: self.optional(&block.v_bias, None)?,
             q_norm: self.optional(&block.q_norm, one.as_deref())?,
             k_norm: self.optional(&block.k_norm, one.as_deref())?,
-            attn_out: self.matrix(&block.attn_out, None)?,
+            attn_out: self.matrix(&[(&block.attn_out, None)])?,
             post_attn_norm: self.optional(&block.post_attn_norm, None)?,
             ffn_norm: self.vector(&block.ffn_norm, None)?,
-            gate: self.matrix(&block.gate, None)?,
-            up: self.matrix(&block.up, None)?,
-            down: self.matrix(&block.down, None)?,
+            gate_up: self.stack(&[(&block.gate, None), (&block.up, None)])?,
+            down: self.matrix(&[(&block.down, None)])?,
             post_ffn_norm: self.optional(&block.post_ffn_norm, None)?,
         })
     }
 
-    /// A matrix of `rows x cols`, its rows in another order where there is one.
-    fn matrix(&mut self, at: &MatrixAt, order: Option<&[usize]>) -> Result<QMatMul> {
-        match (self.matrices, stored_type(at.ty)) {
-            (Matrices::Stored, Some(ty)) => self.stored(at, ty, order),
-            _ => self.float(at, order),
+    fn stack(&mut self, matrices: &[Ordered<'_>]) -> Result<Stack> {
+        let alike = matrices.chunk_by(|(one, _), (next, _)| self.kept_as(one) == self.kept_as(next));
+        let runs: Vec<&[Ordered<'_>]> = alike.collect();
+        let product =
+            |run: &[Ordered<'_>]| Ok((self.matrix(run)?, run.iter().map(|(at, _)| at.rows).collect()));
+        Ok(Stack { products: runs.into_iter().map(product).collect::<Result<_>>()? })
+    }
+
+    /// The stored type that a matrix keeps on the device; `None` becomes floats.
+    fn kept_as(&self, at: &MatrixAt) -> Option<GgmlDType> {
+        stored_type(at.ty).filter(|_| self.matrices == Matrices::Stored)
+    }
+
+    /// Matrices that are kept alike, one below the other.
+    fn matrix(&mut self, parts: &[Ordered<'_>]) -> Result<QMatMul> {
+        let (rows, cols) = (parts.iter().map(|(at, _)| at.rows).sum(), parts[0].0.cols);
+        match self.kept_as(parts[0].0) {
+            Some(ty) => self.stored(parts, ty, (rows, cols)),
+            None => self.float(parts, (rows, cols)),
         }
     }
 
-    fn float(&mut self, at: &MatrixAt, order: Option<&[usize]>) -> Result<QMatMul> {
-        let mut values = vec![0.0; at.rows * at.cols];
-        for_each_row(self.pool, &mut values, at.cols, &|row, out| {
-            let row = order.map_or(row, |order| order[row]);
-            at.row(self.host.gguf(), row, out);
-        });
+    fn float(&mut self, parts: &[Ordered<'_>], (rows, cols): (usize, usize)) -> Result<QMatMul> {
+        let mut values = vec![0.0; rows * cols];
+        let mut rest = &mut values[..];
+        for (at, order) in parts {
+            let (own, below) = rest.split_at_mut(at.rows * cols);
+            for_each_row(self.pool, own, cols, &|row, out| {
+                let row = order.map_or(row, |order| order[row]);
+                at.row(self.host.gguf(), row, out);
+            });
+            rest = below;
+        }
         self.bytes += size_of_val(&values[..]) as u64;
-        Ok(QMatMul::Tensor(Tensor::from_vec(values, (at.rows, at.cols), self.device)?))
+        Ok(QMatMul::Tensor(Tensor::from_vec(values, (rows, cols), self.device)?))
     }
 
-    fn stored(&mut self, at: &MatrixAt, ty: GgmlDType, order: Option<&[usize]>) -> Result<QMatMul> {
-        let bytes = at.view(self.host.gguf()).data;
-        let bytes = match order {
-            None => Cow::Borrowed(bytes),
-            Some(order) => {
-                let len = bytes.len() / at.rows;
-                let rows = order.iter().flat_map(|row| &bytes[row * len..(row + 1) * len]);
-                Cow::Owned(rows.copied().collect())
+    fn stored(
+        &mut self,
+        parts: &[Ordered<'_>],
+        ty: GgmlDType,
+        (rows, cols): (usize, usize),
+    ) -> Result<QMatMul> {
+        let mut bytes = Vec::new();
+        for (at, order) in parts {
+            let own = at.view(self.host.gguf()).data;
+            let len = own.len() / at.rows;
+            match order {
+                None => bytes.extend_from_slice(own),
+                Some(order) => order.iter().for_each(|row| bytes.extend(&own[row * len..(row + 1) * len])),
             }
-        };
+        }
         self.bytes += bytes.len() as u64;
-        let storage = QStorage::from_data(bytes, self.device, ty)?;
-        Ok(QMatMul::QTensor(Arc::new(QTensor::new(storage, (at.rows, at.cols))?)))
+        let storage = QStorage::from_data(bytes.into(), self.device, ty)?;
+        Ok(QMatMul::QTensor(Arc::new(QTensor::new(storage, (rows, cols))?)))
     }
 
     fn vector(&self, values: &[f32], order: Option<&[usize]>) -> Result<Tensor> {
