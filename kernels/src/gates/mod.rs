@@ -92,6 +92,8 @@ pub struct Times {
     pub fast: Duration,
     /// By what it replaces.
     pub plain: Duration,
+    /// Whether the fast kernel was the slower one every time. One lost run may be another process's doing.
+    pub always_lost: bool,
 }
 
 impl Times {
@@ -100,15 +102,17 @@ impl Times {
     fn measure(mut fast: impl FnMut(), mut plain: impl FnMut()) -> Self {
         const ROUNDS: usize = 4;
         const ENOUGH: Duration = Duration::from_millis(3);
-        let mut shortest = Self { fast: Duration::MAX, plain: Duration::MAX };
+        let mut shortest = Self { fast: Duration::MAX, plain: Duration::MAX, always_lost: true };
         let (all, mut rounds) = (Instant::now(), 0);
         while rounds < ROUNDS || all.elapsed() < ENOUGH {
             let start = Instant::now();
             fast();
             let between = Instant::now();
             plain();
-            shortest.fast = shortest.fast.min(between - start);
-            shortest.plain = shortest.plain.min(between.elapsed());
+            let (fast, plain) = (between - start, between.elapsed());
+            shortest.fast = shortest.fast.min(fast);
+            shortest.plain = shortest.plain.min(plain);
+            shortest.always_lost &= fast >= plain;
             rounds += 1;
         }
         shortest

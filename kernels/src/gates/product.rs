@@ -96,7 +96,7 @@ impl<'a> ProductGate<'a> {
         let x = Random(1).with_outliers(most * self.cols, most * self.cols, 1.0);
         let mut codes = Codes::new();
         let (mut by_codes, mut by_floats) = (vec![0.0; most * outputs], vec![0.0; most * outputs]);
-        let mut sum = Times { fast: Default::default(), plain: Default::default() };
+        let mut sum = Times { fast: Default::default(), plain: Default::default(), always_lost: false };
         for rows in TIMED_ROWS {
             let x = &x[..rows * self.cols];
             let times = Times::measure(
@@ -109,6 +109,7 @@ impl<'a> ProductGate<'a> {
             );
             sum.fast += times.fast;
             sum.plain += times.plain;
+            sum.always_lost |= times.always_lost;
         }
         Ok(sum)
     }

@@ -68,8 +68,9 @@ impl Gate {
         let (state, detail) = match (check, times) {
             (Err(flaw), _) => (GateState::Wrong, flaw.to_string()),
             (Ok(()), None) => (GateState::On, "right, not timed".to_owned()),
-            (Ok(()), Some(Times { fast, plain })) => {
-                let state = if fast < plain { GateState::On } else { GateState::Slow };
+            (Ok(()), Some(Times { fast, plain, always_lost })) => {
+                let is_slow = fast >= plain && always_lost;
+                let state = if is_slow { GateState::Slow } else { GateState::On };
                 let [fast, plain] = [fast, plain].map(|time| time.as_secs_f64() * 1e6);
                 (state, format!("{fast:.0} us, plain {plain:.0} us"))
             }
