@@ -27,6 +27,8 @@ pub(crate) trait Lanes: Copy {
     /// `COUNT` floats.
     type F: Copy;
 
+    /// Asks for the cache line at an address, which may lie anywhere: it is never read.
+    fn fetch(self, address: *const u8);
     /// The 32-bit units of the outputs from `first` on.
     fn units(self, from: &[u8; 4 * OUTPUTS], first: usize) -> Self::I;
     /// The half precision numbers of the outputs from `first` on.

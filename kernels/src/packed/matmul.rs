@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::slice::ChunksExact;
 
+use super::ahead::ahead;
 use super::codes::{Codes, FACTS, Precision, Tile};
 use super::formats::{Format, QUADS, SPAN, WithFormat, with_format};
 use super::lanes::{LaneKernel, Lanes};
@@ -68,6 +69,10 @@ pub struct Product<'a> {
 const WORTH_SPLITTING: usize = 1 << 15;
 /// Parts for each thread: a slow thread then holds up the others by a fraction of its share.
 const PARTS: usize = 8;
+/// The same for a tile of rows or less, where weights come from memory: long runs are read faster.
+const PARTS_OF_FEW: usize = 2;
+/// Bytes that memory hands out together.
+const LINE: usize = 64;
 /// Bytes of codes that a thread goes through again and again: half of a second-level cache.
 const CODES_IN_CACHE: usize = 256 << 10;
 
@@ -113,7 +118,8 @@ pub fn matmul_packed_groups(pool: &ComputePool, x: &Codes, product: Product<'_>,
 /// Into how many parts the work on so many groups is cut.
 fn parts(pool: &ComputePool, groups: usize, x: &Codes) -> usize {
     let work = groups * OUTPUTS * x.cols() * x.rows();
-    (work / WORTH_SPLITTING).clamp(1, PARTS * pool.threads()).min(groups)
+    let each = if x.rows() <= x.processor().tile() { PARTS_OF_FEW } else { PARTS };
+    (work / WORTH_SPLITTING).clamp(1, each * pool.threads()).min(groups)
 }
 
 /// One product, to be done in ranges of groups of outputs.
@@ -165,13 +171,20 @@ struct OnGroups<'a> {
 
 impl WithFormat for OnGroups<'_> {
     fn with<F: Format>(self) {
-        self.job.x.processor().run(Groups::<F> { job: self.job, groups: self.groups, format: PhantomData });
+        self.job.x.processor().run(Groups::<F> {
+            job: self.job,
+            groups: self.groups,
+            ahead: ahead(),
+            format: PhantomData,
+        });
     }
 }
 
 struct Groups<'a, F> {
     job: &'a Job<'a>,
     groups: Range<usize>,
+    /// How many bytes ahead of their use weights are fetched; 0 leaves that to the processor.
+    ahead: usize,
     format: PhantomData<F>,
 }
 
@@ -188,7 +201,9 @@ impl<F: Format> LaneKernel for Groups<'_, F> {
                 let mut row = start;
                 while row < end {
                     let tile = x.tile_at(row);
-                    self.tile(l, group, &tile);
+                    // The first tile fetches what the others find in a cache.
+                    let ahead = if row == start { self.ahead } else { 0 };
+                    self.tile(l, group, &tile, ahead);
                     row += tile.rows;
                 }
             }
@@ -199,28 +214,34 @@ impl<F: Format> LaneKernel for Groups<'_, F> {
 
 impl<F: Format> Groups<'_, F> {
     #[inline(always)]
-    fn tile<L: Lanes>(&self, l: L, group: usize, tile: &Tile) {
+    fn tile<L: Lanes>(&self, l: L, group: usize, tile: &Tile, ahead: usize) {
         match (tile.rows, self.job.x.precision()) {
-            (8, Precision::Int8) => self.rows::<L, 8, 1>(l, group, tile),
-            (4, Precision::Int8) => self.rows::<L, 4, 1>(l, group, tile),
-            (2, Precision::Int8) => self.rows::<L, 2, 1>(l, group, tile),
-            (_, Precision::Int8) => self.rows::<L, 1, 1>(l, group, tile),
-            (8, Precision::Int16) => self.rows::<L, 8, 2>(l, group, tile),
-            (4, Precision::Int16) => self.rows::<L, 4, 2>(l, group, tile),
-            (2, Precision::Int16) => self.rows::<L, 2, 2>(l, group, tile),
-            (_, Precision::Int16) => self.rows::<L, 1, 2>(l, group, tile),
+            (8, Precision::Int8) => self.rows::<L, 8, 1>(l, group, tile, ahead),
+            (4, Precision::Int8) => self.rows::<L, 4, 1>(l, group, tile, ahead),
+            (2, Precision::Int8) => self.rows::<L, 2, 1>(l, group, tile, ahead),
+            (_, Precision::Int8) => self.rows::<L, 1, 1>(l, group, tile, ahead),
+            (8, Precision::Int16) => self.rows::<L, 8, 2>(l, group, tile, ahead),
+            (4, Precision::Int16) => self.rows::<L, 4, 2>(l, group, tile, ahead),
+            (2, Precision::Int16) => self.rows::<L, 2, 2>(l, group, tile, ahead),
+            (_, Precision::Int16) => self.rows::<L, 1, 2>(l, group, tile, ahead),
         }
     }
 
     #[inline(always)]
-    fn rows<L: Lanes, const R: usize, const P: usize>(&self, l: L, group: usize, tile: &Tile) {
+    fn rows<L: Lanes, const R: usize, const P: usize>(&self, l: L, group: usize, tile: &Tile, ahead: usize) {
         if R > L::TILE {
             return; // no such tile
         }
         let (codes, facts) = self.job.x.of(tile);
         let weights = self.job.w.group(group);
         for first in (0..OUTPUTS).step_by(L::COUNT) {
-            let sums = tile_sums::<L, F, R, P>(l, weights, first, codes, facts);
+            let ahead = if first == 0 { ahead } else { 0 };
+            let rows = Rows {
+                codes: codes.chunks_exact(R * P * QUADS),
+                facts: facts.chunks_exact(R * FACTS),
+                ahead,
+            };
+            let sums = tile_sums::<L, F, R, P>(l, weights, first, rows);
             for (r, sums) in sums.into_iter().enumerate() {
                 let mut values = [0.0; OUTPUTS];
                 l.store(sums, &mut values);
@@ -236,11 +257,9 @@ fn tile_sums<L: Lanes, F: Format, const R: usize, const P: usize>(
     l: L,
     weights: &[u8],
     first: usize,
-    codes: &[i32],
-    facts: &[f32],
+    mut rows: Rows<'_>,
 ) -> [L::F; R] {
     let mut sums = [l.splat(0.0); R];
-    let mut rows = Rows { codes: codes.chunks_exact(R * P * QUADS), facts: facts.chunks_exact(R * FACTS) };
     for block in weights.chunks_exact(F::BYTES) {
         let block = Block::<L, F> { head: F::head(l, block, first), bytes: block, first };
         if F::LEN == SPAN {
@@ -258,10 +277,11 @@ fn tile_sums<L: Lanes, F: Format, const R: usize, const P: usize>(
     sums
 }
 
-/// The rest of a tile's rows, span by span.
+/// The rest of a tile's rows, span by span, and how many bytes ahead of them weights are fetched.
 struct Rows<'a> {
     codes: ChunksExact<'a, i32>,
     facts: ChunksExact<'a, f32>,
+    ahead: usize,
 }
 
 /// Sixteen outputs' block and what its spans share.
@@ -282,6 +302,13 @@ impl<L: Lanes, F: Format> Block<'_, L, F> {
         sums: &mut [L::F; R],
     ) {
         let (Some(codes), Some(facts)) = (rows.codes.next(), rows.facts.next()) else { return };
+        if rows.ahead > 0 {
+            let bytes = F::BYTES / (F::LEN / SPAN);
+            let address = self.bytes.as_ptr().wrapping_add((4 * four + I) * bytes + rows.ahead);
+            for line in 0..bytes.div_ceil(LINE) {
+                l.fetch(address.wrapping_add(line * LINE));
+            }
+        }
         let quads = F::quads::<L, I>(l, self.bytes, self.first, four);
         let scales = F::scales::<L, I>(l, &self.head, self.bytes, self.first, four);
         if F::HALVES {

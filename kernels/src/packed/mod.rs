@@ -6,8 +6,10 @@
 //! | `codes` | [`Codes`]: rows of activations as 8-bit or 15-bit integers with a scale for each 32 |
 //! | `formats` | what each packed type's bytes mean |
 //! | `lanes` | vectors in which each lane is an output, on AVX-512, AVX2 and plain arrays |
+//! | `ahead` | how far ahead of their use weights are fetched from memory |
 //! | `matmul` | [`matmul_packed`]: the product, for any number of rows and several matrices; [`matmul_packed_groups`]: some outputs only |
 
+mod ahead;
 mod codes;
 mod formats;
 mod lanes;

@@ -55,6 +55,12 @@ impl Lanes for Avx2 {
     type F = __m256;
 
     #[inline(always)]
+    fn fetch(self, address: *const u8) {
+        // SAFETY: a hint, which never faults, whatever the address. The second level: the first
+        // one is small, and what is fetched far ahead would be gone before its use.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    }
+    #[inline(always)]
     fn units(self, from: &[u8; 4 * OUTPUTS], first: usize) -> __m256i {
         let from = &from[4 * first..][..32];
         proven!(_mm256_loadu_si256(from.as_ptr().cast()))

@@ -45,6 +45,12 @@ impl Lanes for Avx512 {
     type F = __m512;
 
     #[inline(always)]
+    fn fetch(self, address: *const u8) {
+        // SAFETY: a hint, which never faults, whatever the address. The second level: the first
+        // one is small, and what is fetched far ahead would be gone before its use.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    }
+    #[inline(always)]
     fn units(self, from: &[u8; 4 * OUTPUTS], _: usize) -> __m512i {
         proven!(_mm512_loadu_si512(from.as_ptr().cast()))
     }

@@ -15,6 +15,7 @@ impl Lanes for Portable {
     type I = [u32; OUTPUTS];
     type F = [f32; OUTPUTS];
 
+    fn fetch(self, _: *const u8) {}
     fn units(self, from: &[u8; 4 * OUTPUTS], _: usize) -> Self::I {
         let (units, _) = from.as_chunks::<4>();
         each(|o| u32::from_le_bytes(units[o]))
