@@ -142,7 +142,7 @@ pub struct BenchEngine {
     /// What computes: cpu, cuda, cuda:N or metal.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
-    /// How activations meet quantized weights, in place of the default: f32, int16 or int8.
+    /// How activations meet quantized weights, in place of the default: f32, int16, mixed or int8.
     #[arg(long, value_name = "PATH", value_parser = activations)]
     pub activations: Option<Activations>,
     /// One start up to the first token, for the process that measures starts.
@@ -157,7 +157,7 @@ pub struct BenchEngine {
 }
 
 fn activations(name: &str) -> Result<Activations, String> {
-    Activations::named(name).ok_or_else(|| "it is f32, int16 or int8".to_owned())
+    Activations::named(name).ok_or_else(|| "it is f32, int16, mixed or int8".to_owned())
 }
 
 /// `models`, `doctor`.

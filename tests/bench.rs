@@ -13,7 +13,7 @@ fn bench(more: &[&str]) -> Ended {
 
 #[test]
 fn the_json_has_every_figure_and_the_path_that_was_asked_for() {
-    for path in ["f32", "int16", "int8"] {
+    for path in ["f32", "int16", "mixed", "int8"] {
         let more = ["--prompt-tokens", "64", "--streams", "1,3", "--activations", path, "--json"];
         let ended = bench(&more);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);

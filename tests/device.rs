@@ -40,9 +40,10 @@ fn what_names_no_device_is_refused() {
 }
 
 #[test]
-fn a_device_has_no_int16() {
+fn a_device_has_no_path_of_small_integers() {
     let words = ["CONFIG_INVALID", "f32 or int8"];
     assert_refused(&bench(&["--device", "cuda", "--activations", "int16"]), 2, &words);
+    assert_refused(&bench(&["--device", "cuda", "--activations", "mixed"]), 2, &words);
     assert_refused(&serve("device = \"cuda\"\nactivations = \"int16\""), 2, &words);
 }
 

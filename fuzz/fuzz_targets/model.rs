@@ -15,7 +15,7 @@ static POOL: LazyLock<Arc<ComputePool>> = LazyLock::new(|| Arc::new(ComputePool:
 
 fuzz_target!(|file: &[u8]| {
     let path = on_disk(file);
-    for activations in [Activations::F32, Activations::Int16, Activations::Int8] {
+    for activations in Activations::ALL {
         if open::open_and_ask(path, activations, &POOL) < open::Reached::Engine {
             break; // what refused it reads no weights
         }

@@ -51,6 +51,11 @@ pub(crate) trait Simd: Copy {
     /// The lanes of each vector summed by one tree: neighbours, then pairs, then halves.
     fn sums(self, vectors: [Self::F; 4]) -> [f32; 4];
 
+    /// The largest magnitude of four vectors. An infinity is more than any number, a NaN more than that.
+    fn peak(self, vectors: [Self::F; 4]) -> f32;
+    /// Whole numbers in `-128..=127` as bytes, vector after vector.
+    fn whole_bytes(self, vectors: [Self::F; 4]) -> [u8; 32];
+
     /// Half precision to single, in every lane.
     fn half(self, bits: u16) -> Self::F;
     /// Eight little-endian singles.

@@ -96,7 +96,7 @@ pub struct Engine {
     pub threads: usize,
     /// What computes: `cpu`, `cuda`, `cuda:N` or `metal`. Default `cpu`.
     pub device: DeviceChoice,
-    /// How activations meet quantized weights: `f32`, `int16` or `int8`. Default: what the
+    /// How activations meet quantized weights: `f32`, `int16`, `mixed` or `int8`. Default: what the
     /// catalogue says of the model, else `int16`; on a device `f32`.
     pub activations: Option<Activations>,
     /// Refuse a model of which a fast kernel may not be used on this machine. Default false: a

@@ -43,7 +43,9 @@ impl GgufEngines {
     /// it cannot compute as they ask.
     pub fn new(config: &NodeConfig) -> Result<Self, Failure> {
         let settings = &config.engine;
-        if settings.device != DeviceChoice::Cpu && settings.activations == Some(Activations::Int16) {
+        if settings.device != DeviceChoice::Cpu
+            && matches!(settings.activations, Some(Activations::Int16 | Activations::Mixed))
+        {
             let why = format!("engine.activations: {} computes with f32 or int8", settings.device);
             return Err(Failure::new(codes::CONFIG_INVALID, why));
         }
@@ -150,7 +152,7 @@ fn measured(config: &NodeConfig) -> HashMap<String, Activations> {
             None => tracing::warn!(
                 model = model.name,
                 activations = name,
-                "the catalogue's activations are not f32, int16 or int8: int16 is used"
+                "the catalogue's activations are not f32, int16, mixed or int8: int16 is used"
             ),
         }
     }

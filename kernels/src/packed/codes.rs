@@ -11,10 +11,10 @@ use super::formats::{QUADS, SPAN};
 use super::lanes::Processor;
 use crate::disjoint::Disjoint;
 use crate::pool::ComputePool;
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// How finely activations are rounded where they meet quantized weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
     /// 8 bits: errors up to 1/254 of the largest of 32 activations.
     Int8,
@@ -163,64 +163,70 @@ struct QuantizeTile<'a> {
 }
 
 impl Kernel for QuantizeTile<'_> {
-    /// Plain loops: the compiler makes vectors of them with the features that `dispatch` adds.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         let planes = self.precision.planes();
         let rows = self.x.len() / self.cols;
         for (r, row) in self.x.chunks_exact(self.cols).enumerate() {
-            for (s, span) in row.as_chunks::<SPAN>().0.iter().enumerate() {
-                let at = s * rows + r;
-                let facts = &mut self.facts[at * FACTS..][..FACTS];
-                let (scale, codes) = quantize_span(span, self.precision.largest());
-                let half = |from: usize| codes[from..from + SPAN / 2].iter().sum::<i32>();
-                let halves = [half(0), half(SPAN / 2)];
-                facts.copy_from_slice(&[
+            for (span, x) in row.as_chunks::<SPAN>().0.iter().enumerate() {
+                let at = span * rows + r;
+                let (scale, codes) = quantize_span(s, x, self.precision.largest());
+                let [first, second, ..] = s.sums([
+                    s.add(codes[0], codes[1]),
+                    s.add(codes[2], codes[3]),
+                    s.splat(0.0),
+                    s.splat(0.0),
+                ]);
+                self.facts[at * FACTS..][..FACTS].copy_from_slice(&[
                     scale,
-                    scale * (halves[0] + halves[1]) as f32,
-                    scale * halves[0] as f32,
-                    scale * halves[1] as f32,
+                    scale * (first + second),
+                    scale * first,
+                    scale * second,
                 ]);
                 let quads = &mut self.quads[at * planes * QUADS..][..planes * QUADS];
                 if planes == 1 {
-                    put_bytes(codes, quads);
-                } else {
-                    let high = codes.map(|code| (code + 64) >> 7);
-                    let mut low = codes;
-                    for (low, high) in low.iter_mut().zip(high) {
-                        *low -= high << 7;
-                    }
-                    put_bytes(high, &mut quads[..QUADS]);
-                    put_bytes(low, &mut quads[QUADS..]);
+                    put_bytes(s.whole_bytes(codes), quads);
+                    continue;
                 }
+                let (mut high, mut low) = (codes, codes);
+                for i in 0..VECTORS {
+                    high[i] = s.round(s.mul(codes[i], s.splat(1.0 / 128.0)));
+                    low[i] = s.fma(high[i], s.splat(-128.0), codes[i]);
+                }
+                put_bytes(s.whole_bytes(high), &mut quads[..QUADS]);
+                put_bytes(s.whole_bytes(low), &mut quads[QUADS..]);
             }
         }
     }
 }
 
+/// Vectors of floats in a span.
+const VECTORS: usize = SPAN / LANES;
+
 /// Scale and codes of thirty-two activations.
 #[inline(always)]
-fn quantize_span(x: &[f32; SPAN], largest: f32) -> (f32, [i32; SPAN]) {
-    /// Adding it to a float below 2^22 leaves the nearest whole number, ties to even, in the
-    /// low bits.
-    const ROUND: f32 = 12_582_912.0;
-    // As bits, magnitudes are ordered like whole numbers, infinities and NaNs above all others.
-    let peak = x.iter().fold(0, |peak, x| peak.max(x.to_bits() & 0x7fff_ffff));
-    let peak = f32::from_bits(peak);
+fn quantize_span<S: Simd>(s: S, x: &[f32; SPAN], largest: f32) -> (f32, [S::F; VECTORS]) {
+    let (vectors, _) = x.as_chunks::<LANES>();
+    let mut codes = [s.splat(0.0); VECTORS];
+    for (code, x) in codes.iter_mut().zip(vectors) {
+        *code = s.load(x);
+    }
+    let peak = s.peak(codes);
     let inverse = largest / peak;
     if !peak.is_finite() || !inverse.is_finite() {
         // Numbers too small to divide by count as zero.
         let scale = if peak.is_finite() { 0.0 } else { f32::NAN };
-        return (scale, [0; SPAN]);
+        return (scale, [s.splat(0.0); VECTORS]);
     }
-    let codes = x.map(|x| (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32);
+    for code in &mut codes {
+        *code = s.round(s.mul(*code, s.splat(inverse)));
+    }
     (peak / largest, codes)
 }
 
-/// The low bytes of codes, four to a quad.
+/// Bytes, four to a quad.
 #[inline(always)]
-fn put_bytes(codes: [i32; SPAN], quads: &mut [i32]) {
-    let bytes = codes.map(|code| code as u8);
+fn put_bytes(bytes: [u8; SPAN], quads: &mut [i32]) {
     for (quad, bytes) in quads.iter_mut().zip(bytes.as_chunks::<4>().0) {
         *quad = i32::from_le_bytes(*bytes);
     }

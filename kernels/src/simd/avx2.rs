@@ -114,6 +114,36 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn peak(self, [a, b, c, d]: [__m256; 4]) -> f32 {
+        proven!({
+            // As bits, magnitudes are ordered like whole numbers.
+            let bits = _mm256_set1_epi32(0x7fff_ffff);
+            let a = _mm256_and_si256(_mm256_castps_si256(a), bits);
+            let b = _mm256_and_si256(_mm256_castps_si256(b), bits);
+            let c = _mm256_and_si256(_mm256_castps_si256(c), bits);
+            let d = _mm256_and_si256(_mm256_castps_si256(d), bits);
+            let eight = _mm256_max_epi32(_mm256_max_epi32(a, b), _mm256_max_epi32(c, d));
+            let four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b1110>(four));
+            let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b01>(two));
+            f32::from_bits(_mm_cvtsi128_si32(one) as u32)
+        })
+    }
+    #[inline(always)]
+    fn whole_bytes(self, [a, b, c, d]: [__m256; 4]) -> [u8; 32] {
+        proven!({
+            let ab = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+            let cd = _mm256_packs_epi32(_mm256_cvtps_epi32(c), _mm256_cvtps_epi32(d));
+            // Packing works on halves, so fours come as a b c d a b c d.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
+            let mut to = [0; 32];
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), bytes);
+            to
+        })
+    }
+
+    #[inline(always)]
     fn half(self, bits: u16) -> __m256 {
         // Broadcast first: inserting into one lane would wait for the register's old value.
         proven!(_mm256_cvtph_ps(_mm_set1_epi16(bits as i16)))

@@ -83,6 +83,16 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn peak(self, vectors: [Self::F; 4]) -> f32 {
+        let bits = vectors.as_flattened().iter().map(|x| x.to_bits() & 0x7fff_ffff);
+        f32::from_bits(bits.fold(0, u32::max))
+    }
+    #[inline(always)]
+    fn whole_bytes(self, vectors: [Self::F; 4]) -> [u8; 32] {
+        bytes(|i| vectors[i / LANES][i % LANES] as i8 as u8)
+    }
+
+    #[inline(always)]
     fn half(self, bits: u16) -> Self::F {
         [half_to_single(bits); LANES]
     }

@@ -43,7 +43,7 @@ pub struct Speed {
     pub decode_tok_s: f64,
     /// Milliseconds from a prompt to its first token.
     pub ttft_ms: f64,
-    /// How activations meet weights: `f32`, `int16` or `int8`.
+    /// How activations meet weights: `f32`, `int16`, `mixed` or `int8`.
     pub path: &'static str,
     /// What the same path could reach at most; of a device it is not known.
     pub ceiling: Option<Bound>,
@@ -159,7 +159,7 @@ fn bound(model: &Model, ceiling: &Ceiling, plan: &Plan) -> Bound {
     let config = model.config();
     let kv = 2 * 4 * config.layers * config.kv_width() * (plan.depth + plan.gen_tokens / 2) as usize;
     Bound {
-        prefill_tok_s: ceiling.ops(model.activations().precision()) / (2 * model.pass_products()) as f64,
+        prefill_tok_s: 1.0 / model.pass_seconds(ceiling),
         decode_tok_s: ceiling.read_bytes / (block + head + kv as u64) as f64,
     }
 }

@@ -99,7 +99,7 @@ fn a_warm_decode_tick_allocates_nothing() {
     ];
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/tiny-qwen3.gguf");
     let pool = Arc::new(ComputePool::new(2));
-    for activations in [Activations::F32, Activations::Int16, Activations::Int8] {
+    for activations in Activations::ALL {
         let options = ModelOptions { activations, packs: None };
         let model = Arc::new(Model::open_with(&file, &options, &pool).unwrap());
         let options = EngineOptions { max_sequences: 4, kv_tokens: 1024, context: 256 };

@@ -78,7 +78,7 @@ pub struct Model {
     pub parameters: u64,
     /// Longest context in tokens.
     pub context: u32,
-    /// The arithmetic that was measured to keep this model's quality (`f32`, `int16`, `int8`);
+    /// The arithmetic that was measured to keep this model's quality (`f32`, `int16`, `mixed`, `int8`);
     /// none means the engine's default.
     #[serde(default)]
     pub activations: Option<String>,

@@ -59,7 +59,10 @@ impl PlacedModel {
             let matrices = match options.activations {
                 Activations::F32 => Matrices::Float,
                 Activations::Int8 => Matrices::Stored,
-                Activations::Int16 => return Err(LoadError::Unsupported(format!("int16 on {choice}"))),
+                Activations::Int16 | Activations::Mixed => {
+                    let path = options.activations.name();
+                    return Err(LoadError::Unsupported(format!("{path} on {choice}")));
+                }
             };
             let host = Arc::new(Model::open(path)?);
             let model = Arc::new(DeviceModel::upload(host, &Accelerator::open(choice)?, matrices, pool)?);

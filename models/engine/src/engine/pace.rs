@@ -16,8 +16,9 @@ use crate::model::PrefillRows;
 /// streams are promised, since estimates err; a prompt then needs `s / (s - 1)` = 2.3 times its
 /// time alone.
 const STRETCH: f64 = 1.75;
-/// Longest pass of prompts alone, in seconds: cancellations and newcomers are seen between passes.
-const LONGEST: f64 = 0.2;
+/// Longest pass of prompts alone, in seconds: cancellations and newcomers are seen between passes. Half
+/// as long, a model of a gigabyte reads its weights for a tenth of a prompt's time.
+const LONGEST: f64 = 0.4;
 /// Fewest prompt rows of a pass of prompts alone, and of a shared one.
 const FEWEST_ALONE: usize = 32;
 const FEWEST_SHARED: usize = 1;
@@ -192,7 +193,7 @@ mod tests {
         let [_, mut slow, mut fast] = machines();
         let mut pace = Pace::new();
         let times = slow.prefill(&mut pace, 0, 2000);
-        assert!(times.iter().all(|&time| time < 0.3), "{times:?}");
+        assert!(times.iter().all(|&time| time < 0.5), "{times:?}");
         let passes = fast.prefill(&mut Pace::new(), 0, 2000).len();
         assert!(passes < 12, "a fast machine takes large passes: {passes}");
     }

@@ -79,7 +79,7 @@ impl Model {
         }
         let bytes = self.weights.head_bytes;
         let (Some(w), Some(precision)) =
-            (self.weights.head.packed(&self.packed), self.activations.precision())
+            (self.weights.head.packed(&self.packed), self.activations.precision(self.weights.head.inputs))
         else {
             let output = Output { w: &self.weights.head, y: &mut scratch.logits, bias: None };
             self.project(pool, &scratch.states, &mut scratch.codes, [output]);

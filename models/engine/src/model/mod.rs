@@ -19,7 +19,7 @@ pub mod weights;
 use std::path::{Path, PathBuf};
 
 use understudy_kernels::gates::{FastKernels, Kernels};
-use understudy_kernels::{ComputePool, is_packable};
+use understudy_kernels::{Ceiling, ComputePool, is_packable};
 
 pub use config::ModelConfig;
 pub use decoder::{CpuDecoder, Decoder, PrefillRows};
@@ -32,6 +32,7 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::gguf::{Gguf, GgufError};
 use gates::{Gate, Subject, attention_name, product_name};
 use packing::PackedWeights;
+use weights::MatrixAt;
 
 /// Why a file could not become a model.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +153,7 @@ impl Model {
         let digest = packing::digest(&gguf, weights.matrices());
         let packed = match activations {
             Activations::F32 => PackedWeights::None,
-            Activations::Int16 | Activations::Int8 => {
+            Activations::Int16 | Activations::Mixed | Activations::Int8 => {
                 let mut matrices: Vec<_> = weights.matrices_mut().collect();
                 packing::packed(pool, &gguf, &mut matrices, folder, &digest)
             }
@@ -239,9 +240,12 @@ impl Model {
         &self.gguf
     }
 
-    /// Weights that one row of a pass is multiplied with, without the head.
-    pub fn pass_products(&self) -> u64 {
-        self.weights.block_products
+    /// Seconds that the products of one row take at most at these rates, without the head.
+    pub fn pass_seconds(&self, ceiling: &Ceiling) -> f64 {
+        let seconds = |matrix: &MatrixAt| {
+            2.0 * matrix.products() as f64 / ceiling.ops(self.activations.precision(matrix.inputs))
+        };
+        self.weights.block_matrices().map(seconds).sum()
     }
 
     /// Bytes of weights one pass reads without the head, and the head's own.

@@ -15,16 +15,23 @@ pub enum Activations {
     F32,
     /// As 15-bit integers with a scale for each 32.
     Int16,
+    /// As 8-bit integers where a block's norm made them, as 15-bit integers elsewhere: what follows
+    /// attention and the gate has outliers, and the head decides.
+    Mixed,
     /// As 8-bit integers with a scale for each 32.
     Int8,
 }
 
 impl Activations {
-    /// The name in settings, reports and digests: `f32`, `int16` or `int8`.
+    /// All of them, the finest first.
+    pub const ALL: [Self; 4] = [Self::F32, Self::Int16, Self::Mixed, Self::Int8];
+
+    /// The name in settings, reports and digests: `f32`, `int16`, `mixed` or `int8`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Int16 => "int16",
+            Self::Mixed => "mixed",
             Self::Int8 => "int8",
         }
     }
@@ -35,22 +42,33 @@ impl Activations {
         match self {
             Self::F32 => "cpu-f32",
             Self::Int16 => "cpu-int16",
+            Self::Mixed => "cpu-mixed",
             Self::Int8 => "cpu-int8",
         }
     }
 
     /// The path with this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::F32, Self::Int16, Self::Int8].into_iter().find(|path| path.name() == name)
+        Self::ALL.into_iter().find(|path| path.name() == name)
     }
 
-    pub(crate) const fn precision(self) -> Option<Precision> {
-        match self {
-            Self::F32 => None,
-            Self::Int16 => Some(Precision::Int16),
-            Self::Int8 => Some(Precision::Int8),
+    /// How the rows that meet a matrix are rounded.
+    pub(crate) const fn precision(self, inputs: Inputs) -> Option<Precision> {
+        match (self, inputs) {
+            (Self::F32, _) => None,
+            (Self::Int16, _) | (Self::Mixed, Inputs::Other) => Some(Precision::Int16),
+            (Self::Int8, _) | (Self::Mixed, Inputs::Normed) => Some(Precision::Int8),
         }
     }
+}
+
+/// Where the rows that meet a matrix come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inputs {
+    /// The norm at the beginning of attention or of the feed-forward part of a block.
+    Normed,
+    /// Attention, the gated product of a block, or the final norm.
+    Other,
 }
 
 /// One output of a projection: the matrix, where its outputs go, and a bias.
@@ -70,9 +88,9 @@ impl Model {
         codes: &mut Codes,
         outputs: [Output<'_>; N],
     ) {
-        let cols = outputs[0].w.cols;
+        let (cols, inputs) = (outputs[0].w.cols, outputs[0].w.inputs);
         let packed = outputs.map(|Output { w, y, bias }| {
-            debug_assert_eq!(w.cols, cols, "matrices of one projection have the same inputs");
+            debug_assert_eq!((w.cols, w.inputs), (cols, inputs), "they have the same inputs");
             y.resize(x.len() / cols * w.rows, 0.0);
             match w.packed(&self.packed) {
                 Some(w) => Some(Product { w, y, bias }),
@@ -82,7 +100,7 @@ impl Model {
                 }
             }
         });
-        if let Some(precision) = self.activations.precision()
+        if let Some(precision) = self.activations.precision(inputs)
             && packed.iter().any(Option::is_some)
         {
             codes.quantize(pool, precision, x, cols);

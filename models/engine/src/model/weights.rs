@@ -5,6 +5,7 @@ use std::ops::Range;
 use understudy_kernels::{Matrix, PackedMatrix, QuantType, RopeScaling, RopeTable, dequantize};
 
 use crate::gguf::{Gguf, GgufError};
+use crate::model::project::Inputs;
 use crate::model::{LoadError, ModelConfig};
 
 /// A matrix that stays in the mapped file, and in that of the packed weights where there is one.
@@ -13,6 +14,7 @@ pub struct MatrixAt {
     pub(crate) ty: QuantType,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
+    pub(crate) inputs: Inputs,
     /// Where it is in the model's file.
     pub(crate) range: Range<usize>,
     /// Where it is among the packed weights.
@@ -32,7 +34,11 @@ impl MatrixAt {
             });
         }
         let info = gguf.tensor(name).ok_or_else(|| GgufError::MissingTensor { name: name.to_owned() })?;
-        Ok(Self { ty: matrix.ty, rows, cols, range: info.range.clone(), packed: None })
+        Ok(Self { ty: matrix.ty, rows, cols, inputs: Inputs::Other, range: info.range.clone(), packed: None })
+    }
+
+    fn of_normed(self) -> Self {
+        Self { inputs: Inputs::Normed, ..self }
     }
 
     /// The matrix over the file it was found in.
@@ -58,7 +64,8 @@ impl MatrixAt {
         self.range.len() as u64
     }
 
-    fn products(&self) -> u64 {
+    /// Weights that one row is multiplied with.
+    pub(crate) fn products(&self) -> u64 {
         self.rows as u64 * self.cols as u64
     }
 }
@@ -93,7 +100,6 @@ pub struct Weights {
     pub(crate) rope: RopeTable,
     pub(crate) local_rope: Option<RopeTable>,
     pub(crate) block_bytes: u64,
-    pub(crate) block_products: u64,
     pub(crate) head_bytes: u64,
 }
 
@@ -118,7 +124,6 @@ impl Weights {
         };
         Ok(Self {
             block_bytes: blocks.iter().flat_map(Block::matrices).map(MatrixAt::bytes).sum(),
-            block_products: blocks.iter().flat_map(Block::matrices).map(MatrixAt::products).sum(),
             head_bytes: head.bytes(),
             rope: RopeTable::new(config.head_dim, config.rope_base, scaling),
             local_rope: config
@@ -133,9 +138,14 @@ impl Weights {
 }
 
 impl Weights {
+    /// Every matrix of the blocks, in the order of a pass.
+    pub(crate) fn block_matrices(&self) -> impl Iterator<Item = &MatrixAt> {
+        self.blocks.iter().flat_map(Block::matrices)
+    }
+
     /// Every matrix that a pass multiplies by, in the order of a pass.
     pub(crate) fn matrices(&self) -> impl Iterator<Item = &MatrixAt> {
-        self.blocks.iter().flat_map(Block::matrices).chain([&self.head])
+        self.block_matrices().chain([&self.head])
     }
 
     /// The same, to be placed.
@@ -159,9 +169,9 @@ impl Block {
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_width());
         Ok(Self {
             attn_norm: norm("attn_norm.weight", hidden)?,
-            q: matrix("attn_q.weight", q_width, hidden)?,
-            k: matrix("attn_k.weight", kv_width, hidden)?,
-            v: matrix("attn_v.weight", kv_width, hidden)?,
+            q: matrix("attn_q.weight", q_width, hidden)?.of_normed(),
+            k: matrix("attn_k.weight", kv_width, hidden)?.of_normed(),
+            v: matrix("attn_v.weight", kv_width, hidden)?.of_normed(),
             q_bias: optional(config.qkv_bias, "attn_q.bias", q_width)?,
             k_bias: optional(config.qkv_bias, "attn_k.bias", kv_width)?,
             v_bias: optional(config.qkv_bias, "attn_v.bias", kv_width)?,
@@ -170,8 +180,8 @@ impl Block {
             attn_out: matrix("attn_output.weight", hidden, q_width)?,
             post_attn_norm: optional(config.post_norms, "post_attention_norm.weight", hidden)?,
             ffn_norm: norm("ffn_norm.weight", hidden)?,
-            gate: matrix("ffn_gate.weight", ffn, hidden)?,
-            up: matrix("ffn_up.weight", ffn, hidden)?,
+            gate: matrix("ffn_gate.weight", ffn, hidden)?.of_normed(),
+            up: matrix("ffn_up.weight", ffn, hidden)?.of_normed(),
             down: matrix("ffn_down.weight", hidden, ffn)?,
             post_ffn_norm: optional(config.post_norms, "post_ffw_norm.weight", hidden)?,
         })

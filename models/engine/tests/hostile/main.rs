@@ -41,7 +41,7 @@ fn changed_files_are_answered_or_refused() {
             parts.change(&mut random);
         }
         std::fs::write(&path, parts.bytes()).expect("a file");
-        let activations = [Activations::F32, Activations::Int16, Activations::Int8][random.below(3)];
+        let activations = Activations::ALL[random.below(4)];
         let start = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| open_and_ask(&path, activations, &pool)));
         match outcome {

@@ -10,12 +10,12 @@
 mod tests;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use understudy_kernels::ComputePool;
 use understudy_kernels::gates::{AttentionGate, FastKernels, Flaw, ProductGate, Times};
+use understudy_kernels::{ComputePool, Precision};
 
 use crate::gguf::Gguf;
 use crate::kv::PAGE_LEN;
@@ -90,6 +90,14 @@ pub(super) fn attention_name(config: &ModelConfig) -> String {
     format!("attention {}/{} x {}", config.heads, config.kv_heads, config.head_dim)
 }
 
+/// Products of one type and number of inputs.
+struct Kind<'a> {
+    /// The matrix with the most outputs.
+    largest: &'a MatrixAt,
+    /// How rows are rounded that meet any of them, the finest last.
+    precisions: BTreeSet<Precision>,
+}
+
 /// A model whose kernels are judged.
 pub(super) struct Subject<'a> {
     pub(super) gguf: &'a Gguf,
@@ -118,10 +126,15 @@ impl Subject<'_> {
 
     fn judge(&self, pool: &ComputePool, kernels: &dyn FastKernels, timed: bool) -> Vec<Gate> {
         let mut gates = Vec::new();
-        for (name, matrix) in self.products() {
-            let Some(gate) = self.product(matrix) else { continue };
-            let check = gate.check(pool, kernels);
-            let times = if timed && check.is_ok() { gate.times(pool, kernels).ok() } else { None };
+        for (name, kind) in self.products() {
+            let products: Vec<_> = kind
+                .precisions
+                .iter()
+                .filter_map(|&precision| self.product(kind.largest, precision))
+                .collect();
+            let Some(finest) = products.last() else { continue };
+            let check = products.iter().try_for_each(|gate| gate.check(pool, kernels));
+            let times = if timed && check.is_ok() { finest.times(pool, kernels).ok() } else { None };
             gates.push(Gate::new(name, check, times));
         }
         let gate = self.attention();
@@ -131,22 +144,23 @@ impl Subject<'_> {
         gates
     }
 
-    /// For every kind of packed product by its name, the matrix with the most outputs.
-    fn products(&self) -> BTreeMap<String, &MatrixAt> {
-        let mut largest: BTreeMap<String, &MatrixAt> = BTreeMap::new();
+    /// Every kind of packed product by its name.
+    fn products(&self) -> BTreeMap<String, Kind<'_>> {
+        let mut kinds: BTreeMap<String, Kind<'_>> = BTreeMap::new();
         for matrix in self.weights.matrices().filter(|matrix| matrix.packed.is_some()) {
-            let held = largest.entry(product_name(matrix)).or_insert(matrix);
-            if matrix.rows > held.rows {
-                *held = matrix;
+            let new = Kind { largest: matrix, precisions: BTreeSet::new() };
+            let kind = kinds.entry(product_name(matrix)).or_insert(new);
+            kind.precisions.extend(self.activations.precision(matrix.inputs));
+            if matrix.rows > kind.largest.rows {
+                kind.largest = matrix;
             }
         }
-        largest
+        kinds
     }
 
-    fn product(&self, matrix: &MatrixAt) -> Option<ProductGate<'_>> {
+    fn product(&self, matrix: &MatrixAt, precision: Precision) -> Option<ProductGate<'_>> {
         let stored = matrix.view(self.gguf).data;
         let packed = self.packed.get(matrix.packed.clone()?)?;
-        let precision = self.activations.precision()?;
         ProductGate::new(matrix.ty, matrix.rows, matrix.cols, stored, packed, precision).ok()
     }
 

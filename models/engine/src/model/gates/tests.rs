@@ -84,7 +84,7 @@ fn states(model: &Model) -> Vec<GateState> {
 
 #[test]
 fn right_kernels_are_used() {
-    for activations in [Activations::Int16, Activations::Int8, Activations::F32] {
+    for activations in Activations::ALL {
         let model = open(activations, None, &Spoiled::default());
         assert!(model.gates().len() > usize::from(activations != Activations::F32), "{:?}", model.gates());
         assert!(model.gates().iter().all(Gate::is_on), "{:?}", model.gates());
