@@ -146,13 +146,18 @@ impl<'a> Job<'a> {
 
     /// Writes the outputs from `first` on of row `r`.
     #[inline(always)]
-    fn put(&self, r: usize, first: usize, values: &[f32]) {
-        let count = values.len().min(self.w.rows.saturating_sub(first));
+    fn put<L: Lanes>(&self, l: L, r: usize, first: usize, sums: L::F) {
+        let count = L::COUNT.min(self.w.rows.saturating_sub(first));
         if count == 0 {
             return; // lanes of a last group that the matrix does not fill
         }
         // SAFETY: parts have disjoint ranges of groups, and `first` lies in this part's.
         let y = unsafe { self.y.range(r * self.w.rows + first, count) };
+        if count == L::COUNT && self.bias.is_none() {
+            return l.store(sums, y);
+        }
+        let mut values = [0.0; OUTPUTS];
+        l.store(sums, &mut values);
         match self.bias {
             Some(bias) => {
                 for ((y, value), bias) in y.iter_mut().zip(values).zip(&bias[first..]) {
@@ -243,9 +248,7 @@ impl<F: Format> Groups<'_, F> {
             };
             let sums = tile_sums::<L, F, R, P>(l, weights, first, rows);
             for (r, sums) in sums.into_iter().enumerate() {
-                let mut values = [0.0; OUTPUTS];
-                l.store(sums, &mut values);
-                self.job.put(tile.row + r, group * OUTPUTS + first, &values[..L::COUNT]);
+                self.job.put(l, tile.row + r, group * OUTPUTS + first, sums);
             }
         }
     }
