@@ -2,6 +2,7 @@
 //!
 //! Each is one pass in the order of [invariant K1](crate#invariant-k1-one-row-one-result).
 
+use crate::simd::wide::{self, WIDE, Wide, WideKernel};
 use crate::simd::{self, Kernel, LANES, Simd, dispatch};
 
 /// `out = x / sqrt(mean(x²) + eps) * weight` for one row (Zhang and Sennrich 2019).
@@ -12,7 +13,18 @@ use crate::simd::{self, Kernel, LANES, Simd, dispatch};
 pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     assert_eq!(x.len(), weight.len(), "one weight for each element");
     assert_eq!(x.len(), out.len(), "one output for each element");
-    dispatch(RmsNorm { x, weight, eps, out });
+    out.copy_from_slice(x);
+    rms_norm_in_place(out, weight, eps);
+}
+
+/// [`rms_norm`] of a row that the result replaces.
+///
+/// # Panics
+///
+/// When `x` and `weight` differ in length.
+pub fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
+    assert_eq!(x.len(), weight.len(), "one weight for each element");
+    dispatch(RmsNorm { x, weight, eps });
 }
 
 /// [`rms_norm`] of each row: `x` and `out` are `n x weight.len()`, row-major.
@@ -38,9 +50,7 @@ pub fn rms_norm_rows(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
 /// When the lengths differ.
 pub fn add_assign(a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len(), "equal lengths");
-    for (a, b) in a.iter_mut().zip(b) {
-        *a += b;
-    }
+    dispatch(Add { a, b });
 }
 
 /// `gate = silu(gate) * up`, `silu(x) = x / (1 + e^-x)` (Shazeer 2020, SwiGLU).
@@ -50,7 +60,7 @@ pub fn add_assign(a: &mut [f32], b: &[f32]) {
 /// When the lengths differ.
 pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "equal lengths");
-    dispatch(Gated { gate, up, act: Activation::Silu });
+    wide::dispatch(Gated { gate, up, act: Activation::Silu });
 }
 
 /// `gate = gelu(gate) * up` with the tanh approximation of GELU (Hendrycks and Gimpel 2016):
@@ -61,14 +71,28 @@ pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
 /// When the lengths differ.
 pub fn gelu_tanh_mul(gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "equal lengths");
-    dispatch(Gated { gate, up, act: Activation::GeluTanh });
+    wide::dispatch(Gated { gate, up, act: Activation::GeluTanh });
+}
+
+struct Add<'a> {
+    a: &'a mut [f32],
+    b: &'a [f32],
+}
+
+impl Kernel for Add<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        // A plain loop, which the compiler turns into the widest additions that it may use here.
+        for (a, b) in self.a.iter_mut().zip(self.b) {
+            *a += b;
+        }
+    }
 }
 
 struct RmsNorm<'a> {
-    x: &'a [f32],
+    x: &'a mut [f32],
     weight: &'a [f32],
     eps: f32,
-    out: &'a mut [f32],
 }
 
 impl Kernel for RmsNorm<'_> {
@@ -81,8 +105,8 @@ impl Kernel for RmsNorm<'_> {
         }
         let mean = simd::sum(s, squares) / self.x.len() as f32;
         let scale = 1.0 / (mean + self.eps).sqrt();
-        for ((out, x), weight) in self.out.iter_mut().zip(self.x).zip(self.weight) {
-            *out = x * scale * weight;
+        for (x, weight) in self.x.iter_mut().zip(self.weight) {
+            *x = *x * scale * weight;
         }
     }
 }
@@ -99,22 +123,32 @@ struct Gated<'a> {
     act: Activation,
 }
 
-impl Kernel for Gated<'_> {
+impl WideKernel for Gated<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for (gate, up) in self.gate.chunks_mut(LANES).zip(self.up.chunks(LANES)) {
-            let x = simd::load(s, gate);
-            let exponent = match self.act {
-                Activation::Silu => s.mul(x, s.splat(-1.0)),
-                Activation::GeluTanh => {
-                    let cubic = s.fma(s.mul(x, x), s.splat(0.044_715), s.splat(1.0));
-                    s.mul(s.mul(x, cubic), s.splat(-1.595_769_2)) // -2 sqrt(2 / pi)
-                }
-            };
-            let activated = s.div(x, s.add(simd::exp(s, exponent), s.splat(1.0)));
-            let mut lanes = [0.0; LANES];
-            s.store(s.mul(activated, simd::load(s, up)), &mut lanes);
-            gate.copy_from_slice(&lanes[..gate.len()]);
+    fn run<W: Wide>(self, w: W) {
+        let (gates, rest) = self.gate.as_chunks_mut::<WIDE>();
+        let (ups, ups_rest) = self.up.as_chunks::<WIDE>();
+        for (gate, up) in gates.iter_mut().zip(ups) {
+            gated(w, gate, up, self.act);
         }
+        let (mut gate, mut up) = ([0.0; WIDE], [0.0; WIDE]);
+        gate[..rest.len()].copy_from_slice(rest);
+        up[..rest.len()].copy_from_slice(ups_rest);
+        gated(w, &mut gate, &up, self.act);
+        rest.copy_from_slice(&gate[..rest.len()]);
     }
+}
+
+#[inline(always)]
+fn gated<W: Wide>(w: W, gate: &mut [f32; WIDE], up: &[f32; WIDE], act: Activation) {
+    let x = w.load(gate);
+    let exponent = match act {
+        Activation::Silu => w.mul(x, w.splat(-1.0)),
+        Activation::GeluTanh => {
+            let cubic = w.fma(w.mul(x, x), w.splat(0.044_715), w.splat(1.0));
+            w.mul(w.mul(x, cubic), w.splat(-1.595_769_2)) // -2 sqrt(2 / pi)
+        }
+    };
+    let activated = w.div(x, w.add(simd::exp(w, exponent), w.splat(1.0)));
+    w.store(w.mul(activated, w.load(up)), gate);
 }

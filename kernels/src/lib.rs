@@ -11,12 +11,12 @@
 //! | [`gates`] | is a fast kernel right on this processor, and faster than what it replaces? |
 //! | `rope` | [`RopeTable`], [`RopeAngles`], [`RopeScaling`]: rotary positions |
 //! | `elementwise` | [`rms_norm`], [`add_assign`], [`silu_mul`], [`gelu_tanh_mul`] |
-//! | `rows` | [`for_each_row`]: row-wise work spread over the pool |
+//! | `rows` | [`for_each_row`], [`for_each_row_at`]: row-wise work spread over the pool |
 //! | `pool` | [`ComputePool`], [`default_threads`]: the threads that run all of the above |
 //! | `ceiling` | [`Ceiling`], [`shortest_run`]: what this machine can do at most, measured |
 //! | `counting` | [`CountingAllocator`]: proof that a path allocates nothing |
 //! | `mapped` | [`MappedFile`]: weights read straight from the page cache |
-//! | `formats`, `simd`, `tile`, `disjoint` | private: block layouts, eight-lane vectors, the product kernel, shared output |
+//! | `formats`, `simd`, `tile`, `disjoint` | private: block layouts, vectors of eight and sixteen lanes, the product kernel, shared output |
 //!
 //! # Invariant K1: one row, one result
 //!
@@ -25,9 +25,9 @@
 //! verification and replay rely on it. It holds because each output has one summation order,
 //! fixed by its own inputs only: eight lanes over `k`, each accumulating its share in ascending
 //! order with fused multiply-add (lane `j` has `k ≡ j (mod 8)` of plain floats, and `4 j..4 j + 4`
-//! of each 32 quantized weights), then one fixed tree over the lanes. Every loop order,
-//! tile size and thread split in this crate keeps that order; the AVX2 path and the portable path
-//! give the same bits.
+//! of each 32 quantized weights), then one fixed tree over the lanes. Attention's scores have four
+//! such lanes, packed products one. Every loop order, tile size and thread split in this crate keeps
+//! that order; all vector widths and the portable path give the same bits.
 //!
 //! # Example
 //!
@@ -71,7 +71,7 @@ pub use attention::{AttentionRow, PagedKv, attention};
 pub use ceiling::{Ceiling, shortest_run};
 pub use counting::CountingAllocator;
 pub use dequant::dequantize;
-pub use elementwise::{add_assign, gelu_tanh_mul, rms_norm, rms_norm_rows, silu_mul};
+pub use elementwise::{add_assign, gelu_tanh_mul, rms_norm, rms_norm_in_place, rms_norm_rows, silu_mul};
 pub use error::ShapeError;
 pub use mapped::MappedFile;
 pub use matmul::{Matrix, matmul, matmul_bias};
@@ -83,4 +83,4 @@ pub use plain::plain_attention;
 pub use pool::{ComputePool, default_threads};
 pub use quant::QuantType;
 pub use rope::{RopeAngles, RopeScaling, RopeTable};
-pub use rows::for_each_row;
+pub use rows::{for_each_row, for_each_row_at};

@@ -1,5 +1,7 @@
 //! Rotary position embedding (Su et al. 2021).
 
+use crate::simd::{Kernel, Simd, dispatch};
+
 /// How positions are stretched past the length a model was trained on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
@@ -92,9 +94,7 @@ impl RopeAngles {
     pub fn rotate_neox(&self, head: &mut [f32]) {
         let (firsts, rest) = head.split_at_mut(self.turns.len());
         let seconds = &mut rest[..self.turns.len()];
-        for ((a, b), turn) in firsts.iter_mut().zip(seconds).zip(&self.turns) {
-            (*a, *b) = rotate((*a, *b), *turn);
-        }
+        dispatch(Halves { firsts, seconds, turns: &self.turns });
     }
 
     /// Rotates the pairs `(2i, 2i + 1)` of the head's first `d` elements: the layout of GGUF
@@ -104,14 +104,43 @@ impl RopeAngles {
     ///
     /// When the head is shorter than `d`.
     pub fn rotate_adjacent(&self, head: &mut [f32]) {
-        let pairs = &mut head[..2 * self.turns.len()];
-        for (pair, turn) in pairs.chunks_exact_mut(2).zip(&self.turns) {
+        let (pairs, _) = head[..2 * self.turns.len()].as_chunks_mut();
+        dispatch(Adjacent { pairs, turns: &self.turns });
+    }
+}
+
+// Plain loops, which the compiler turns into the widest vectors that it may use here.
+
+struct Halves<'a> {
+    firsts: &'a mut [f32],
+    seconds: &'a mut [f32],
+    turns: &'a [(f32, f32)],
+}
+
+impl Kernel for Halves<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for ((a, b), turn) in self.firsts.iter_mut().zip(self.seconds).zip(self.turns) {
+            (*a, *b) = rotate((*a, *b), *turn);
+        }
+    }
+}
+
+struct Adjacent<'a> {
+    pairs: &'a mut [[f32; 2]],
+    turns: &'a [(f32, f32)],
+}
+
+impl Kernel for Adjacent<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (pair, turn) in self.pairs.iter_mut().zip(self.turns) {
             (pair[0], pair[1]) = rotate((pair[0], pair[1]), *turn);
         }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn rotate((a, b): (f32, f32), (cos, sin): (f32, f32)) -> (f32, f32) {
     (a * cos - b * sin, a * sin + b * cos)
 }

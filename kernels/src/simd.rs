@@ -1,4 +1,5 @@
-//! Eight `f32` lanes and thirty-two bytes: the vectors that every kernel is written in.
+//! Eight `f32` lanes and thirty-two bytes: the vectors that most kernels are written in, and
+//! [sixteen lanes](wide) for the others.
 //!
 //! A kernel is one generic body ([`Kernel::run`]), compiled for AVX2 with FMA and for portable
 //! arrays. Both give the same bits: each operation is defined lane by lane below, with the same
@@ -9,6 +10,7 @@ mod avx2;
 mod portable;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wide;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -17,22 +19,13 @@ pub(crate) use portable::{Portable, half_to_single};
 /// Lanes in a vector of floats.
 pub(crate) const LANES: usize = 8;
 
-/// Vector operations. A value of an implementing type is the proof that the processor has them,
-/// which is why the operations are safe to call.
-pub(crate) trait Simd: Copy {
-    /// Eight floats.
+/// Arithmetic lane by lane, on vectors of any width. A value of an implementing type is the proof
+/// that the processor has the operations, which is why they are safe to call.
+pub(crate) trait Floats: Copy {
+    /// A vector of floats.
     type F: Copy;
-    /// Thirty-two bytes.
-    type B: Copy;
-
-    /// Asks for the cache line at an address, which may lie anywhere: it is never read.
-    fn prefetch(self, address: *const u8);
 
     fn splat(self, value: f32) -> Self::F;
-    /// One value in lanes 0 to 3, another in lanes 4 to 7.
-    fn splat_halves(self, low: f32, high: f32) -> Self::F;
-    fn load(self, from: &[f32; LANES]) -> Self::F;
-    fn store(self, value: Self::F, to: &mut [f32; LANES]);
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
@@ -48,8 +41,29 @@ pub(crate) trait Simd: Copy {
     fn round(self, a: Self::F) -> Self::F;
     /// Two to the power of whole numbers in `-126..=127`.
     fn exp2_whole(self, a: Self::F) -> Self::F;
+}
+
+/// Operations on eight floats and thirty-two bytes.
+pub(crate) trait Simd: Floats {
+    /// Thirty-two bytes.
+    type B: Copy;
+
+    /// Asks for the cache line at an address, which may lie anywhere: it is never read.
+    fn prefetch(self, address: *const u8);
+
+    /// One value in lanes 0 to 3, another in lanes 4 to 7.
+    fn splat_halves(self, low: f32, high: f32) -> Self::F;
+    /// The same four floats in lanes 0 to 3 and in lanes 4 to 7.
+    fn splat_fours(self, from: &[f32; 4]) -> Self::F;
+    fn load(self, from: &[f32; LANES]) -> Self::F;
+    fn store(self, value: Self::F, to: &mut [f32; LANES]);
     /// The lanes of each vector summed by one tree: neighbours, then pairs, then halves.
     fn sums(self, vectors: [Self::F; 4]) -> [f32; 4];
+    /// Lane `4 h + i` is the sum of half `h` of vector `i`: neighbours, then pairs.
+    fn sum_fours(self, vectors: [Self::F; 4]) -> Self::F;
+    /// The largest of each half in all its lanes: [`max`](Floats::max) of each lane with its
+    /// neighbour, then of each with the lane two further, round the half.
+    fn max_fours(self, a: Self::F) -> Self::F;
 
     /// The largest magnitude of four vectors. An infinity is more than any number, a NaN more than that.
     fn peak(self, vectors: [Self::F; 4]) -> f32;
@@ -100,7 +114,7 @@ pub(crate) trait Kernel {
 #[inline]
 pub(crate) fn dispatch(kernel: impl Kernel) {
     #[cfg(test)]
-    if tests::PORTABLE.get() {
+    if tests::PATH.get() == tests::Path::Portable {
         return kernel.run(Portable);
     }
     #[cfg(target_arch = "x86_64")]
@@ -148,7 +162,7 @@ pub(crate) fn sum<S: Simd>(simd: S, vector: S::F) -> f32 {
 ///
 /// Cephes `expf`: `x = n ln 2 + r`, a polynomial in `r`, and `n` put in the exponent.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn exp<S: Floats>(s: S, x: S::F) -> S::F {
     let clamped = s.min(s.splat(88.0), s.max(s.splat(-87.0), x));
     let n = s.round(s.mul(clamped, s.splat(std::f32::consts::LOG2_E)));
     let r = s.fma(n, s.splat(-0.693_359_4), clamped);

@@ -160,6 +160,33 @@ fn rows_of_different_sequences_do_not_mix() {
 }
 
 #[test]
+fn what_a_row_does_not_see_does_not_reach_it() {
+    let (heads, head_dim, keys) = (3, 16, 40);
+    let mut random = Random(78);
+    let (mut k, mut v) = (random.floats(keys * head_dim), random.floats(keys * head_dim));
+    let q = random.floats(4 * heads * head_dim);
+    let run = |k: &[f32], v: &[f32], seen: &[(usize, usize)]| {
+        let kv = PagedKv { k, v, page_len: keys, kv_heads: 1, head_dim };
+        let row = |(&(start, end), q)| AttentionRow { q, pages: &[0], start, end };
+        let rows: Vec<_> = seen.iter().zip(q.chunks_exact(heads * head_dim)).map(row).collect();
+        let mut out = vec![f32::NAN; rows.len() * heads * head_dim];
+        attention(&ComputePool::new(1), &kv, heads, SCALE, &rows, &mut out);
+        bits(&out)
+    };
+    // Nothing, the past, a window, and all up to the last key, in any order and with gaps.
+    for seen in [[(0, 0), (0, 38), (9, 39), (0, 40)], [(33, 36), (7, 7), (2, 5), (5, 40)]] {
+        let clean = run(&k, &v, &seen);
+        k[39 * head_dim..].fill(f32::NAN);
+        v[39 * head_dim..].fill(f32::INFINITY);
+        let poisoned = run(&k, &v, &seen);
+        let width = heads * head_dim;
+        assert_eq!(clean[..3 * width], poisoned[..3 * width], "{seen:?}");
+        assert!(poisoned[3 * width..].iter().all(|&out| f32::from_bits(out).is_nan()));
+        (k, v) = (random.floats(keys * head_dim), random.floats(keys * head_dim));
+    }
+}
+
+#[test]
 fn extreme_scores_stay_finite_and_poison_ends() {
     let pool = ComputePool::new(1);
     let (k, v) = ([vec![1e30; 8], vec![-1e30; 8]].concat(), [vec![1.0; 8], vec![2.0; 8]].concat());

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Simd};
+use super::{Floats, Kernel, LANES, Simd};
 
 /// Proof that this processor has AVX2, FMA and F16C: only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy)]
@@ -38,30 +38,12 @@ macro_rules! proven {
     };
 }
 
-impl Simd for Avx2 {
+impl Floats for Avx2 {
     type F = __m256;
-    type B = __m256i;
 
-    #[inline(always)]
-    fn prefetch(self, address: *const u8) {
-        // SAFETY: a hint, which never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
         proven!(_mm256_set1_ps(value))
-    }
-    #[inline(always)]
-    fn splat_halves(self, low: f32, high: f32) -> __m256 {
-        proven!(_mm256_set_m128(_mm_set1_ps(high), _mm_set1_ps(low)))
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> __m256 {
-        proven!(_mm256_loadu_ps(from.as_ptr()))
-    }
-    #[inline(always)]
-    fn store(self, value: __m256, to: &mut [f32; LANES]) {
-        proven!(_mm256_storeu_ps(to.as_mut_ptr(), value))
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
@@ -102,6 +84,28 @@ impl Simd for Avx2 {
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
         })
     }
+}
+
+impl Simd for Avx2 {
+    type B = __m256i;
+
+    #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        // SAFETY: a hint, which never faults, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+    #[inline(always)]
+    fn splat_halves(self, low: f32, high: f32) -> __m256 {
+        proven!(_mm256_set_m128(_mm_set1_ps(high), _mm_set1_ps(low)))
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> __m256 {
+        proven!(_mm256_loadu_ps(from.as_ptr()))
+    }
+    #[inline(always)]
+    fn store(self, value: __m256, to: &mut [f32; LANES]) {
+        proven!(_mm256_storeu_ps(to.as_mut_ptr(), value))
+    }
     #[inline(always)]
     fn sums(self, [a, b, c, d]: [__m256; 4]) -> [f32; 4] {
         proven!({
@@ -112,7 +116,21 @@ impl Simd for Avx2 {
             sums
         })
     }
-
+    #[inline(always)]
+    fn splat_fours(self, from: &[f32; 4]) -> __m256 {
+        proven!(_mm256_broadcast_ps(&_mm_loadu_ps(from.as_ptr())))
+    }
+    #[inline(always)]
+    fn sum_fours(self, [a, b, c, d]: [__m256; 4]) -> __m256 {
+        proven!(_mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d)))
+    }
+    #[inline(always)]
+    fn max_fours(self, a: __m256) -> __m256 {
+        proven!({
+            let pairs = _mm256_max_ps(a, _mm256_permute_ps::<0b10_11_00_01>(a));
+            _mm256_max_ps(pairs, _mm256_permute_ps::<0b01_00_11_10>(pairs))
+        })
+    }
     #[inline(always)]
     fn peak(self, [a, b, c, d]: [__m256; 4]) -> f32 {
         proven!({
@@ -167,7 +185,6 @@ impl Simd for Avx2 {
     fn floats8(self, bytes: [u8; 8]) -> __m256 {
         proven!(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes)))))
     }
-
     #[inline(always)]
     fn bytes(self, from: &[u8; 32]) -> __m256i {
         proven!(_mm256_loadu_si256(from.as_ptr().cast()))

@@ -3,7 +3,7 @@
 //! On AArch64 these loops compile to NEON. On x86-64 without FMA a fused multiply-add is a
 //! library call: right, and slow.
 
-use super::{LANES, Simd};
+use super::{Floats, LANES, Simd};
 
 /// Works on every processor.
 #[derive(Clone, Copy)]
@@ -19,27 +19,12 @@ fn bytes(f: impl FnMut(usize) -> u8) -> [u8; 32] {
     std::array::from_fn(f)
 }
 
-impl Simd for Portable {
+impl Floats for Portable {
     type F = [f32; LANES];
-    type B = [u8; 32];
 
-    #[inline(always)]
-    fn prefetch(self, _: *const u8) {}
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F {
         [value; LANES]
-    }
-    #[inline(always)]
-    fn splat_halves(self, low: f32, high: f32) -> Self::F {
-        each(|i| if i < 4 { low } else { high })
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::F {
-        *from
-    }
-    #[inline(always)]
-    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
-        *to = value;
     }
     #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
@@ -77,11 +62,45 @@ impl Simd for Portable {
     fn exp2_whole(self, a: Self::F) -> Self::F {
         each(|i| f32::from_bits(((a[i] as i32).wrapping_add(127) as u32) << 23))
     }
+}
+
+impl Simd for Portable {
+    type B = [u8; 32];
+
+    #[inline(always)]
+    fn prefetch(self, _: *const u8) {}
+    #[inline(always)]
+    fn splat_halves(self, low: f32, high: f32) -> Self::F {
+        each(|i| if i < 4 { low } else { high })
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F {
+        *from
+    }
+    #[inline(always)]
+    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
+        *to = value;
+    }
     #[inline(always)]
     fn sums(self, vectors: [Self::F; 4]) -> [f32; 4] {
         vectors.map(|v| ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])))
     }
-
+    #[inline(always)]
+    fn splat_fours(self, from: &[f32; 4]) -> Self::F {
+        each(|i| from[i % 4])
+    }
+    #[inline(always)]
+    fn sum_fours(self, vectors: [Self::F; 4]) -> Self::F {
+        each(|i| {
+            let half = &vectors[i % 4][i / 4 * 4..][..4];
+            (half[0] + half[1]) + (half[2] + half[3])
+        })
+    }
+    #[inline(always)]
+    fn max_fours(self, a: Self::F) -> Self::F {
+        let pairs = self.max(a, each(|i| a[i ^ 1]));
+        self.max(pairs, each(|i| pairs[i ^ 2]))
+    }
     #[inline(always)]
     fn peak(self, vectors: [Self::F; 4]) -> f32 {
         let bits = vectors.as_flattened().iter().map(|x| x.to_bits() & 0x7fff_ffff);
@@ -113,7 +132,6 @@ impl Simd for Portable {
     fn floats8(self, from: [u8; 8]) -> Self::F {
         each(|i| f32::from(from[i]))
     }
-
     #[inline(always)]
     fn bytes(self, from: &[u8; 32]) -> Self::B {
         *from

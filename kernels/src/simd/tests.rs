@@ -1,22 +1,31 @@
-//! The processor's vectors and the portable ones give the same bits.
+//! All vectors that the processor has and the portable ones give the same bits.
 
 use std::cell::Cell;
 
 use crate::*;
 
-thread_local! {
-    /// Makes `dispatch` take the portable path on this thread.
-    pub(super) static PORTABLE: Cell<bool> = const { Cell::new(false) };
+/// The vectors that kernels may take on this thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    Best,
+    Eight,
+    Portable,
 }
 
-/// What `f` gives on the best vectors and on portable ones, as bits.
-fn both(f: impl Fn() -> Vec<f32>) -> [Vec<u32>; 2] {
-    [false, true].map(|portable| {
-        PORTABLE.set(portable);
-        let bits = f().iter().map(|value| value.to_bits()).collect();
-        PORTABLE.set(false);
+thread_local! {
+    pub(super) static PATH: Cell<Path> = const { Cell::new(Path::Best) };
+}
+
+/// Asserts that `f` gives the same bits on all vectors.
+fn agreed(case: &str, f: impl Fn() -> Vec<f32>) {
+    let [best, eight, portable] = [Path::Best, Path::Eight, Path::Portable].map(|path| {
+        PATH.set(path);
+        let bits: Vec<u32> = f().iter().map(|value| value.to_bits()).collect();
+        PATH.set(Path::Best);
         bits
-    })
+    });
+    assert_eq!(best, portable, "{case}");
+    assert_eq!(eight, portable, "{case} on eight lanes");
 }
 
 /// Bytes whose half-precision scales are finite wherever a block keeps them.
@@ -38,21 +47,19 @@ fn decoding_and_products_of_every_type() {
     for ty in QuantType::ALL {
         let (rows, cols) = (18, if ty.block_len() == 1 { 300 } else { 512 });
         let data = bytes(rows * ty.row_bytes(cols).unwrap(), u64::from(ty.ggml_id()));
-        let [best, portable] = both(|| {
+        agreed(&format!("{} decoded", ty.name()), || {
             let mut out = vec![f32::NAN; rows * cols];
             dequantize(ty, &data, &mut out).unwrap();
             out
         });
-        assert_eq!(best, portable, "{} decoded", ty.name());
         let w = Matrix::new(ty, rows, cols, &data).unwrap();
         for n in [1, 2, 3, 7] {
             let x = floats(n * cols);
-            let [best, portable] = both(|| {
+            agreed(&format!("{} times {n} rows", ty.name()), || {
                 let mut y = vec![f32::NAN; n * rows];
                 matmul(&pool, &w, &x, &mut y);
                 y
             });
-            assert_eq!(best, portable, "{} times {n} rows", ty.name());
         }
     }
 }
@@ -60,19 +67,21 @@ fn decoding_and_products_of_every_type() {
 #[test]
 fn attention_over_pages() {
     let pool = ComputePool::new(1);
-    let (k, v, q) = (floats(80 * 48), bytes(80 * 48, 3), floats(5 * 96));
-    let v: Vec<f32> = v.into_iter().map(f32::from).collect();
-    let kv = PagedKv { k: &k, v: &v, page_len: 8, kv_heads: 2, head_dim: 24 };
     let pages = [3, 1, 4, 0, 9, 2, 6, 5, 8, 7];
-    let rows: Vec<_> = (0..5)
-        .map(|r| AttentionRow { q: &q[r * 96..][..96], pages: &pages, start: r, end: 70 + r })
-        .collect();
-    let [best, portable] = both(|| {
-        let mut out = vec![f32::NAN; 5 * 96];
-        attention(&pool, &kv, 4, 0.2, &rows, &mut out);
-        out
-    });
-    assert_eq!(best, portable);
+    for (heads, kv_heads, head_dim) in [(4, 2, 24), (7, 1, 64), (2, 2, 128)] {
+        let (width, slot) = (heads * head_dim, kv_heads * head_dim);
+        let (k, v, q) = (floats(80 * slot), bytes(80 * slot, 3), floats(5 * width));
+        let v: Vec<f32> = v.into_iter().map(f32::from).collect();
+        let kv = PagedKv { k: &k, v: &v, page_len: 8, kv_heads, head_dim };
+        let row =
+            |r: usize| AttentionRow { q: &q[r * width..][..width], pages: &pages, start: r, end: 70 + r };
+        let rows: Vec<_> = (0..5).map(row).collect();
+        agreed(&format!("{heads} heads of {head_dim}"), || {
+            let mut out = vec![f32::NAN; 5 * width];
+            attention(&pool, &kv, heads, 0.2, &rows, &mut out);
+            out
+        });
+    }
 }
 
 #[test]
@@ -81,17 +90,15 @@ fn norms_and_activations_at_any_value() {
     x.extend([0.0, -0.0, 1e-40, 87.0, 88.5, -88.5, 1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY]);
     let up = floats(x.len());
     for act in [silu_mul, gelu_tanh_mul] {
-        let [best, portable] = both(|| {
+        agreed("activations", || {
             let mut gate = x.clone();
             act(&mut gate, &up);
             gate.iter().map(|g| if g.is_nan() { f32::NAN } else { *g }).collect()
         });
-        assert_eq!(best, portable);
     }
-    let [best, portable] = both(|| {
+    agreed("norms", || {
         let mut out = vec![0.0; 1003];
         rms_norm(&x[..1003], &up[..1003], 1e-5, &mut out);
         out
     });
-    assert_eq!(best, portable);
 }

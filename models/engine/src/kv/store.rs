@@ -1,6 +1,6 @@
 //! The keys and values themselves.
 
-use understudy_kernels::PagedKv;
+use understudy_kernels::{ComputePool, PagedKv, for_each_row_at};
 
 use crate::kv::{PAGE_LEN, PageId};
 use crate::model::ModelConfig;
@@ -35,13 +35,30 @@ impl KvStore {
         self.kv_heads * self.head_dim
     }
 
-    /// Writes one token's key and value of one layer.
-    pub fn write(&mut self, layer: usize, page: PageId, slot: usize, k: &[f32], v: &[f32]) {
+    /// The slot of a token of a sequence with these pages.
+    pub fn slot(pages: &[PageId], pos: usize) -> usize {
+        pages[pos / PAGE_LEN] as usize * PAGE_LEN + pos % PAGE_LEN
+    }
+
+    /// Writes the keys and values of one layer to their slots, a row for each, keys as `place`
+    /// makes them.
+    pub fn write(
+        &mut self,
+        pool: &ComputePool,
+        layer: usize,
+        slots: &[usize],
+        [k, v]: [&[f32]; 2],
+        place: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) {
         let width = self.width();
-        let start = (page as usize * PAGE_LEN + slot) * width;
         let layer = &mut self.layers[layer];
-        layer.k[start..start + width].copy_from_slice(k);
-        layer.v[start..start + width].copy_from_slice(v);
+        for_each_row_at(pool, &mut layer.k, width, slots, &|index, slot| {
+            slot.copy_from_slice(&k[index * width..][..width]);
+            place(index, slot);
+        });
+        for_each_row_at(pool, &mut layer.v, width, slots, &|index, slot| {
+            slot.copy_from_slice(&v[index * width..][..width]);
+        });
     }
 
     /// Copies a whole page, all layers.

@@ -5,10 +5,10 @@
 
 use understudy_kernels::{
     AttentionRow, Codes, ComputePool, RopeAngles, RopeTable, add_assign, attention, for_each_row,
-    gelu_tanh_mul, plain_attention, rms_norm, silu_mul,
+    gelu_tanh_mul, plain_attention, rms_norm, rms_norm_in_place, silu_mul,
 };
 
-use crate::kv::{KvStore, PAGE_LEN, PageId};
+use crate::kv::{KvStore, PageId};
 use crate::model::config::{Activation, RopePairs};
 use crate::model::head::HeadScratch;
 use crate::model::project::Output;
@@ -53,7 +53,8 @@ pub struct Scratch {
     gate: Vec<f32>,
     up: Vec<f32>,
     wanted: Vec<f32>,
-    head_norm: Vec<f32>,
+    /// Where each row's key and value go.
+    slots: Vec<usize>,
     rotations: Rotations,
     queries: Vec<AttentionRow<'static>>,
     pub(super) codes: Codes,
@@ -84,7 +85,9 @@ impl Model {
         scratch: &mut Scratch,
         pulse: &Pulse,
     ) {
-        self.embed_rows(rows, scratch);
+        self.embed_rows(pool, rows, scratch);
+        scratch.slots.clear();
+        scratch.slots.extend(rows.iter().map(|row| KvStore::slot(row.pages, row.pos)));
         self.rotate(rows, &mut scratch.rotations);
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             self.attend(pool, kv, layer, block, rows, scratch);
@@ -94,15 +97,15 @@ impl Model {
         self.finish(pool, rows, scratch);
     }
 
-    fn embed_rows(&self, rows: &[Row<'_>], scratch: &mut Scratch) {
+    fn embed_rows(&self, pool: &ComputePool, rows: &[Row<'_>], scratch: &mut Scratch) {
         let hidden = self.config.hidden;
         scratch.residual.resize(rows.len() * hidden, 0.0);
-        for (row, out) in rows.iter().zip(scratch.residual.chunks_exact_mut(hidden)) {
-            self.weights.embedding.row(&self.gguf, row.token as usize, out);
+        for_each_row(pool, &mut scratch.residual, hidden, &|row, out| {
+            self.weights.embedding.row(&self.gguf, rows[row].token as usize, out);
             if self.config.embedding_scale != 1.0 {
                 out.iter_mut().for_each(|value| *value *= self.config.embedding_scale);
             }
-        }
+        });
     }
 
     fn rotate(&self, rows: &[Row<'_>], rotations: &mut Rotations) {
@@ -126,7 +129,7 @@ impl Model {
         scratch: &mut Scratch,
     ) {
         let config = &self.config;
-        let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_width());
+        let q_width = config.heads * config.head_dim;
         let count = rows.len();
         normalise(pool, &scratch.residual, &block.attn_norm, config.norm_eps, &mut scratch.normed);
         let outputs = [
@@ -138,14 +141,12 @@ impl Model {
 
         let Rotations { global, local } = &scratch.rotations;
         let angles = if config.is_global(layer) { global } else { local };
-        let normed = &mut scratch.head_norm;
-        self.place_heads(&mut scratch.q, q_width, block.q_norm.as_deref(), angles, normed);
-        self.place_heads(&mut scratch.k, kv_width, block.k_norm.as_deref(), angles, normed);
-
-        let appended = scratch.k.chunks_exact(kv_width).zip(scratch.v.chunks_exact(kv_width));
-        for (row, (k, v)) in rows.iter().zip(appended) {
-            kv.write(layer, row.pages[row.pos / PAGE_LEN], row.pos % PAGE_LEN, k, v);
-        }
+        for_each_row(pool, &mut scratch.q, q_width, &|row, q| {
+            self.place_heads(q, block.q_norm.as_deref(), &angles[row]);
+        });
+        kv.write(pool, layer, &scratch.slots, [&scratch.k, &scratch.v], &|row, k| {
+            self.place_heads(k, block.k_norm.as_deref(), &angles[row]);
+        });
 
         let mut queries = emptied(std::mem::take(&mut scratch.queries));
         queries.extend(rows.iter().zip(scratch.q.chunks_exact(q_width)).map(|(row, q)| AttentionRow {
@@ -164,27 +165,15 @@ impl Model {
         self.add_to_residual(pool, block.post_attn_norm.as_deref(), scratch);
     }
 
-    /// Norms and rotates each head of each row in place.
-    fn place_heads(
-        &self,
-        heads: &mut [f32],
-        width: usize,
-        norm: Option<&[f32]>,
-        angles: &[RopeAngles],
-        normed: &mut Vec<f32>,
-    ) {
-        let head_dim = self.config.head_dim;
-        normed.resize(head_dim, 0.0);
-        for (row, angles) in heads.chunks_exact_mut(width).zip(angles) {
-            for head in row.chunks_exact_mut(head_dim) {
-                if let Some(weight) = norm {
-                    rms_norm(head, weight, self.config.norm_eps, normed);
-                    head.copy_from_slice(normed);
-                }
-                match self.config.rope_pairs {
-                    RopePairs::Halves => angles.rotate_neox(head),
-                    RopePairs::Adjacent => angles.rotate_adjacent(head),
-                }
+    /// Norms and rotates each head of a row in place.
+    fn place_heads(&self, heads: &mut [f32], norm: Option<&[f32]>, angles: &RopeAngles) {
+        for head in heads.chunks_exact_mut(self.config.head_dim) {
+            if let Some(weight) = norm {
+                rms_norm_in_place(head, weight, self.config.norm_eps);
+            }
+            match self.config.rope_pairs {
+                RopePairs::Halves => angles.rotate_neox(head),
+                RopePairs::Adjacent => angles.rotate_adjacent(head),
             }
         }
     }
@@ -212,13 +201,15 @@ impl Model {
     }
 
     fn add_to_residual(&self, pool: &ComputePool, post_norm: Option<&[f32]>, scratch: &mut Scratch) {
-        match post_norm {
-            Some(weight) => {
-                normalise(pool, &scratch.projected, weight, self.config.norm_eps, &mut scratch.normed);
-                add_assign(&mut scratch.residual, &scratch.normed);
-            }
-            None => add_assign(&mut scratch.residual, &scratch.projected),
+        let (hidden, projected) = (self.config.hidden, &mut scratch.projected);
+        if let Some(weight) = post_norm {
+            for_each_row(pool, projected, hidden, &|_, row| {
+                rms_norm_in_place(row, weight, self.config.norm_eps);
+            });
         }
+        for_each_row(pool, &mut scratch.residual, hidden, &|row, residual| {
+            add_assign(residual, &projected[row * hidden..(row + 1) * hidden]);
+        });
     }
 
     /// Final norm of the rows that anybody reads.
