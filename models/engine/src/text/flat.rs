@@ -1,64 +1,52 @@
-//! What a template may keep in a namespace: copies of plain data.
-//!
-//! A namespace is the one thing in a template that outlives a loop's round, so what it holds can
-//! grow with every round, or hold itself. Printing, comparing or dropping such a value recurses
-//! until the stack ends, which no budget notices. So each `{% set ns.x = ... %}` passes through a
-//! filter that copies lists and maps, to a limited depth, and takes nothing that has state.
+//! The filters of `guard`.
 
-use std::ops::Range;
-
-use minijinja::machinery::{Span, Token, tokenize};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Value, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State};
 
-/// Lists in lists; templates keep a text, a number or a message.
+/// Lists in lists in a namespace; templates keep a text, a number or a message.
 const MAX_DEPTH: usize = 32;
+/// Elements, or 16 bytes of text each, that are walked for one instruction's price.
+const STEPS: usize = 4;
 
-/// The filter's name.
-pub(super) const FILTER: &str = "flat";
-
-/// The same template with the filter after every expression that is assigned to a namespace.
-pub(super) fn guarded(source: &str, syntax: SyntaxConfig) -> Result<String, Error> {
-    let mut tokens = tokenize(source, false, syntax);
-    let (mut out, mut copied) = (String::with_capacity(source.len() + 64), 0);
-    let piece = |range: Range<usize>| source.get(range).unwrap_or_default();
-    while let Some(token) = tokens.next() {
-        if !matches!(token?.0, Token::BlockStart) {
-            continue;
-        }
-        if let Some((Token::Ident("set"), _)) = tokens.next().transpose()?
-            && let Some(expression) = assigned(&mut tokens)?
-        {
-            out.extend([piece(copied..expression.start), " (", piece(expression.clone()), ")|", FILTER, " "]);
-            copied = expression.end;
-        }
-    }
-    out.push_str(piece(copied..source.len()));
-    Ok(out)
-}
-
-/// Where the expression lies that the rest of a `set` statement assigns to a namespace.
-fn assigned<'s>(
-    tokens: &mut impl Iterator<Item = Result<(Token<'s>, Span), Error>>,
-) -> Result<Option<Range<usize>>, Error> {
-    let (mut in_target, mut is_dotted, mut start) = (true, false, None);
-    for token in tokens {
-        match token? {
-            (Token::Dot, _) => is_dotted |= in_target,
-            (Token::Pipe, _) => in_target = false, // the filters of a block, which is a text
-            (Token::Assign, span) if in_target => {
-                in_target = false;
-                start = is_dotted.then_some(span.end_offset as usize);
+/// Walks over a value as an instruction might, and pays for it.
+pub(super) fn paid(state: &State<'_, '_>, value: ValueOrKwargs) -> Result<Value, Error> {
+    let value = value.into_value();
+    let mut steps = 0;
+    let mut open = if is_container(&value) { vec![value.clone()] } else { vec![] };
+    while let Some(container) = open.pop() {
+        let is_map = container.kind() == ValueKind::Map;
+        for item in container.try_iter().into_iter().flatten() {
+            let held = if is_map { container.get_item(&item)? } else { Value::UNDEFINED };
+            for value in [item, held] {
+                steps += 1 + value.as_str().map_or(0, |text| text.len() / 16);
+                open.extend(Some(value).filter(is_container));
             }
-            (Token::BlockEnd, span) => return Ok(start.map(|start| start..span.start_offset as usize)),
-            _ => {}
+            state.consume_fuel((steps / STEPS) as u64)?;
+            steps %= STEPS;
         }
     }
-    Ok(None)
+    Ok(value)
 }
 
-/// The filter.
+fn is_container(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
+}
+
+/// A list in place of something that makes its elements when it is asked.
+pub(super) fn listed(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    if value.kind() != ValueKind::Iterable {
+        return Ok(value.clone());
+    }
+    let paid = |item| state.consume_fuel(1).map(|()| item);
+    value.try_iter()?.map(paid).collect()
+}
+
+/// What a template may keep in a namespace: copies of plain data.
+///
+/// A namespace is the one thing in a template that outlives a loop's round, so what it holds can
+/// grow with every round, or hold itself. Printing, comparing or dropping such a value recurses
+/// until the stack ends, which no budget notices. So lists and maps are copied, to a limited depth,
+/// and what has state is refused.
 pub(super) fn flat(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
     copy(state, value, 0)
 }

@@ -11,6 +11,7 @@ mod bpe;
 mod digest;
 mod error;
 mod flat;
+mod guard;
 mod merge;
 mod pieces;
 mod pipeline;

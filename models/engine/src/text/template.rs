@@ -5,15 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, Error, ErrorKind, State, context};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, context, machinery};
 use serde::Serialize;
 
-use super::{TextError, flat};
+use super::{TextError, flat, guard};
 use crate::codec::{ChatMessage, CodecError};
 
 /// Instructions plus 1/64 of the bytes made: a hostile template ends within about a second
 /// and 256 MB, a conversation of a million characters spends a tenth.
 const FUEL: u64 = 4_000_000;
+const BYTES_OF_FUEL: u64 = 64;
 const NAME: &str = "chat";
 /// Longest template; real ones have up to 30 kB. It bounds how deep anything nests that the
 /// template spells out, and with it the stack: parsing, rendering and dropping recurse.
@@ -51,24 +52,44 @@ impl ChatTemplate {
             bos_token => self.begin.as_str(),
             eos_token => self.end.as_str(),
         };
-        let rendered = on_large_stack(|| self.environment.get_template(NAME)?.render(variables));
+        let rendered = on_large_stack(|| self.run(variables));
         rendered.map_err(|error| {
             CodecError::Template(error.detail().map_or_else(|| error.to_string(), str::to_owned))
         })
+    }
+
+    fn run(&self, variables: Value) -> Result<String, Error> {
+        let template = self.environment.get_template(NAME)?;
+        let compiled = machinery::get_compiled_template(&template);
+        let main = guard::guarded(&compiled.instructions);
+        let blocks = compiled.blocks.iter().map(|(name, block)| (*name, guard::guarded(block))).collect();
+        let mut text = String::with_capacity(compiled.buffer_size_hint);
+        let mut out = machinery::make_string_output(&mut text);
+        machinery::eval(&self.environment, &main, variables, &blocks, &mut out, AutoEscape::None)?;
+        Ok(text)
     }
 }
 
 fn environment(source: &str) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
-    environment.set_syntax(syntax.clone());
+    environment.set_syntax(syntax);
     environment.set_fuel(Some(FUEL));
     environment.set_unknown_method_callback(method);
+    // `include` and the like would run the template without its guard.
+    environment.set_path_join_callback(|_, _| "another template".into());
+    // Jinja has no `chain`; pretty printing indents without end. No template that is right uses them.
+    environment.remove_filter("chain");
+    environment.remove_filter("pprint");
+    environment.remove_global("debug");
+    environment.add_filter("sum", sum);
     environment.add_filter("tojson", to_json);
-    environment.add_filter(flat::FILTER, flat::flat);
+    environment.add_filter(guard::PAID, flat::paid);
+    environment.add_filter(guard::LISTED, flat::listed);
+    environment.add_filter(guard::FLAT, flat::flat);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
-    environment.add_template_owned(NAME, flat::guarded(source, syntax)?)?;
+    environment.add_template_owned(NAME, source.to_owned())?;
     Ok(environment)
 }
 
@@ -84,12 +105,36 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Re
     })
 }
 
-/// Python's methods.
+/// Numbers only: a sum of lists would be a chain that nobody has paid for.
+fn sum(
+    state: &State<'_, '_>,
+    values: Value,
+    attribute: Option<&str>,
+    start: Option<Value>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let named: Option<Value> = options.peek("start")?;
+    if start.as_ref().or(named.as_ref()).is_some_and(|start| !start.is_number()) {
+        return Err(Error::new(ErrorKind::InvalidOperation, "sum: only numbers are added"));
+    }
+    minijinja::filters::sum(state, values, attribute, start, options)
+}
+
+/// Python's methods, each paid for where its result may be much longer than what it was given.
 fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let is_wide = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() > WIDTH_DIGITS);
     if name == "format" && value.as_str().is_some_and(is_wide) {
         return Err(Error::new(ErrorKind::InvalidOperation, "format: a field is too wide"));
     }
+    let text = |at: usize| arguments.get(at).and_then(Value::as_str);
+    let made = match (name, value.as_str(), text(0), text(1)) {
+        ("replace", Some(from), Some(old), Some(new)) => from.matches(old).count().saturating_mul(new.len()),
+        ("join", Some(joint), ..) => {
+            joint.len().saturating_mul(arguments.first().and_then(Value::len).unwrap_or(0))
+        }
+        _ => 0,
+    };
+    state.consume_fuel(made as u64 / BYTES_OF_FUEL)?;
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
@@ -115,9 +160,9 @@ fn raise_exception(message: String) -> Result<Value, Error> {
 
 /// Python's `json.dumps(value, ensure_ascii=False, indent=indent)`. Jinja's own filter
 /// escapes for HTML, which no template was trained with.
-fn to_json(value: Value, options: Kwargs) -> Result<Value, Error> {
+fn to_json(state: &State<'_, '_>, value: Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
-    let mut out = Vec::new();
+    let mut out = PaidText { state, bytes: Vec::new(), owed: 0 };
     let written = match indent {
         Some(indent) => {
             let indent = " ".repeat(indent.min(16));
@@ -128,8 +173,29 @@ fn to_json(value: Value, options: Kwargs) -> Result<Value, Error> {
     };
     let invalid = |error: String| Error::new(ErrorKind::BadSerialization, error);
     written.map_err(|error| invalid(error.to_string()))?;
-    let text = String::from_utf8(out).map_err(|error| invalid(error.to_string()))?;
+    let text = String::from_utf8(out.bytes).map_err(|error| invalid(error.to_string()))?;
     Ok(Value::from_safe_string(text))
+}
+
+/// A text that is paid for while it grows: indentation makes much of little.
+struct PaidText<'a, 't, 'e> {
+    state: &'a State<'t, 'e>,
+    bytes: Vec<u8>,
+    owed: usize,
+}
+
+impl std::io::Write for PaidText<'_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.owed += bytes.len();
+        self.state.consume_fuel(self.owed as u64 / BYTES_OF_FUEL).map_err(std::io::Error::other)?;
+        self.owed %= BYTES_OF_FUEL as usize;
+        self.bytes.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// JSON on one line with `, ` and `: `.
@@ -226,107 +292,4 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(role: &str, content: &str) -> ChatMessage {
-        ChatMessage { role: role.to_owned(), content: content.to_owned() }
-    }
-
-    fn render(source: &str, messages: &[ChatMessage]) -> Result<String, CodecError> {
-        ChatTemplate::compile(source, "<s>", "</s>").expect("parses").render(messages, true)
-    }
-
-    #[test]
-    fn templates_see_what_transformers_gives_them() {
-        let hello = [message("user", " <Grüße> \"x\" ")];
-        let cases = [
-            ("{{ bos_token }}{{ messages[0]['content'].strip() }}{{ eos_token }}", "<s><Grüße> \"x\"</s>"),
-            ("{% if add_generation_prompt %}\n  A:\n{% endif %}\n", "  A:\n"),
-            ("{{ {'a': [1, messages[0].role]} | tojson }}", r#"{"a": [1, "user"]}"#),
-            ("{{ ('<' ~ \"'\") | tojson }}", "\"<'\""),
-            ("{{ [1] | tojson(indent=2) }}", "[\n  1\n]"),
-            ("{% for m in [1, 2, 3] %}{% if m == 2 %}{% break %}{% endif %}{{ m }}{% endfor %}", "1"),
-            ("{{ tools is defined }}{% if tools %}no{% endif %}", "False"),
-            ("{{ messages[0].role.upper() }}{{ 'ab'.startswith('a') }}", "USERTrue"),
-            (
-                "{% set n = namespace(x=1) %}{% for i in [1, 2] -%} {% set n.x = n.x + i if i else 0 -%} {% endfor %}{{ n.x }}",
-                "4",
-            ),
-            ("{% set n = namespace() %}{% set (n.a, b) = [1], {'k': 2} %}{{ n.a }}{{ b.k }}", "[1]2"),
-            ("{% set n = namespace() %}{% set n.a | replace('x', 'y') %}=x.{% endset %}{{ n.a }}", "=y."),
-            ("{% set n = namespace() %}{% set n.a = messages[0] %}{{ n.a.role }}", "user"),
-        ];
-        for (source, expected) in cases {
-            assert_eq!(render(source, &hello).as_deref(), Ok(expected), "{source}");
-        }
-    }
-
-    #[test]
-    fn a_template_can_refuse() {
-        let refused = render("{{ raise_exception('roles must alternate') }}", &[]);
-        assert_eq!(refused, Err(CodecError::Template("roles must alternate".to_owned())));
-    }
-
-    #[test]
-    fn hostile_templates_end() {
-        let sources = [
-            "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}",
-            "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
-            "{{ 'a' * 100000000000 }}",
-            "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-            "{{ '{:>999999999}'.format(1) }}",
-            "{% set n = namespace() %}{% for i in range(90000) %}{% set n.x = [n.x] %}{% endfor %}",
-            "{% set n = namespace(x=[1]) %}{% for i in range(90000) %}{% set n.x, y = n.x | batch(1), 1 %}{% endfor %}",
-        ];
-        for source in sources {
-            let start = std::time::Instant::now();
-            assert!(matches!(render(source, &[]), Err(CodecError::Template(_))), "{source}");
-            assert!(start.elapsed().as_secs() < 5, "{source}");
-        }
-    }
-
-    /// Each ended the process once: a stack that overflows is no panic.
-    #[test]
-    fn deep_templates_leave_the_stack_alone() {
-        let most = |start: &str, part: &str, end: &str| {
-            format!("{start}{}{end}", part.repeat((MAX_SOURCE - start.len() - end.len()) / part.len()))
-        };
-        let sources = [
-            "{% set n = namespace() %}{% set n.x = n %}{{ n }}{{ n | tojson }}{{ n == n }}{{ {n: n} }}"
-                .to_owned(),
-            most("{{ 1", "+1", " }}"),
-            most("{{ a", ".b", " }}"),
-            most("{{ 'a'", "|list", " }}"),
-            most("{{ ", "not ", "1 }}"),
-            most("{{ ", "-", "1 }}"),
-            most("{% if a %}", "{% elif a %}", "{% endif %}"),
-            most("{% set a = 1 %}", "{%set a=[a]%}", "{{ a }}{{ a | tojson }}{{ a == [a] }}"),
-        ];
-        for source in sources {
-            if let Ok(template) = ChatTemplate::compile(&source, "", "") {
-                let _ = template.render(&[message("user", "x")], true);
-            }
-        }
-        assert!(ChatTemplate::compile(&"a".repeat(MAX_SOURCE + 1), "", "").is_err());
-    }
-
-    #[test]
-    fn without_a_template_one_message_is_plain_text() {
-        assert_eq!(plain(&[message("user", "2 + 2 =")], true), "2 + 2 =");
-        let two = [message("system", "Be brief."), message("user", "Hi")];
-        assert_eq!(plain(&two, true), "system: Be brief.\n\nuser: Hi\n\nassistant:");
-    }
-
-    #[test]
-    fn dates_are_written_as_python_does() {
-        let cases = [
-            (0, "%Y-%m-%d %A", "1970-01-01 Thursday"),
-            (951_827_696, "%d %b %Y %H:%M:%S", "29 Feb 2000 12:34:56"),
-            (1_735_689_599, "%B %d, %y (%a) 100%% %q", "December 31, 24 (Tue) 100% %q"),
-        ];
-        for (seconds, format, expected) in cases {
-            assert_eq!(strftime(format, seconds), expected);
-        }
-    }
-}
+mod tests;
