@@ -52,7 +52,8 @@ pub(super) fn guarded<'s>(from: &Instructions<'s>) -> Instructions<'s> {
 /// An instruction with the filters that it needs before and after it.
 fn surrounded<'s>(instruction: &Instruction<'s>) -> Vec<Instruction<'s>> {
     use Instruction as I;
-    let steps = |before: &[I<'s>], after: &[I<'s>]| [before, &[instruction.clone()], after].concat();
+    let steps =
+        |before: &[I<'s>], after: &[I<'s>]| [before, std::slice::from_ref(instruction), after].concat();
     match instruction {
         I::ApplyFilter(name, ..) if SHALLOW_FILTERS.contains(name) => steps(&[], &[]),
         I::PerformTest(name, ..) if SHALLOW_TESTS.contains(name) => steps(&[], &[]),
