@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::packed::byte_dots;
+use crate::packed::{AHEAD, byte_dots};
 use crate::simd::{self, Kernel, LANES, Simd, dispatch};
 use crate::{ComputePool, Precision};
 
@@ -102,7 +102,7 @@ fn read_bytes(pool: &ComputePool) -> f64 {
         })
     };
     // Some processors' prefetching does better alone, some with help.
-    (share * pool.threads()) as f64 / read(0).min(read(8 << 10))
+    (share * pool.threads()) as f64 / read(0).min(read(AHEAD))
 }
 
 /// Reads a share of memory, and asks for it so many bytes ahead, or not at all for 0.

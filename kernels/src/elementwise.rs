@@ -131,6 +131,9 @@ impl WideKernel for Gated<'_> {
         for (gate, up) in gates.iter_mut().zip(ups) {
             gated(w, gate, up, self.act);
         }
+        if rest.is_empty() {
+            return;
+        }
         let (mut gate, mut up) = ([0.0; WIDE], [0.0; WIDE]);
         gate[..rest.len()].copy_from_slice(rest);
         up[..rest.len()].copy_from_slice(ups_rest);

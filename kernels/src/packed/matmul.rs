@@ -176,20 +176,13 @@ struct OnGroups<'a> {
 
 impl WithFormat for OnGroups<'_> {
     fn with<F: Format>(self) {
-        self.job.x.processor().run(Groups::<F> {
-            job: self.job,
-            groups: self.groups,
-            ahead: ahead(),
-            format: PhantomData,
-        });
+        self.job.x.processor().run(Groups::<F> { job: self.job, groups: self.groups, format: PhantomData });
     }
 }
 
 struct Groups<'a, F> {
     job: &'a Job<'a>,
     groups: Range<usize>,
-    /// How many bytes ahead of their use weights are fetched; 0 leaves that to the processor.
-    ahead: usize,
     format: PhantomData<F>,
 }
 
@@ -207,7 +200,7 @@ impl<F: Format> LaneKernel for Groups<'_, F> {
                 while row < end {
                     let tile = x.tile_at(row);
                     // The first tile fetches what the others find in a cache.
-                    let ahead = if row == start { self.ahead } else { 0 };
+                    let ahead = if row == start { ahead() } else { 0 };
                     self.tile(l, group, &tile, ahead);
                     row += tile.rows;
                 }

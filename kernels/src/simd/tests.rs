@@ -65,6 +65,32 @@ fn decoding_and_products_of_every_type() {
 }
 
 #[test]
+fn products_of_rounded_rows() {
+    let pool = ComputePool::new(1);
+    let (rows, cols) = (16, 256);
+    let data = bytes(packed_len(QuantType::Q4_1, rows, cols).unwrap(), 5);
+    let w = PackedMatrix::new(QuantType::Q4_1, rows, cols, &data).unwrap();
+    let mut x = floats(7 * cols);
+    // Codes halfway between two, nothing at all, too little to divide by, and what is no number.
+    x[..32].copy_from_slice(&std::array::from_fn::<f32, 32, _>(
+        |i| if i == 0 { 127.0 } else { i as f32 - 15.5 },
+    ));
+    x[32..64].fill(-0.0);
+    x[64..96].fill(1e-43);
+    x[2 * cols] = f32::INFINITY;
+    x[3 * cols] = f32::NAN;
+    for precision in [Precision::Int8, Precision::Int16] {
+        agreed(&format!("{precision:?}"), || {
+            let (mut codes, mut y) = (Codes::new(), vec![f32::NAN; 7 * rows]);
+            codes.quantize(&pool, precision, &x, cols);
+            matmul_packed(&pool, &codes, [Some(Product { w, y: &mut y, bias: None })]);
+            assert!(y[2 * rows..4 * rows].iter().all(|y| y.is_nan()), "what is no number poisons its row");
+            y.iter().map(|y| if y.is_nan() { f32::NAN } else { *y }).collect()
+        });
+    }
+}
+
+#[test]
 fn attention_over_pages() {
     let pool = ComputePool::new(1);
     let pages = [3, 1, 4, 0, 9, 2, 6, 5, 8, 7];

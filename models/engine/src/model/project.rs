@@ -15,8 +15,7 @@ pub enum Activations {
     F32,
     /// As 15-bit integers with a scale for each 32.
     Int16,
-    /// As 8-bit integers where a block's norm made them, as 15-bit integers elsewhere: what follows
-    /// attention and the gate has outliers, and the head decides.
+    /// As 8-bit integers where a block's norm made them, as 15-bit integers elsewhere.
     Mixed,
     /// As 8-bit integers with a scale for each 32.
     Int8,

@@ -83,6 +83,14 @@ fn states(model: &Model) -> Vec<GateState> {
 }
 
 #[test]
+fn mixed_is_neither_of_the_paths_that_it_mixes() {
+    let [mixed, int16, int8] = [Activations::Mixed, Activations::Int16, Activations::Int8]
+        .map(|path| logits(&open(path, None, &Spoiled::default())));
+    assert_ne!(mixed, int16);
+    assert_ne!(mixed, int8);
+}
+
+#[test]
 fn right_kernels_are_used() {
     for activations in Activations::ALL {
         let model = open(activations, None, &Spoiled::default());
