@@ -1,16 +1,17 @@
 //! A pattern compiled for a vocabulary.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::automaton::{Automaton, START};
-use crate::{Constraint, GrammarError, Pattern, TokenId, Vocabulary};
+use crate::machine::{DEAD, Language, Machine, StateId, StateMask};
+use crate::matcher::Matcher;
+use crate::plain::Plain;
+use crate::{GrammarError, Pattern, TokenId, Vocabulary};
 
 /// What compiling may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Most states of the automaton. Default 20,000.
+    /// Most states of an automaton. Default 20,000.
     pub max_states: usize,
     /// Most bytes of each table used on the way. Default 16 MiB.
     pub max_bytes: usize,
@@ -25,27 +26,72 @@ impl Default for Budget {
     }
 }
 
-/// Masks kept per grammar. A mask of 151,936 tokens is 19 KiB, so these are 5 MiB at most.
-/// When full, all are dropped: a text in progress soon finds its own again.
-const MASK_CAPACITY: usize = 256;
-
 /// A compiled pattern, shared by every text that it constrains.
 ///
-/// Compiling builds only the automaton over bytes; the mask of a state is made when a text
-/// first arrives there (one walk over the vocabulary's tree) and then shared.
-#[derive(Debug)]
+/// States and masks are made when a text first needs them and then shared. When they are too many
+/// they are forgotten; texts in progress find theirs again by reading themselves.
 pub struct Grammar {
     vocabulary: Arc<Vocabulary>,
-    automaton: Automaton,
-    masks: Mutex<HashMap<u32, Arc<StateMask>>>,
+    reader: Mutex<Shared>,
 }
 
-/// What may follow a state.
-#[derive(Debug)]
-struct StateMask {
-    words: Box<[u32]>,
-    /// The one allowed token, where there is just one and the text may not end.
-    only: Option<TokenId>,
+/// A machine and how often it has been emptied: states of another generation mean nothing.
+pub(crate) struct Shared {
+    pub(crate) machine: Box<dyn Reader>,
+    pub(crate) generation: u64,
+}
+
+/// A [`Machine`] of some language.
+pub(crate) trait Reader: Send {
+    fn start(&self) -> StateId;
+    fn read(&mut self, from: StateId, bytes: &[u8]) -> StateId;
+    fn can_end(&mut self, state: StateId) -> bool;
+    fn mask(&mut self, state: StateId) -> Arc<StateMask>;
+    fn mask_within(&mut self, state: StateId, left: u32) -> Arc<StateMask>;
+    fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>>;
+    fn forced_bytes(&mut self, state: StateId, most: usize) -> Vec<u8>;
+    /// Empties the machine if there is too much in it; whether it did.
+    fn relieve(&mut self) -> bool;
+}
+
+impl<L: Language> Reader for Machine<L> {
+    fn start(&self) -> StateId {
+        self.start()
+    }
+
+    fn read(&mut self, from: StateId, bytes: &[u8]) -> StateId {
+        self.step_all(from, bytes)
+    }
+
+    fn can_end(&mut self, state: StateId) -> bool {
+        self.can_end(state)
+    }
+
+    fn mask(&mut self, state: StateId) -> Arc<StateMask> {
+        self.mask(state)
+    }
+
+    fn mask_within(&mut self, state: StateId, left: u32) -> Arc<StateMask> {
+        self.mask_within(state, left)
+    }
+
+    fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>> {
+        self.plan(state)
+    }
+
+    fn forced_bytes(&mut self, state: StateId, most: usize) -> Vec<u8> {
+        self.forced_bytes(state, most)
+    }
+
+    fn relieve(&mut self) -> bool {
+        self.relieve()
+    }
+}
+
+impl std::fmt::Debug for Grammar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Grammar").field("vocabulary", &self.vocabulary.digest()).finish_non_exhaustive()
+    }
 }
 
 impl Grammar {
@@ -59,140 +105,33 @@ impl Grammar {
         budget: &Budget,
     ) -> Result<Arc<Self>, GrammarError> {
         pattern.check()?;
-        let automaton =
-            Automaton::build(&pattern.expression(), vocabulary.spellable(), budget, Instant::now())?;
-        Ok(Arc::new(Self { vocabulary: vocabulary.clone(), automaton, masks: Mutex::default() }))
+        match pattern {
+            Pattern::Regex(expression) => {
+                Self::of(Plain::regex(expression, vocabulary, budget)?, vocabulary)
+            }
+            Pattern::Choice(options) => Self::of(Plain::choice(options, vocabulary, budget)?, vocabulary),
+        }
+    }
+
+    fn of<L: Language>(language: L, vocabulary: &Arc<Vocabulary>) -> Result<Arc<Self>, GrammarError> {
+        let machine = Machine::new(language, vocabulary.clone());
+        if machine.start() == DEAD {
+            return Err(GrammarError::NothingMatches(Vec::new()));
+        }
+        let shared = Shared { machine: Box::new(machine), generation: 0 };
+        Ok(Arc::new(Self { vocabulary: vocabulary.clone(), reader: Mutex::new(shared) }))
     }
 
     /// A constraint at the beginning of a text.
     pub fn matcher(self: &Arc<Self>) -> Matcher {
-        Matcher { grammar: self.clone(), path: Vec::new() }
+        Matcher::new(self.clone())
     }
 
-    /// States of the automaton.
-    pub fn states(&self) -> usize {
-        self.automaton.states()
+    pub(crate) fn vocabulary(&self) -> &Arc<Vocabulary> {
+        &self.vocabulary
     }
 
-    fn mask_of(&self, state: u32) -> Arc<StateMask> {
-        let known = self.masks.lock().unwrap_or_else(PoisonError::into_inner).get(&state).cloned();
-        known.unwrap_or_else(|| {
-            // Made outside the lock: two texts may make the same one, none waits.
-            let made = Arc::new(self.make_mask(state));
-            let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
-            if masks.len() >= MASK_CAPACITY {
-                masks.clear();
-            }
-            masks.insert(state, made.clone());
-            made
-        })
-    }
-
-    fn make_mask(&self, state: u32) -> StateMask {
-        let mut words = vec![0_u32; self.vocabulary.len().div_ceil(32)].into_boxed_slice();
-        let (mut count, mut last) = (0_usize, None);
-        let mut allow = |id: TokenId| {
-            words[id as usize / 32] |= 1 << (id % 32);
-            count += 1;
-            last = Some(id);
-        };
-        self.vocabulary.walk(state, |state, byte| self.automaton.step(state, byte), &mut allow);
-        if self.automaton.is_accepting(state) {
-            let known = |id: &&TokenId| (**id as usize) < self.vocabulary.len();
-            self.vocabulary.ends().iter().filter(known).for_each(|id| allow(*id));
-        }
-        let only = last.filter(|_| count == 1 && !self.automaton.is_accepting(state));
-        StateMask { words, only }
-    }
-
-    /// Where a token leads.
-    fn step(&self, state: u32, token: TokenId) -> Option<u32> {
-        let bytes = self.vocabulary.token(token);
-        if bytes.is_empty() {
-            return None;
-        }
-        bytes.iter().try_fold(state, |state, byte| self.automaton.step(state, *byte))
-    }
-}
-
-/// A [`Grammar`] at some place in a text.
-#[derive(Debug, Clone)]
-pub struct Matcher {
-    grammar: Arc<Grammar>,
-    /// The place after each accepted token.
-    path: Vec<Place>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
-    State(u32),
-    /// After an end token.
-    Ended,
-}
-
-/// Longest forced run answered at once; what remains is forced again afterwards.
-const FORCED_RUN: usize = 64;
-
-impl Matcher {
-    fn place(&self) -> Place {
-        self.path.last().copied().unwrap_or(Place::State(START))
-    }
-}
-
-impl Constraint for Matcher {
-    fn mask(&mut self, allowed: &mut [u32]) {
-        allowed.fill(0);
-        if let Place::State(state) = self.place() {
-            let mask = self.grammar.mask_of(state);
-            allowed.iter_mut().zip(&mask.words).for_each(|(word, bits)| *word = *bits);
-        }
-    }
-
-    fn try_accept(&mut self, token: TokenId) -> bool {
-        let Place::State(state) = self.place() else { return false };
-        let next = if self.grammar.vocabulary.ends().contains(&token) {
-            self.grammar.automaton.is_accepting(state).then_some(Place::Ended)
-        } else {
-            self.grammar.step(state, token).map(Place::State)
-        };
-        self.path.extend(next);
-        next.is_some()
-    }
-
-    fn rollback(&mut self, count: usize) {
-        self.path.truncate(self.path.len().saturating_sub(count));
-    }
-
-    fn fork(&self) -> Box<dyn Constraint> {
-        Box::new(self.clone())
-    }
-
-    fn forced(&mut self) -> Vec<TokenId> {
-        let mut run = Vec::new();
-        let Place::State(mut state) = self.place() else { return run };
-        while run.len() < FORCED_RUN
-            && let Some(only) = self.grammar.mask_of(state).only
-            && let Some(next) = self.grammar.step(state, only)
-        {
-            run.push(only);
-            state = next;
-        }
-        run
-    }
-
-    fn is_accepting(&self) -> bool {
-        match self.place() {
-            Place::State(state) => self.grammar.automaton.is_accepting(state),
-            Place::Ended => true,
-        }
-    }
-
-    fn is_stopped(&self) -> bool {
-        match self.place() {
-            Place::State(state) => {
-                self.grammar.automaton.is_accepting(state) && self.grammar.automaton.is_final(state)
-            }
-            Place::Ended => true,
-        }
+    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,17 +35,22 @@
 //! # Ok::<(), understudy_grammars::GrammarError>(())
 //! ```
 
-mod automaton;
 pub mod cache;
 pub mod constraint;
 pub mod error;
 pub mod grammar;
+mod lexeme;
+mod machine;
+pub mod matcher;
 pub mod pattern;
+mod plain;
+mod tree;
 pub mod vocabulary;
 
 pub use cache::GrammarCache;
 pub use constraint::Constraint;
 pub use error::GrammarError;
-pub use grammar::{Budget, Grammar, Matcher};
+pub use grammar::{Budget, Grammar};
+pub use matcher::Matcher;
 pub use pattern::Pattern;
 pub use vocabulary::{TokenId, Vocabulary};

@@ -1,9 +1,14 @@
 //! A model's tokens as plain bytes.
 
+use std::sync::Arc;
+
+use crate::lexeme::Lexicon;
+use crate::tree::{LONGEST, Tree};
+
 /// A token's id: its index in the vocabulary.
 pub type TokenId = u32;
 
-/// Tokens in a prefix tree, so that one walk finds every token that an automaton allows.
+/// The tokens of a model, in a prefix tree, with what has been computed for them.
 #[derive(Debug)]
 pub struct Vocabulary {
     digest: String,
@@ -11,24 +16,9 @@ pub struct Vocabulary {
     bytes: Vec<u8>,
     /// Token `id` is `bytes[offsets[id]..offsets[id + 1]]`.
     offsets: Vec<u32>,
-    /// The tree in preorder.
-    nodes: Vec<Node>,
-    /// Ids in the order of their bytes; nodes point into it.
-    ids: Vec<TokenId>,
-    longest: usize,
+    tree: Tree,
     spellable: [bool; 256],
-}
-
-#[derive(Debug)]
-struct Node {
-    byte: u8,
-    /// Length of the prefix before this byte.
-    depth: u16,
-    /// Nodes of the subtree, this one included.
-    size: u32,
-    /// Tokens that end here: `ids[first..end]`.
-    first: u32,
-    end: u32,
+    lexicon: Lexicon,
 }
 
 impl Vocabulary {
@@ -52,12 +42,20 @@ impl Vocabulary {
             ends,
             bytes,
             offsets,
-            nodes: Vec::new(),
-            ids: Vec::new(),
-            longest: 0,
+            tree: Tree::default(),
             spellable: [false; 256],
+            lexicon: Lexicon::default(),
         };
-        vocabulary.plant();
+        let usable = |id: &TokenId| {
+            (1..=LONGEST).contains(&vocabulary.token(*id).len()) && !vocabulary.ends.contains(id)
+        };
+        let usable: Vec<TokenId> = (0..vocabulary.len() as TokenId).filter(usable).collect();
+        vocabulary.tree = Tree::new(usable.iter().map(|id| (vocabulary.token(*id), *id)));
+        for id in usable {
+            if let [byte] = *vocabulary.token(id) {
+                vocabulary.spellable[usize::from(byte)] = true;
+            }
+        }
         vocabulary
     }
 
@@ -90,78 +88,60 @@ impl Vocabulary {
         }
     }
 
+    /// Words of a mask over this vocabulary.
+    pub(crate) fn words(&self) -> usize {
+        self.len().div_ceil(32)
+    }
+
     /// Bytes that are tokens by themselves: a text of these can always be spelled.
     pub(crate) fn spellable(&self) -> &[bool; 256] {
         &self.spellable
     }
 
-    /// Calls `allow` for each token that leads from `start` to somewhere; `step` answers
-    /// `None` where a byte leads nowhere.
-    pub(crate) fn walk(
-        &self,
-        start: u32,
-        step: impl Fn(u32, u8) -> Option<u32>,
-        mut allow: impl FnMut(TokenId),
-    ) {
-        let mut states = vec![start; self.longest + 1];
-        let mut at = 0;
-        while let Some(node) = self.nodes.get(at) {
-            let depth = usize::from(node.depth);
-            let Some(state) = step(states[depth], node.byte) else {
-                at += node.size as usize;
-                continue;
-            };
-            states[depth + 1] = state;
-            self.ids[node.first as usize..node.end as usize].iter().for_each(|id| allow(*id));
-            at += 1;
-        }
+    /// The tokens by their bytes, without special ones.
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.tree
     }
 
-    /// Builds the tree from tokens in the order of their bytes: each adds the nodes that
-    /// its predecessor does not share.
-    fn plant(&mut self) {
-        let usable = |id: &TokenId| {
-            (1..=usize::from(u16::MAX)).contains(&self.token(*id).len()) && !self.ends.contains(id)
-        };
-        let mut order: Vec<TokenId> = (0..self.len() as TokenId).filter(usable).collect();
-        order.sort_by(|a, b| self.token(*a).cmp(self.token(*b)));
-
-        let mut nodes: Vec<Node> = Vec::new();
-        // Nodes from the root to the last one added.
-        let mut path: Vec<usize> = Vec::new();
-        let mut previous: &[u8] = &[];
-        for (index, id) in order.iter().enumerate() {
-            let token = self.token(*id);
-            let shared = token.iter().zip(previous).take_while(|(a, b)| a == b).count();
-            close(&mut nodes, &mut path, shared);
-            for (depth, byte) in token.iter().enumerate().skip(shared) {
-                path.push(nodes.len());
-                let here = index as u32;
-                nodes.push(Node { byte: *byte, depth: depth as u16, size: 0, first: here, end: here });
-            }
-            if let Some(node) = path.last().and_then(|last| nodes.get_mut(*last)) {
-                node.end = index as u32 + 1;
-            }
-            previous = token;
-        }
-        close(&mut nodes, &mut path, 0);
-
-        self.longest = order.iter().map(|id| self.token(*id).len()).max().unwrap_or(0);
-        for id in &order {
-            if let [byte] = self.token(*id) {
-                let byte = usize::from(*byte);
-                self.spellable[byte] = true;
-            }
-        }
-        self.nodes = nodes;
-        self.ids = order;
+    pub(crate) fn lexicon(self: &Arc<Self>) -> &Lexicon {
+        &self.lexicon
     }
-}
 
-/// Leaves the path's nodes beyond `depth`: their subtrees are complete.
-fn close(nodes: &mut [Node], path: &mut Vec<usize>, depth: usize) {
-    let count = nodes.len();
-    for index in path.drain(depth.min(path.len())..) {
-        nodes[index].size = (count - index) as u32;
+    /// Fewest tokens that spell `text`, by dynamic programming over its ends; `None` where a
+    /// byte cannot be spelled.
+    pub(crate) fn spell(&self, text: &[u8]) -> Option<Vec<TokenId>> {
+        // Best way to reach each position: tokens so far and the last one.
+        let mut best: Vec<Option<(u32, TokenId)>> = vec![None; text.len() + 1];
+        best[0] = Some((0, 0));
+        for from in 0..text.len() {
+            let Some((count, _)) = best[from] else { continue };
+            let nodes = self.tree.nodes();
+            let (mut at, mut depth) = (0, 0);
+            while let Some(node) = nodes.get(at) {
+                if usize::from(node.depth) < depth || from + depth >= text.len() {
+                    break;
+                }
+                if node.byte != text[from + depth] {
+                    at += node.size as usize;
+                    continue;
+                }
+                depth += 1;
+                if let Some(id) = self.tree.ids(node).first()
+                    && best[from + depth].is_none_or(|(least, _)| count + 1 < least)
+                {
+                    best[from + depth] = Some((count + 1, *id));
+                }
+                at += 1;
+            }
+        }
+        let mut tokens = Vec::new();
+        let mut at = text.len();
+        while at > 0 {
+            let (_, token) = best[at]?;
+            tokens.push(token);
+            at -= self.token(token).len();
+        }
+        tokens.reverse();
+        Some(tokens)
     }
 }

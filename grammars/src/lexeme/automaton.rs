@@ -1,0 +1,326 @@
+//! A deterministic automaton over bytes in which every state can still succeed.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::Instant;
+
+use super::outcomes::Outcomes;
+use crate::{Budget, GrammarError};
+
+/// Something that can be walked byte by byte; [`Automaton::build`] makes tables of it.
+pub(crate) trait Source {
+    type State: Clone + Eq + Hash;
+
+    fn start(&self) -> Self::State;
+
+    /// Where a byte leads; `None` where it leads nowhere.
+    fn step(&self, state: &Self::State, byte: u8) -> Option<Self::State>;
+
+    /// Whether a text may end here, and as which of several outcomes.
+    fn ending(&self, state: &Self::State) -> Option<u32>;
+
+    /// Bytes of one class lead to the same state everywhere.
+    fn classes(&self) -> [u8; 256] {
+        std::array::from_fn(|byte| byte as u8)
+    }
+
+    /// Where this is, for those who count characters.
+    fn character(&self, _state: &Self::State) -> Character {
+        Character::Uncounted
+    }
+}
+
+/// Where a state is with respect to characters that are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Character {
+    /// Outside of what is counted.
+    Uncounted,
+    /// Within one that is not complete.
+    Within,
+    /// The step to here has completed one.
+    Completed,
+}
+
+/// States are numbered densely; [`START`] is the first. A transition that cannot lead to
+/// an ending is absent.
+#[derive(Debug)]
+pub(crate) struct Automaton {
+    classes: [u8; 256],
+    stride: usize,
+    /// `next[state * stride + class]`, [`NOWHERE`] where there is none.
+    next: Vec<u32>,
+    /// Outcome of a text that ends here, [`NOWHERE`] where none may.
+    ending: Vec<u32>,
+    /// Bytes to the nearest ending, and the first of them.
+    nearest: Vec<(u32, u8)>,
+    /// Which of `sets` holds the outcomes that can still be reached.
+    reach: Vec<u32>,
+    sets: Vec<Outcomes>,
+    characters: Vec<Character>,
+    counts: bool,
+}
+
+pub(crate) const START: u32 = 0;
+const NOWHERE: u32 = u32::MAX;
+
+impl Automaton {
+    /// The automaton of `source`, restricted to bytes that are `spellable`.
+    pub(crate) fn build<S: Source>(
+        source: &S,
+        spellable: &[bool; 256],
+        budget: &Budget,
+    ) -> Result<Self, GrammarError> {
+        let started = Instant::now();
+        let wanted = source.classes();
+        // Classes are numbered by their first spellable byte; class 0 is of all other bytes.
+        let mut classes = [0_u8; 256];
+        let mut members: Vec<u8> = Vec::new();
+        let mut numbers: HashMap<u8, u8> = HashMap::new();
+        for byte in (0..=u8::MAX).filter(|byte| spellable[usize::from(*byte)]) {
+            let class = *numbers.entry(wanted[usize::from(byte)]).or_insert_with(|| {
+                members.push(byte);
+                members.len() as u8
+            });
+            classes[usize::from(byte)] = class;
+        }
+        // With 256 spellable classes the last number wraps to 0, which no byte then needs.
+        let stride = members.len() + 1;
+
+        let begin = source.start();
+        let mut known: HashMap<S::State, u32> = HashMap::from([(begin.clone(), START)]);
+        let mut order = vec![begin];
+        let mut next: Vec<u32> = Vec::new();
+        let mut at = 0;
+        while let Some(state) = order.get(at).cloned() {
+            let row = next.len();
+            next.resize(row + stride, NOWHERE);
+            for byte in &members {
+                let Some(target) = source.step(&state, *byte) else { continue };
+                let number = *known.entry(target.clone()).or_insert_with(|| {
+                    order.push(target);
+                    order.len() as u32 - 1
+                });
+                next[row + usize::from(classes[usize::from(*byte)])] = number;
+            }
+            if order.len() > budget.max_states {
+                return Err(GrammarError::TooLarge { what: "states", limit: budget.max_states });
+            }
+            if at.is_multiple_of(256) && started.elapsed() > budget.time {
+                return Err(GrammarError::TooSlow(budget.time));
+            }
+            at += 1;
+        }
+        let ending = order.iter().map(|state| source.ending(state).unwrap_or(NOWHERE)).collect();
+        let characters: Vec<_> = order.iter().map(|state| source.character(state)).collect();
+        let mut automaton = Self {
+            classes,
+            stride,
+            next,
+            ending,
+            nearest: Vec::new(),
+            reach: Vec::new(),
+            sets: Vec::new(),
+            counts: characters.contains(&Character::Completed),
+            characters,
+        };
+        if automaton.prune(&members) {
+            automaton.find_outcomes();
+            Ok(automaton)
+        } else {
+            let missing = (0..=u8::MAX).filter(|byte| !spellable[usize::from(*byte)]).collect();
+            Err(GrammarError::NothingMatches(missing))
+        }
+    }
+
+    /// Where a byte leads.
+    pub(crate) fn step(&self, state: u32, byte: u8) -> Option<u32> {
+        let class = usize::from(self.classes[usize::from(byte)]);
+        let target = *self.next.get(state as usize * self.stride + class)?;
+        (target != NOWHERE).then_some(target)
+    }
+
+    /// The outcome of a text that ends here.
+    pub(crate) fn ending(&self, state: u32) -> Option<u32> {
+        self.ending.get(state as usize).copied().filter(|outcome| *outcome != NOWHERE)
+    }
+
+    /// The outcomes that can still be reached, this one included.
+    pub(crate) fn reach(&self, state: u32) -> &Outcomes {
+        &self.sets[self.reach[state as usize] as usize]
+    }
+
+    /// The number of the set that [`reach`](Self::reach) gives.
+    pub(crate) fn reach_number(&self, state: u32) -> u32 {
+        self.reach[state as usize]
+    }
+
+    pub(crate) fn reach_set(&self, number: u32) -> &Outcomes {
+        &self.sets[number as usize]
+    }
+
+    /// Whether no byte leads on.
+    pub(crate) fn is_final(&self, state: u32) -> bool {
+        let row = state as usize * self.stride;
+        self.next[row..row + self.stride].iter().all(|target| *target == NOWHERE)
+    }
+
+    /// Bytes to the nearest ending.
+    pub(crate) fn distance(&self, state: u32) -> u32 {
+        self.nearest[state as usize].0
+    }
+
+    /// Whether characters are counted.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts
+    }
+
+    /// Where a state is with respect to them.
+    pub(crate) fn character(&self, state: u32) -> Character {
+        self.characters[state as usize]
+    }
+
+    /// The shortest rest of a text from here, ending in any outcome of `allowed`, and that
+    /// outcome.
+    pub(crate) fn shortest(&self, from: u32, allowed: &Outcomes) -> Option<(Vec<u8>, u32)> {
+        if allowed.contains_all(self.reach(from)) {
+            let (mut state, mut text) = (from, Vec::new());
+            while self.nearest[state as usize].0 > 0 {
+                let byte = self.nearest[state as usize].1;
+                text.push(byte);
+                state = self.step(state, byte)?;
+            }
+            return Some((text, self.ending(state)?));
+        }
+        let mut before: HashMap<u32, (u32, u8)> = HashMap::from([(from, (from, 0))]);
+        let mut todo = VecDeque::from([from]);
+        while let Some(state) = todo.pop_front() {
+            if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
+                let (mut text, mut at) = (Vec::new(), state);
+                while at != from {
+                    let (previous, byte) = before[&at];
+                    text.push(byte);
+                    at = previous;
+                }
+                text.reverse();
+                return Some((text, outcome));
+            }
+            for byte in 0..=u8::MAX {
+                if let Some(target) = self.step(state, byte)
+                    && self.reach(target).intersects(allowed)
+                {
+                    before.entry(target).or_insert_with(|| {
+                        todo.push_back(target);
+                        (state, byte)
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Several texts that end from here, short ones first.
+    pub(crate) fn some_texts(&self, from: u32, allowed: Option<&Outcomes>, most: usize) -> Vec<(Vec<u8>, u32)> {
+        let all = Outcomes::all(self.outcomes());
+        let allowed = allowed.unwrap_or(&all);
+        let mut found = Vec::new();
+        let mut todo = VecDeque::from([(from, Vec::new())]);
+        while let Some((state, text)) = todo.pop_front() {
+            if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
+                found.push((text.clone(), outcome));
+                if found.len() >= most {
+                    break;
+                }
+            }
+            // Each text may go on in so many ways that only a few more are kept waiting.
+            for byte in 0..=u8::MAX {
+                if todo.len() > most * 256 {
+                    break;
+                }
+                if let Some(target) = self.step(state, byte).filter(|target| self.reach(*target).intersects(allowed)) {
+                    let mut longer = text.clone();
+                    longer.push(byte);
+                    todo.push_back((target, longer));
+                }
+            }
+        }
+        found
+    }
+
+    pub(crate) fn states(&self) -> usize {
+        self.ending.len()
+    }
+
+    /// How many outcomes there are at most: one more than the largest.
+    pub(crate) fn outcomes(&self) -> u32 {
+        self.ending.iter().filter(|outcome| **outcome != NOWHERE).max().map_or(0, |most| most + 1)
+    }
+
+    /// Removes transitions to states that cannot end, and finds the nearest ending of all
+    /// others, breadth first from the endings; `false` when the start cannot end.
+    fn prune(&mut self, members: &[u8]) -> bool {
+        let mut sources: Vec<Vec<(u32, u8)>> = vec![Vec::new(); self.states()];
+        for (state, row) in self.next.chunks(self.stride).enumerate() {
+            for byte in members {
+                let target = row[usize::from(self.classes[usize::from(*byte)])];
+                if target != NOWHERE {
+                    sources[target as usize].push((state as u32, *byte));
+                }
+            }
+        }
+        self.nearest = vec![(NOWHERE, 0); self.states()];
+        let mut todo: VecDeque<u32> =
+            (0..self.states() as u32).filter(|state| self.ending(*state).is_some()).collect();
+        for state in &todo {
+            self.nearest[*state as usize].0 = 0;
+        }
+        while let Some(state) = todo.pop_front() {
+            for (source, byte) in &sources[state as usize] {
+                if self.nearest[*source as usize].0 == NOWHERE {
+                    self.nearest[*source as usize] = (self.nearest[state as usize].0 + 1, *byte);
+                    todo.push_back(*source);
+                }
+            }
+        }
+        for target in self.next.iter_mut().filter(|target| **target != NOWHERE) {
+            if self.nearest[*target as usize].0 == NOWHERE {
+                *target = NOWHERE;
+            }
+        }
+        self.nearest[START as usize].0 != NOWHERE
+    }
+
+    /// Outcomes that each state can reach, by passing them on against the transitions until
+    /// nothing changes.
+    fn find_outcomes(&mut self) {
+        let count = self.outcomes();
+        if count <= 1 {
+            self.reach = vec![0; self.states()];
+            self.sets = vec![Outcomes::all(count)];
+            return;
+        }
+        let mut reach: Vec<Outcomes> =
+            (0..self.states() as u32).map(|state| Outcomes::only(count, self.ending(state))).collect();
+        let mut changed = true;
+        while changed {
+            changed = false;
+            // Backwards, since most transitions go to states that were found later.
+            for state in (0..self.states()).rev() {
+                let mut own = std::mem::take(&mut reach[state]);
+                for target in &self.next[state * self.stride..(state + 1) * self.stride] {
+                    if *target != NOWHERE && *target as usize != state {
+                        changed |= own.add(&reach[*target as usize]);
+                    }
+                }
+                reach[state] = own;
+            }
+        }
+        let mut numbers: HashMap<Outcomes, u32> = HashMap::new();
+        for set in reach {
+            let number = *numbers.entry(set.clone()).or_insert_with(|| {
+                self.sets.push(set);
+                self.sets.len() as u32 - 1
+            });
+            self.reach.push(number);
+        }
+    }
+}

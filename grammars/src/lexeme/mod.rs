@@ -1,0 +1,92 @@
+//! Lexemes: the smallest parts of a text that a grammar speaks of.
+//!
+//! A lexeme is a set of byte strings. **It ends only where the next byte cannot continue it**
+//! (the longest match), so a language must not let two lexemes follow each other of which the
+//! second may begin with a byte that continues the first.
+//!
+//! What depends on nothing but the lexeme and the vocabulary is computed once and kept: which
+//! tokens stay inside of it from some state ([`Spread`]), and which leave it with bytes to
+//! spare.
+
+mod automaton;
+mod json;
+mod outcomes;
+mod regular;
+mod spread;
+mod utf8;
+mod words;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use automaton::{Automaton, Character, START, Source};
+pub(crate) use json::{AnyJsonText, JsonText, spelled};
+pub(crate) use outcomes::Outcomes;
+pub(crate) use regular::Regular;
+pub(crate) use spread::{Exit, Spread, TokenSet};
+pub(crate) use utf8::{AnyText, Utf8};
+pub(crate) use words::Words;
+
+use crate::{GrammarError, Vocabulary};
+
+/// A set of byte strings with what has been computed for one vocabulary.
+#[derive(Debug)]
+pub(crate) struct Lexeme {
+    pub(crate) automaton: Automaton,
+    spreads: Mutex<HashMap<u32, Arc<Spread>>>,
+}
+
+/// Spreads kept per lexeme. Most hold a few tokens; the largest 20 KiB of bits and the tokens
+/// that leave. When full, all are dropped and made again where needed.
+const SPREADS: usize = 512;
+
+impl Lexeme {
+    pub(crate) fn new(automaton: Automaton) -> Arc<Self> {
+        Arc::new(Self { automaton, spreads: Mutex::default() })
+    }
+
+    /// What each token does from `state`.
+    pub(crate) fn spread(&self, state: u32, vocabulary: &Vocabulary) -> Arc<Spread> {
+        if let Some(known) = locked(&self.spreads).get(&state) {
+            return known.clone();
+        }
+        // Made outside the lock: two texts may make the same one, none waits.
+        let made = Arc::new(Spread::new(&self.automaton, state, vocabulary));
+        let mut spreads = locked(&self.spreads);
+        if spreads.len() >= SPREADS {
+            spreads.clear();
+        }
+        spreads.insert(state, made.clone());
+        made
+    }
+}
+
+/// Lexemes by their definition, shared by all grammars of a vocabulary.
+#[derive(Debug, Default)]
+pub(crate) struct Lexicon(Mutex<HashMap<String, Arc<Lexeme>>>);
+
+/// Lexemes kept. When full, those that no grammar holds are dropped.
+const LEXEMES: usize = 1024;
+
+impl Lexicon {
+    /// The lexeme of a definition; `make` is called where it is not known.
+    pub(crate) fn get(
+        &self,
+        definition: &str,
+        make: impl FnOnce() -> Result<Automaton, GrammarError>,
+    ) -> Result<Arc<Lexeme>, GrammarError> {
+        if let Some(known) = locked(&self.0).get(definition) {
+            return Ok(known.clone());
+        }
+        let made = Lexeme::new(make()?);
+        let mut kept = locked(&self.0);
+        if kept.len() >= LEXEMES {
+            kept.retain(|_, lexeme| Arc::strong_count(lexeme) > 1);
+        }
+        Ok(kept.entry(definition.to_owned()).or_insert(made).clone())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

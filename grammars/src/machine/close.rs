@@ -1,0 +1,265 @@
+//! The shortest way to an end.
+//!
+//! Each frame has a *close*: a lexeme's text and the frames after it, such that the sum of tokens
+//! is smallest when each lexeme is spelled by itself. Sums are what a state needs at most; the
+//! witness, spelled as a whole, often needs fewer.
+
+use std::collections::HashMap;
+
+use super::language::{After, Choice, Closing, Language, Read};
+use super::step::{DEAD, StateId, Thread, counted};
+use super::store::{EMPTY, FrameId, StackId};
+use super::Machine;
+use crate::TokenId;
+use crate::lexeme::{Outcomes, START};
+
+/// How to complete a frame.
+#[derive(Debug, Clone)]
+pub(super) struct Close {
+    /// Tokens, each lexeme spelled by itself; [`ENDLESS`] where no way is known.
+    tokens: u32,
+    text: Vec<u8>,
+    then: Vec<FrameId>,
+}
+
+const ENDLESS: u32 = u32::MAX;
+
+/// Frames looked at for one question. A language whose closing choices go on for ever is a defect.
+const FRAMES: usize = 100_000;
+
+/// One way to complete a frame.
+struct Way {
+    tokens: u32,
+    text: Vec<u8>,
+    then: Vec<FrameId>,
+}
+
+impl<L: Language> Machine<L> {
+    /// A text that completes the state, made of the shortest closes; `None` where there is none.
+    pub(crate) fn witness(&mut self, state: StateId) -> Option<Vec<u8>> {
+        let threads = self.states[state as usize].threads.clone();
+        let mut best: Option<(u32, Vec<u8>, Vec<StackId>)> = None;
+        for thread in threads.iter() {
+            let Some((tokens, text, stack)) = self.finish_thread(thread) else { continue };
+            if best.as_ref().is_none_or(|(least, _, _)| tokens < *least) {
+                best = Some((tokens, text, vec![stack]));
+            }
+        }
+        let (_, mut text, stacks) = best?;
+        self.write_close(stacks[0], &mut text);
+        Some(text)
+    }
+
+    /// Tokens that complete the state, at least as few as any close spelled lexeme by lexeme.
+    pub(crate) fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>> {
+        let text = self.witness(state)?;
+        self.vocabulary.spell(&text)
+    }
+
+    /// An upper bound of the tokens that complete the state: sums of closes. Cheap.
+    pub(crate) fn bound(&mut self, state: StateId) -> Option<u32> {
+        if state == DEAD {
+            return None;
+        }
+        if let Some(known) = self.states[state as usize].bound {
+            return known;
+        }
+        let threads = self.states[state as usize].threads.clone();
+        let bound = threads.iter().filter_map(|thread| self.finish_thread(thread)).map(|(tokens, ..)| tokens).min();
+        self.states[state as usize].bound = Some(bound);
+        bound
+    }
+
+    /// Tokens, the text that ends a thread's lexeme, and the stack that is due then.
+    fn finish_thread(&mut self, thread: &Thread) -> Option<(u32, Vec<u8>, StackId)> {
+        if thread.stack == EMPTY {
+            return Some((0, Vec::new(), EMPTY));
+        }
+        let offer = self.offer_of(thread.stack);
+        let choice = &offer.choices[usize::from(thread.choice)];
+        let mut best: Option<(u32, Vec<u8>, StackId)> = None;
+        for (text, outcome) in endings(choice, thread.at, thread.count) {
+            let mut ended = *thread;
+            text.iter().for_each(|byte| ended.text = self.texts.push(ended.text, *byte));
+            let (stacks, _) = self.pop(&ended, outcome);
+            let spelled = self.vocabulary.spell(&text)?.len() as u32;
+            for stack in stacks.iter() {
+                let tokens = spelled.saturating_add(self.stack_tokens(*stack));
+                if tokens != ENDLESS && best.as_ref().is_none_or(|(least, ..)| tokens < *least) {
+                    best = Some((tokens, text.clone(), *stack));
+                }
+            }
+            if best.is_some() && choice.captured {
+                break;
+            }
+        }
+        best
+    }
+
+    fn stack_tokens(&mut self, mut stack: StackId) -> u32 {
+        let mut sum = 0_u32;
+        while stack != EMPTY {
+            let (frame, below) = self.stacks.top(stack);
+            sum = sum.saturating_add(self.close(frame).tokens);
+            stack = below;
+        }
+        sum
+    }
+
+    fn write_close(&mut self, mut stack: StackId, text: &mut Vec<u8>) {
+        while stack != EMPTY {
+            let (frame, below) = self.stacks.top(stack);
+            let close = self.close(frame).clone();
+            text.extend_from_slice(&close.text);
+            stack = close.then.iter().rev().fold(below, |below, frame| self.stacks.push(*frame, below));
+        }
+    }
+
+    /// Whether a frame can be completed.
+    pub(crate) fn can_complete(&mut self, frame: L::Frame) -> bool {
+        let frame = self.frames.id(frame);
+        self.close(frame).tokens != ENDLESS
+    }
+
+    /// The close of a frame: least fixed point over the frames that it can lead to.
+    fn close(&mut self, frame: FrameId) -> &Close {
+        if !self.closes.contains_key(&frame) {
+            self.find_closes(frame);
+        }
+        &self.closes[&frame]
+    }
+
+    fn find_closes(&mut self, frame: FrameId) {
+        let mut order = vec![frame];
+        let mut ways: HashMap<FrameId, Vec<Way>> = HashMap::new();
+        let mut at = 0;
+        while let Some(frame) = order.get(at).copied() {
+            at += 1;
+            if self.closes.contains_key(&frame) || ways.contains_key(&frame) || at > FRAMES {
+                continue;
+            }
+            let found = self.ways(frame);
+            order.extend(found.iter().flat_map(|way| way.then.iter().copied()));
+            ways.insert(frame, found);
+        }
+        order.retain(|frame| ways.contains_key(frame));
+        order.dedup();
+        let mut best: HashMap<FrameId, (u32, usize)> = HashMap::new();
+        loop {
+            let mut changed = false;
+            // Frames found last come first, since others lead to them.
+            for frame in order.iter().rev() {
+                for (index, way) in ways[frame].iter().enumerate() {
+                    let cost = |frame: &FrameId| match (self.closes.get(frame), best.get(frame)) {
+                        (Some(close), _) => close.tokens,
+                        (None, Some((tokens, _))) => *tokens,
+                        (None, None) => ENDLESS,
+                    };
+                    let tokens = way.then.iter().map(cost).fold(way.tokens, u32::saturating_add);
+                    let known = best.get(frame).map_or(ENDLESS, |(tokens, _)| *tokens);
+                    if tokens < known {
+                        best.insert(*frame, (tokens, index));
+                        changed = true;
+                    }
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        for (frame, mut ways) in ways {
+            let close = match best.get(&frame) {
+                Some((tokens, index)) => {
+                    let way = ways.swap_remove(*index);
+                    Close { tokens: *tokens, text: way.text, then: way.then }
+                }
+                None => Close { tokens: ENDLESS, text: Vec::new(), then: Vec::new() },
+            };
+            self.closes.insert(frame, close);
+        }
+    }
+
+    /// What a completion of a frame may begin with.
+    fn ways(&mut self, frame: FrameId) -> Vec<Way> {
+        let offer = self.offer(frame);
+        let value = self.frames.get(frame).clone();
+        let mut ways = Vec::new();
+        if offer.optional {
+            ways.push(Way { tokens: 0, text: Vec::new(), then: Vec::new() });
+        }
+        let considered: Vec<(usize, Option<u32>)> = match self.language.closing(&value) {
+            Closing::Any => (0..offer.choices.len()).map(|choice| (choice, None)).collect(),
+            Closing::Only(some) => some.into_iter().map(|(choice, outcome)| (choice, Some(outcome))).collect(),
+        };
+        for (number, outcome) in considered {
+            let Some(choice) = offer.choices.get(number) else { continue };
+            let narrowed;
+            let choice = match outcome {
+                None => choice,
+                Some(outcome) => {
+                    let count = choice.lexeme.automaton.outcomes();
+                    narrowed = choice.clone().allowing(Outcomes::only(count, Some(outcome)));
+                    &narrowed
+                }
+            };
+            for (text, outcome) in endings(choice, START, 0) {
+                let read = Read { outcome, text: choice.captured.then_some(text.as_slice()) };
+                let After::Ways(after) = self.language.after(&value, number, read) else { continue };
+                let Some(spelled) = self.vocabulary.spell(&text) else { continue };
+                let done = !after.is_empty() && choice.captured;
+                for frames in after {
+                    let then = frames.into_iter().map(|frame| self.frames.id(frame)).collect();
+                    ways.push(Way { tokens: spelled.len() as u32, text: text.clone(), then });
+                }
+                if done {
+                    break;
+                }
+            }
+        }
+        ways
+    }
+}
+
+/// Texts that end a lexeme from a state: the shortest of each outcome, and where the text itself
+/// matters some more.
+fn endings(choice: &Choice, at: u32, count: u32) -> Vec<(Vec<u8>, u32)> {
+    let automaton = &choice.lexeme.automaton;
+    if choice.captured {
+        return automaton.some_texts(at, choice.allowed.as_ref(), CAPTURED_TEXTS);
+    }
+    let reach = automaton.reach(at).clone();
+    let outcomes = reach.iter().filter(|outcome| choice.allows(*outcome)).take(OUTCOMES);
+    let total = automaton.outcomes();
+    let texts = outcomes.filter_map(|outcome| automaton.shortest(at, &Outcomes::only(total, Some(outcome))));
+    texts.map(|(text, outcome)| (fill(choice, at, count, text), outcome)).collect()
+}
+
+/// Outcomes of which a close is looked for.
+const OUTCOMES: usize = 64;
+/// Texts tried where the language may refuse some.
+const CAPTURED_TEXTS: usize = 64;
+
+/// Adds characters to a text until there are as many as the choice wants.
+fn fill(choice: &Choice, from: u32, count: u32, text: Vec<u8>) -> Vec<u8> {
+    let automaton = &choice.lexeme.automaton;
+    let (mut filled, mut state, mut count) = (Vec::new(), from, count);
+    let mut rest = text.into_iter().peekable();
+    while let Some(byte) = rest.peek().copied() {
+        let ends = automaton.step(state, byte).is_some_and(|next| automaton.ending(next).is_some());
+        let filler = (b'a'..=b'z').chain(b' '..=b'~').find(|byte| {
+            *byte != b'\\' && automaton.step(state, *byte).is_some_and(|next| automaton.ending(next).is_none())
+        });
+        let byte = match filler {
+            Some(filler) if ends && count < choice.characters.0 => filler,
+            _ => {
+                rest.next();
+                byte
+            }
+        };
+        let Some(next) = automaton.step(state, byte) else { return filled };
+        count = counted(choice, next, count).0;
+        state = next;
+        filled.push(byte);
+    }
+    filled
+}

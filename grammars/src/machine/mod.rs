@@ -1,0 +1,102 @@
+//! The machine that reads texts of a [`Language`] byte by byte and says which tokens may follow.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`language`] | [`Language`]: frames, choices, what comes after |
+//! | [`store`] | frames, stacks of them and captured texts, each kept once |
+//! | [`step`] | states, which are sets of threads, and steps between them |
+//! | [`mask`] | the tokens that a state allows |
+//! | [`close`] | the shortest way to an end |
+//!
+//! A *thread* is one reading of the text so far: a stack of frames, the choice that is being read
+//! of the first one, and the place in its lexeme. A *state* is a set of threads. States, and the
+//! steps and masks found so far, are shared by all texts of a grammar.
+
+mod close;
+mod language;
+mod mask;
+mod step;
+mod store;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) use language::{After, Choice, Closing, Language, Offer, Read};
+pub(crate) use mask::StateMask;
+pub(crate) use step::{DEAD, StateId};
+
+use crate::Vocabulary;
+use close::Close;
+use step::State;
+use store::{FrameId, Stacks, Store, Texts};
+
+/// A language with what has been found out about its texts.
+pub(crate) struct Machine<L: Language> {
+    language: L,
+    vocabulary: Arc<Vocabulary>,
+    frames: Store<L::Frame>,
+    offers: HashMap<FrameId, Arc<Offer>>,
+    closes: HashMap<FrameId, Close>,
+    stacks: Stacks,
+    texts: Texts,
+    states: Vec<State>,
+    state_ids: HashMap<Arc<[step::Thread]>, StateId>,
+    expanded: HashMap<store::StackId, Arc<[step::Thread]>>,
+    popped: HashMap<(store::StackId, u16, u32), Arc<[store::StackId]>>,
+    start: StateId,
+}
+
+/// States after which a machine is to be replaced by a fresh one. A state is some 100 bytes, and 1 KiB
+/// more once a byte has been tried from it.
+const STATES: usize = 1 << 16;
+
+impl<L: Language> Machine<L> {
+    pub(crate) fn new(language: L, vocabulary: Arc<Vocabulary>) -> Self {
+        let mut machine = Self {
+            language,
+            vocabulary,
+            frames: Store::default(),
+            offers: HashMap::new(),
+            closes: HashMap::new(),
+            stacks: Stacks::default(),
+            texts: Texts::default(),
+            states: vec![State::dead()],
+            state_ids: HashMap::new(),
+            expanded: HashMap::new(),
+            popped: HashMap::new(),
+            start: DEAD,
+        };
+        machine.begin();
+        machine
+    }
+
+    /// The state of an empty text; [`DEAD`] where the language has no text.
+    pub(crate) fn start(&self) -> StateId {
+        self.start
+    }
+
+    /// Forgets everything but the language if there is too much; then states that were given out
+    /// mean nothing any more. Whether it did.
+    pub(crate) fn relieve(&mut self) -> bool {
+        if self.states.len() <= STATES {
+            return false;
+        }
+        self.frames = Store::default();
+        self.offers.clear();
+        self.closes.clear();
+        self.stacks = Stacks::default();
+        self.texts = Texts::default();
+        self.states = vec![State::dead()];
+        self.state_ids.clear();
+        self.expanded.clear();
+        self.popped.clear();
+        self.begin();
+        true
+    }
+
+    fn begin(&mut self) {
+        let ways = self.language.start();
+        let stacks: Vec<_> = ways.into_iter().map(|frames| self.push(store::EMPTY, frames)).collect();
+        self.start = self.state_at(&stacks);
+    }
+}

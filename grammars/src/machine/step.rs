@@ -1,0 +1,289 @@
+//! States and the steps between them.
+
+use std::sync::Arc;
+
+use super::language::{After, Language, Offer, Read};
+use super::mask::StateMask;
+use super::store::{BEGUN, EMPTY, FrameId, StackId, TextId, UNCAPTURED, UNKNOWN};
+use super::{Choice, Machine};
+use crate::lexeme::{Character, START};
+
+/// A state's number.
+pub(crate) type StateId = u32;
+
+/// The state without threads: the text is not one of the language, however it goes on.
+pub(crate) const DEAD: StateId = 0;
+const UNTRIED: StateId = u32::MAX;
+
+/// Threads of a state; what is more is dropped, so a language with more ambiguity than that loses
+/// texts, never gains any.
+const THREADS: usize = 1024;
+
+/// One reading of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Thread {
+    /// The frame that is being read on top; [`EMPTY`]: nothing is due.
+    pub(super) stack: StackId,
+    pub(super) choice: u16,
+    /// State of the lexeme.
+    pub(super) at: u32,
+    /// Characters read, where their number matters.
+    pub(super) count: u32,
+    pub(super) text: TextId,
+}
+
+/// A set of threads, with what has been found out about it.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(super) threads: Arc<[Thread]>,
+    /// Some thread depends on a text that is not known: see [`After::Unknown`].
+    pub(super) doubtful: bool,
+    row: Option<Box<[StateId; 256]>>,
+    can_end: Option<bool>,
+    pub(super) mask: Option<Arc<StateMask>>,
+    pub(super) bound: Option<Option<u32>>,
+}
+
+impl State {
+    pub(super) fn dead() -> Self {
+        Self::of(Arc::new([]))
+    }
+
+    fn of(threads: Arc<[Thread]>) -> Self {
+        Self { threads, doubtful: false, row: None, can_end: None, mask: None, bound: None }
+    }
+}
+
+impl<L: Language> Machine<L> {
+    /// Where a byte leads.
+    pub(crate) fn step(&mut self, from: StateId, byte: u8) -> StateId {
+        if let Some(row) = &self.states[from as usize].row
+            && row[usize::from(byte)] != UNTRIED
+        {
+            return row[usize::from(byte)];
+        }
+        let threads = self.states[from as usize].threads.clone();
+        let (mut next, mut doubtful) = (Vec::new(), false);
+        for thread in threads.iter() {
+            self.advance(*thread, byte, &mut next, &mut doubtful);
+        }
+        let target = self.state(next, doubtful);
+        let row = self.states[from as usize].row.get_or_insert_with(|| Box::new([UNTRIED; 256]));
+        row[usize::from(byte)] = target;
+        target
+    }
+
+    /// Where several bytes lead.
+    pub(crate) fn step_all(&mut self, from: StateId, bytes: &[u8]) -> StateId {
+        let mut state = from;
+        for byte in bytes {
+            if state == DEAD {
+                break;
+            }
+            state = self.step(state, *byte);
+        }
+        state
+    }
+
+    /// Whether the text may end here.
+    pub(crate) fn can_end(&mut self, state: StateId) -> bool {
+        if let Some(known) = self.states[state as usize].can_end {
+            return known;
+        }
+        let threads = self.states[state as usize].threads.clone();
+        let answer = threads.iter().any(|thread| {
+            thread.stack == EMPTY
+                || self.ended(thread).is_some_and(|outcome| {
+                    let (stacks, _) = self.pop(thread, outcome);
+                    stacks.iter().any(|stack| self.expand(*stack).iter().any(|next| next.stack == EMPTY))
+                })
+        });
+        self.states[state as usize].can_end = Some(answer);
+        answer
+    }
+
+    /// The state before some stacks' first frames.
+    pub(super) fn state_at(&mut self, stacks: &[StackId]) -> StateId {
+        let threads = stacks.iter().flat_map(|stack| self.expand(*stack).to_vec()).collect();
+        self.state(threads, false)
+    }
+
+    fn state(&mut self, mut threads: Vec<Thread>, doubtful: bool) -> StateId {
+        threads.sort_unstable();
+        threads.dedup();
+        threads.truncate(THREADS);
+        if threads.is_empty() && !doubtful {
+            return DEAD;
+        }
+        if let Some(known) = self.state_ids.get(threads.as_slice()).filter(|_| !doubtful) {
+            return *known;
+        }
+        let threads: Arc<[Thread]> = threads.into();
+        let id = self.states.len() as StateId;
+        self.states.push(State { doubtful, ..State::of(threads.clone()) });
+        if !doubtful {
+            self.state_ids.insert(threads, id);
+        }
+        id
+    }
+
+    /// The same state without knowing what was captured so far: many texts share it.
+    pub(super) fn forgetful(&mut self, state: StateId) -> StateId {
+        let threads = self.states[state as usize].threads.clone();
+        if threads.iter().all(|thread| thread.text <= UNKNOWN) {
+            return state;
+        }
+        let forget =
+            |thread: &Thread| Thread { text: thread.text.min(UNKNOWN), ..*thread };
+        self.state(threads.iter().map(forget).collect(), false)
+    }
+
+    fn advance(&mut self, thread: Thread, byte: u8, next: &mut Vec<Thread>, doubtful: &mut bool) {
+        if thread.stack == EMPTY {
+            return;
+        }
+        let offer = self.offer_of(thread.stack);
+        let choice = &offer.choices[usize::from(thread.choice)];
+        let automaton = &choice.lexeme.automaton;
+        if let Some(at) = automaton.step(thread.at, byte) {
+            let text = self.texts.push(thread.text, byte);
+            let (count, needed) = counted(choice, at, thread.count);
+            let thread = Thread { at, count, text, ..thread };
+            let reaches = choice.allowed.as_ref().is_none_or(|allowed| automaton.reach(at).intersects(allowed));
+            if reaches && needed <= choice.characters.1 && self.is_open(&thread, choice) {
+                next.push(thread);
+            }
+        } else if let Some(outcome) = self.ended(&thread) {
+            let (stacks, unknown) = self.pop(&thread, outcome);
+            *doubtful |= unknown;
+            for stack in stacks.iter() {
+                for begun in self.expand(*stack).iter() {
+                    self.advance(*begun, byte, next, doubtful);
+                }
+            }
+        }
+    }
+
+    /// Whether a thread can go on: at the very end of a lexeme its text may be refused.
+    fn is_open(&mut self, thread: &Thread, choice: &Choice) -> bool {
+        let automaton = &choice.lexeme.automaton;
+        let Some(outcome) = automaton.ending(thread.at) else { return true };
+        if !automaton.is_final(thread.at) {
+            return true;
+        }
+        if thread.count < choice.characters.0 || !choice.allows(outcome) {
+            return false;
+        }
+        let (stacks, unknown) = self.pop(thread, outcome);
+        unknown || !stacks.is_empty()
+    }
+
+    /// The outcome if the thread's lexeme may end here.
+    pub(super) fn ended(&mut self, thread: &Thread) -> Option<u32> {
+        if thread.stack == EMPTY {
+            return None;
+        }
+        let offer = self.offer_of(thread.stack);
+        let choice = &offer.choices[usize::from(thread.choice)];
+        let outcome = choice.lexeme.automaton.ending(thread.at)?;
+        (choice.allows(outcome) && thread.count >= choice.characters.0).then_some(outcome)
+    }
+
+    /// What is due after a thread's lexeme has ended, and whether that depends on an unknown text.
+    pub(super) fn pop(&mut self, thread: &Thread, outcome: u32) -> (Arc<[StackId]>, bool) {
+        let key = (thread.stack, thread.choice, outcome);
+        if thread.text <= UNKNOWN
+            && let Some(known) = self.popped.get(&key)
+        {
+            return (known.clone(), false);
+        }
+        let text = self.texts.get(thread.text);
+        let (frame, below) = self.stacks.top(thread.stack);
+        let frame = self.frames.get(frame).clone();
+        let read = Read { outcome, text: text.as_deref() };
+        let After::Ways(ways) = self.language.after(&frame, usize::from(thread.choice), read) else {
+            return (Arc::new([]), true);
+        };
+        let stacks: Arc<[StackId]> = ways.into_iter().map(|frames| self.push(below, frames)).collect();
+        if thread.text <= UNKNOWN {
+            self.popped.insert(key, stacks.clone());
+        }
+        (stacks, false)
+    }
+
+    /// Threads before the first frame of a stack.
+    pub(super) fn expand(&mut self, stack: StackId) -> Arc<[Thread]> {
+        if let Some(known) = self.expanded.get(&stack) {
+            return known.clone();
+        }
+        let mut threads = Vec::new();
+        if stack == EMPTY {
+            threads.push(Thread { stack, choice: 0, at: START, count: 0, text: UNCAPTURED });
+        } else {
+            let offer = self.offer_of(stack);
+            for (number, choice) in offer.choices.iter().enumerate() {
+                let reach = choice.lexeme.automaton.reach(START);
+                if choice.allowed.as_ref().is_none_or(|allowed| reach.intersects(allowed)) {
+                    let text = if choice.captured { BEGUN } else { UNCAPTURED };
+                    threads.push(Thread { stack, choice: number as u16, at: START, count: 0, text });
+                }
+            }
+            if offer.optional {
+                let (_, below) = self.stacks.top(stack);
+                threads.extend_from_slice(&self.expand(below));
+            }
+        }
+        let threads: Arc<[Thread]> = threads.into();
+        self.expanded.insert(stack, threads.clone());
+        threads
+    }
+
+    pub(super) fn offer_of(&mut self, stack: StackId) -> Arc<Offer> {
+        let (frame, _) = self.stacks.top(stack);
+        self.offer(frame)
+    }
+
+    pub(super) fn offer(&mut self, frame: FrameId) -> Arc<Offer> {
+        if let Some(known) = self.offers.get(&frame) {
+            return known.clone();
+        }
+        let value = self.frames.get(frame).clone();
+        let offer = Arc::new(self.language.offer(&value));
+        self.offers.insert(frame, offer.clone());
+        offer
+    }
+
+    /// Puts frames onto a stack, the first one on top.
+    pub(super) fn push(&mut self, below: StackId, frames: Vec<L::Frame>) -> StackId {
+        frames.into_iter().rev().fold(below, |stack, frame| {
+            let frame = self.frames.id(frame);
+            self.stacks.push(frame, stack)
+        })
+    }
+}
+
+/// Characters completed in `at`, and how many the text needs at least to go on from there.
+pub(super) fn counted(choice: &Choice, at: u32, before: u32) -> (u32, u32) {
+    if choice.characters == (0, u32::MAX) {
+        return (0, 0);
+    }
+    match choice.lexeme.automaton.character(at) {
+        Character::Completed => (before + 1, before + 1),
+        Character::Within => (before, before + 1),
+        Character::Uncounted => (before, before),
+    }
+}
+
+impl<L: Language> Machine<L> {
+    /// Bytes of which each is the only one that can come next, `most` at most.
+    pub(crate) fn forced_bytes(&mut self, from: StateId, most: usize) -> Vec<u8> {
+        let (mut state, mut forced) = (from, Vec::new());
+        while forced.len() < most && !self.can_end(state) {
+            let mut ways = (0..=u8::MAX).filter(|byte| self.step(state, *byte) != DEAD);
+            let (Some(only), None) = (ways.next(), ways.next()) else { break };
+            forced.push(only);
+            state = self.step(state, only);
+        }
+        forced
+    }
+}

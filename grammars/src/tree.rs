@@ -1,0 +1,104 @@
+//! Tokens in a prefix tree, so that one walk finds every token that an automaton allows.
+
+use crate::TokenId;
+
+/// Byte strings, each with the tokens that it stands for, in preorder.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    nodes: Vec<Node>,
+    /// Ids in the order of their bytes; nodes point into it.
+    ids: Vec<TokenId>,
+    /// Bytes of the longest path.
+    depth: usize,
+}
+
+/// A byte of one or several tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) byte: u8,
+    /// Length of the prefix before this byte.
+    pub(crate) depth: u16,
+    /// Nodes of the subtree, this one included.
+    pub(crate) size: u32,
+    /// Tokens that end here: `ids[first..end]`.
+    first: u32,
+    end: u32,
+}
+
+/// Longest token that a tree can hold.
+pub(crate) const LONGEST: usize = u16::MAX as usize;
+
+impl Tree {
+    /// Entries need not be in order; none may be empty or longer than [`LONGEST`].
+    pub(crate) fn new<'a>(entries: impl IntoIterator<Item = (&'a [u8], TokenId)>) -> Self {
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort_unstable();
+        let mut nodes: Vec<Node> = Vec::new();
+        // Nodes from the root to the last one added.
+        let mut path: Vec<usize> = Vec::new();
+        let mut previous: &[u8] = &[];
+        for (index, (token, _)) in entries.iter().enumerate() {
+            let shared = token.iter().zip(previous).take_while(|(a, b)| a == b).count();
+            close(&mut nodes, &mut path, shared);
+            for (depth, byte) in token.iter().enumerate().skip(shared) {
+                path.push(nodes.len());
+                let here = index as u32;
+                nodes.push(Node { byte: *byte, depth: depth as u16, size: 0, first: here, end: here });
+            }
+            if let Some(node) = path.last().and_then(|last| nodes.get_mut(*last)) {
+                node.end = index as u32 + 1;
+            }
+            previous = token;
+        }
+        close(&mut nodes, &mut path, 0);
+        let depth = entries.iter().map(|(token, _)| token.len()).max().unwrap_or(0);
+        Self { nodes, ids: entries.into_iter().map(|(_, id)| id).collect(), depth }
+    }
+
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Tokens that end at a node.
+    pub(crate) fn ids(&self, node: &Node) -> &[TokenId] {
+        &self.ids[node.first as usize..node.end as usize]
+    }
+
+    /// Bytes of the longest path.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(crate) fn all_ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
+    /// Tokens that `bytes` lead to or through.
+    pub(crate) fn ids_through(&self, bytes: &[u8]) -> &[TokenId] {
+        let (mut from, mut to) = (0, self.nodes.len());
+        let mut ids = 0..self.ids.len();
+        for (depth, byte) in bytes.iter().enumerate() {
+            let mut at = from;
+            let found = loop {
+                let Some(node) = self.nodes.get(at).filter(|_| at < to) else { return &[] };
+                if usize::from(node.depth) == depth && node.byte == *byte {
+                    break at;
+                }
+                at += node.size as usize;
+            };
+            let node = &self.nodes[found];
+            (from, to) = (found + 1, found + node.size as usize);
+            let end = self.nodes[found..to].iter().map(|node| node.end).max().unwrap_or(node.end);
+            ids = node.first as usize..end as usize;
+        }
+        &self.ids[ids]
+    }
+}
+
+/// Leaves the path's nodes beyond `depth`: their subtrees are complete.
+fn close(nodes: &mut [Node], path: &mut Vec<usize>, depth: usize) {
+    let count = nodes.len();
+    for index in path.drain(depth.min(path.len())..) {
+        nodes[index].size = (count - index) as u32;
+    }
+}
