@@ -24,6 +24,9 @@ pub enum GrammarError {
     /// Compiling took longer than the budget.
     #[error("compiling the pattern took longer than {0:?}")]
     TooSlow(Duration),
+    /// A JSON Schema that cannot be used.
+    #[error(transparent)]
+    Schema(#[from] crate::json::SchemaError),
     /// No text matches, or none that the vocabulary can spell.
     #[error("no text that the model can write matches the pattern{}", missing(.0))]
     NothingMatches(Vec<u8>),

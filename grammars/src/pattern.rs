@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::GrammarError;
+use crate::{GrammarError, JsonSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -9,6 +9,8 @@ pub enum Pattern {
     Regex(String),
     /// Exactly these texts.
     Choice(Vec<String>),
+    /// JSON values of a schema.
+    Json(JsonSpec),
 }
 
 impl Pattern {
@@ -24,18 +26,7 @@ impl Pattern {
             Self::Choice(options) if options.is_empty() || options.iter().any(String::is_empty) => {
                 Err(GrammarError::EmptyChoice)
             }
-            Self::Choice(_) => Ok(()),
-        }
-    }
-
-    /// The regular expression of the same set.
-    pub(crate) fn expression(&self) -> String {
-        match self {
-            Self::Regex(expression) => expression.clone(),
-            Self::Choice(options) => {
-                let escaped: Vec<_> = options.iter().map(|option| regex_syntax::escape(option)).collect();
-                escaped.join("|")
-            }
+            Self::Choice(_) | Self::Json(_) => Ok(()),
         }
     }
 }

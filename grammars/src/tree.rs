@@ -64,6 +64,13 @@ impl Tree {
         &self.ids[node.first as usize..node.end as usize]
     }
 
+    /// Where the tokens at and below the node at `index` are among [`all_ids`](Self::all_ids).
+    pub(crate) fn places(&self, index: usize) -> std::ops::Range<usize> {
+        let node = &self.nodes[index];
+        let last = &self.nodes[index + node.size as usize - 1];
+        node.first as usize..last.end as usize
+    }
+
     /// Bytes of the longest path.
     pub(crate) fn depth(&self) -> usize {
         self.depth
@@ -88,8 +95,7 @@ impl Tree {
             };
             let node = &self.nodes[found];
             (from, to) = (found + 1, found + node.size as usize);
-            let end = self.nodes[found..to].iter().map(|node| node.end).max().unwrap_or(node.end);
-            ids = node.first as usize..end as usize;
+            ids = self.places(found);
         }
         &self.ids[ids]
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::lexeme::Lexicon;
+use crate::lexeme::{Lexicon, TokenSet};
+use crate::plainness::{characters, plain_from};
 use crate::tree::{LONGEST, Tree};
 
 /// A token's id: its index in the vocabulary.
@@ -18,6 +19,11 @@ pub struct Vocabulary {
     offsets: Vec<u32>,
     tree: Tree,
     spellable: [bool; 256],
+    /// For each id in the order of the tree, from which byte on it is plain.
+    plain_from: Vec<u16>,
+    /// Tokens that are plain as a whole, and how many characters each has, most first.
+    plain: TokenSet,
+    plain_by_length: Vec<(u32, TokenId)>,
     lexicon: Lexicon,
 }
 
@@ -44,6 +50,9 @@ impl Vocabulary {
             offsets,
             tree: Tree::default(),
             spellable: [false; 256],
+            plain_from: Vec::new(),
+            plain: TokenSet::default(),
+            plain_by_length: Vec::new(),
             lexicon: Lexicon::default(),
         };
         let usable = |id: &TokenId| {
@@ -56,7 +65,18 @@ impl Vocabulary {
                 vocabulary.spellable[usize::from(byte)] = true;
             }
         }
+        vocabulary.find_plain();
         vocabulary
+    }
+
+    fn find_plain(&mut self) {
+        let ids = self.tree.all_ids();
+        self.plain_from = ids.iter().map(|id| plain_from(self.token(*id)) as u16).collect();
+        let plain = ids.iter().zip(&self.plain_from).filter(|(_, from)| **from == 0).map(|(id, _)| *id);
+        let plain: Vec<TokenId> = plain.collect();
+        self.plain_by_length = plain.iter().map(|id| (characters(self.token(*id)), *id)).collect();
+        self.plain_by_length.sort_unstable_by(|a, b| b.cmp(a));
+        self.plain = TokenSet::new(plain, self.words());
     }
 
     /// How many tokens there are.
@@ -101,6 +121,21 @@ impl Vocabulary {
     /// The tokens by their bytes, without special ones.
     pub(crate) fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// From which byte on the token at a place in the tree's order is plain.
+    pub(crate) fn plain_from(&self, place: usize) -> usize {
+        usize::from(self.plain_from[place])
+    }
+
+    /// Tokens that are plain as a whole.
+    pub(crate) fn plain(&self) -> &TokenSet {
+        &self.plain
+    }
+
+    /// The same with how many characters each has, most first.
+    pub(crate) fn plain_by_length(&self) -> &[(u32, TokenId)] {
+        &self.plain_by_length
     }
 
     pub(crate) fn lexicon(self: &Arc<Self>) -> &Lexicon {

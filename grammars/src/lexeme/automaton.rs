@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
 
+use super::free;
 use super::outcomes::Outcomes;
 use crate::{Budget, GrammarError};
 
@@ -58,6 +59,28 @@ pub(crate) struct Automaton {
     sets: Vec<Outcomes>,
     characters: Vec<Character>,
     counts: bool,
+    free: Vec<bool>,
+}
+
+/// An automaton may be part of a larger one.
+impl Source for Automaton {
+    type State = u32;
+
+    fn start(&self) -> u32 {
+        START
+    }
+
+    fn step(&self, state: &u32, byte: u8) -> Option<u32> {
+        self.step(*state, byte)
+    }
+
+    fn ending(&self, state: &u32) -> Option<u32> {
+        self.ending(*state)
+    }
+
+    fn classes(&self) -> [u8; 256] {
+        self.classes
+    }
 }
 
 pub(crate) const START: u32 = 0;
@@ -122,9 +145,11 @@ impl Automaton {
             sets: Vec::new(),
             counts: characters.contains(&Character::Completed),
             characters,
+            free: Vec::new(),
         };
         if automaton.prune(&members) {
             automaton.find_outcomes();
+            automaton.free = free::states(&automaton);
             Ok(automaton)
         } else {
             let missing = (0..=u8::MAX).filter(|byte| !spellable[usize::from(*byte)]).collect();
@@ -137,6 +162,11 @@ impl Automaton {
         let class = usize::from(self.classes[usize::from(byte)]);
         let target = *self.next.get(state as usize * self.stride + class)?;
         (target != NOWHERE).then_some(target)
+    }
+
+    /// Bytes of one class lead to the same states.
+    pub(super) fn class(&self, byte: u8) -> usize {
+        usize::from(self.classes[usize::from(byte)])
     }
 
     /// The outcome of a text that ends here.
@@ -177,6 +207,12 @@ impl Automaton {
     /// Where a state is with respect to them.
     pub(crate) fn character(&self, state: u32) -> Character {
         self.characters[state as usize]
+    }
+
+    /// Whether every [plain](crate::plainness) text leads from here to states of which the same is
+    /// true, and all of them can still reach the same outcomes.
+    pub(crate) fn is_free(&self, state: u32) -> bool {
+        self.free[state as usize]
     }
 
     /// The shortest rest of a text from here, ending in any outcome of `allowed`, and that
@@ -322,5 +358,48 @@ impl Automaton {
             });
             self.reach.push(number);
         }
+    }
+}
+
+impl<S: Source> Source for &S {
+    type State = S::State;
+
+    fn start(&self) -> S::State {
+        (*self).start()
+    }
+
+    fn step(&self, state: &S::State, byte: u8) -> Option<S::State> {
+        (*self).step(state, byte)
+    }
+
+    fn ending(&self, state: &S::State) -> Option<u32> {
+        (*self).ending(state)
+    }
+
+    fn classes(&self) -> [u8; 256] {
+        (*self).classes()
+    }
+
+    fn character(&self, state: &S::State) -> Character {
+        (*self).character(state)
+    }
+}
+
+/// Texts of both sources, with the first one's outcomes.
+pub(crate) struct Both<A, B>(pub(crate) A, pub(crate) B);
+
+impl<A: Source, B: Source> Source for Both<A, B> {
+    type State = (A::State, B::State);
+
+    fn start(&self) -> Self::State {
+        (self.0.start(), self.1.start())
+    }
+
+    fn step(&self, (a, b): &Self::State, byte: u8) -> Option<Self::State> {
+        Some((self.0.step(a, byte)?, self.1.step(b, byte)?))
+    }
+
+    fn ending(&self, (a, b): &Self::State) -> Option<u32> {
+        self.1.ending(b).and(self.0.ending(a))
     }
 }

@@ -9,6 +9,7 @@
 //! spare.
 
 mod automaton;
+mod free;
 mod json;
 mod outcomes;
 mod regular;
@@ -19,7 +20,7 @@ mod words;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use automaton::{Automaton, Character, START, Source};
+pub(crate) use automaton::{Automaton, Both, Character, START, Source};
 pub(crate) use json::{AnyJsonText, JsonText, spelled};
 pub(crate) use outcomes::Outcomes;
 pub(crate) use regular::Regular;

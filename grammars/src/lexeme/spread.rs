@@ -12,6 +12,9 @@ pub(crate) struct Spread {
     /// Tokens that stay inside to their last byte, by the set of outcomes that can still be
     /// reached after them ([`Automaton::reach_number`]).
     pub(crate) inside: Vec<(u32, TokenSet)>,
+    /// The outcomes that can be reached after any plain token, where all of them stay inside; those
+    /// are in none of the other lists then.
+    pub(crate) plain: Option<u32>,
     /// Where characters are counted: of each token inside, how many it needs (one that is not
     /// complete counts) and whether it ends the lexeme; most characters first.
     pub(crate) characters: Vec<(u32, bool, TokenId)>,
@@ -32,14 +35,14 @@ pub(crate) struct Exit {
 }
 
 /// A set of tokens, in the smaller of two forms.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum TokenSet {
     Few(Vec<TokenId>),
     Bits(Box<[u32]>),
 }
 
 impl TokenSet {
-    fn new(ids: Vec<TokenId>, words: usize) -> Self {
+    pub(crate) fn new(ids: Vec<TokenId>, words: usize) -> Self {
         if ids.len() < words {
             return Self::Few(ids);
         }
@@ -60,27 +63,50 @@ impl TokenSet {
             Self::Bits(bits) => mask.iter_mut().zip(bits).for_each(|(word, bits)| *word |= bits),
         }
     }
+}
 
-    pub(crate) fn ids(&self) -> Vec<TokenId> {
-        match self {
-            Self::Few(ids) => ids.clone(),
-            Self::Bits(bits) => {
-                let of = |(index, word): (usize, &u32)| {
-                    let word = *word;
-                    (0..32_u32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as u32 * 32 + bit)
-                };
-                bits.iter().enumerate().flat_map(of).collect()
-            }
-        }
+impl Default for TokenSet {
+    fn default() -> Self {
+        Self::Few(Vec::new())
     }
 }
 
 impl Spread {
     pub(super) fn new(automaton: &Automaton, from: u32, vocabulary: &Vocabulary) -> Self {
-        let tree = vocabulary.tree();
-        let mut inside: HashMap<u32, Vec<TokenId>> = HashMap::new();
-        let mut characters = Vec::new();
-        let mut leaving: HashMap<(u32, u32), Vec<(&[u8], TokenId)>> = HashMap::new();
+        let mut sketch = Sketch {
+            automaton,
+            vocabulary,
+            inside: HashMap::new(),
+            characters: Vec::new(),
+            leaving: HashMap::new(),
+        };
+        let plain = automaton.is_free(from);
+        if plain {
+            let all = 0..vocabulary.tree().all_ids().len();
+            let others = all.filter(|place| vocabulary.plain_from(*place) > 0);
+            others.for_each(|place| sketch.read((from, 0), 0, vocabulary.tree().all_ids()[place]));
+        } else {
+            sketch.walk(from);
+        }
+        sketch.finish(from, plain)
+    }
+}
+
+/// A spread in the making.
+struct Sketch<'a> {
+    automaton: &'a Automaton,
+    vocabulary: &'a Vocabulary,
+    inside: HashMap<u32, Vec<TokenId>>,
+    characters: Vec<(u32, bool, TokenId)>,
+    /// By outcome and characters.
+    leaving: HashMap<(u32, u32), Vec<(&'a [u8], TokenId)>>,
+}
+
+impl Sketch<'_> {
+    /// Visits the tokens that can be read from a state; what lies below a free state is not walked
+    /// but taken together.
+    fn walk(&mut self, from: u32) {
+        let (tree, vocabulary) = (self.vocabulary.tree(), self.vocabulary);
         // Nodes are visited in preorder, so the state and count of a prefix are on this stack.
         let mut path = vec![(from, 0_u32); tree.depth() + 1];
         let nodes = tree.nodes();
@@ -88,50 +114,97 @@ impl Spread {
         while let Some(node) = nodes.get(at) {
             let depth = usize::from(node.depth);
             let (state, count) = path[depth];
-            let Some(next) = automaton.step(state, node.byte) else {
+            let Some(next) = self.automaton.step(state, node.byte) else {
                 at += node.size as usize;
                 continue;
             };
-            let place = automaton.character(next);
-            let count = count + u32::from(place == Character::Completed);
+            let count = count + self.completed(next);
             path[depth + 1] = (next, count);
-            let ids = tree.ids(node);
-            if !ids.is_empty() {
-                inside.entry(automaton.reach_number(next)).or_default().extend_from_slice(ids);
-                if automaton.counts() {
-                    let ends = automaton.ending(next).is_some();
-                    let needed = count + u32::from(place == Character::Within);
-                    characters.extend(ids.iter().map(|id| (needed, ends, *id)));
+            if self.automaton.is_free(next) {
+                let mut plain = Vec::new();
+                for place in tree.places(at) {
+                    let id = tree.all_ids()[place];
+                    if self.automaton.counts() || vocabulary.plain_from(place) > depth + 1 {
+                        self.read((next, count), depth + 1, id);
+                    } else {
+                        plain.push(id);
+                    }
                 }
+                self.inside.entry(self.automaton.reach_number(next)).or_default().append(&mut plain);
+                at += node.size as usize;
+                continue;
             }
-            if let Some(outcome) = automaton.ending(next) {
+            for id in tree.ids(node) {
+                self.stays(next, count, *id);
+            }
+            if self.automaton.ending(next).is_some() {
                 let below = at + 1..at + node.size as usize;
-                let rests = leaving.entry((outcome, count)).or_default();
                 let mut child = below.start;
                 while child < below.end {
                     let first = &nodes[child];
-                    let end = child + first.size as usize;
-                    if automaton.step(next, first.byte).is_none() {
-                        for leaf in &nodes[child..end] {
-                            let ids = tree.ids(leaf).iter();
-                            rests.extend(ids.map(|id| (&vocabulary.token(*id)[depth + 1..], *id)));
+                    if self.automaton.step(next, first.byte).is_none() {
+                        for place in tree.places(child) {
+                            self.leaves(next, count, depth + 1, tree.all_ids()[place]);
                         }
                     }
-                    child = end;
+                    child += first.size as usize;
                 }
             }
             at += 1;
         }
-        characters.sort_unstable_by(|a, b| b.cmp(a));
-        let mut exits: Vec<Exit> = leaving
-            .into_iter()
-            .filter(|(_, rests)| !rests.is_empty())
+    }
+
+    /// Reads a token from its byte `start` on.
+    fn read(&mut self, (mut state, mut count): (u32, u32), start: usize, id: TokenId) {
+        for (at, byte) in self.vocabulary.token(id).iter().enumerate().skip(start) {
+            match self.automaton.step(state, *byte) {
+                Some(next) => {
+                    state = next;
+                    count += self.completed(next);
+                }
+                None => {
+                    if at > 0 && self.automaton.ending(state).is_some() {
+                        self.leaves(state, count, at, id);
+                    }
+                    return;
+                }
+            }
+        }
+        self.stays(state, count, id);
+    }
+
+    fn completed(&self, state: u32) -> u32 {
+        u32::from(self.automaton.character(state) == Character::Completed)
+    }
+
+    fn stays(&mut self, state: u32, count: u32, id: TokenId) {
+        self.inside.entry(self.automaton.reach_number(state)).or_default().push(id);
+        if self.automaton.counts() {
+            let needed = count + u32::from(self.automaton.character(state) == Character::Within);
+            self.characters.push((needed, self.automaton.ending(state).is_some(), id));
+        }
+    }
+
+    /// The lexeme has ended before byte `at` of a token.
+    fn leaves(&mut self, state: u32, count: u32, at: usize, id: TokenId) {
+        if let Some(outcome) = self.automaton.ending(state) {
+            let rest = &self.vocabulary.token(id)[at..];
+            self.leaving.entry((outcome, count)).or_default().push((rest, id));
+        }
+    }
+
+    fn finish(mut self, from: u32, plain: bool) -> Spread {
+        self.characters.sort_unstable_by(|a, b| b.cmp(a));
+        let exits = self.leaving.into_iter();
+        let mut exits: Vec<Exit> = exits
             .map(|((outcome, characters), rests)| Exit { outcome, characters, rests: Tree::new(rests) })
             .collect();
         exits.sort_by_key(|exit| (exit.outcome, exit.characters));
+        let words = self.vocabulary.words();
         let mut inside: Vec<_> =
-            inside.into_iter().map(|(set, ids)| (set, TokenSet::new(ids, vocabulary.words()))).collect();
+            self.inside.into_iter().map(|(set, ids)| (set, TokenSet::new(ids, words))).collect();
         inside.sort_by_key(|(set, _)| *set);
-        Self { inside, characters, exits, here: automaton.ending(from) }
+        let plain = plain.then(|| self.automaton.reach_number(from));
+        Spread { inside, plain, characters: self.characters, exits, here: self.automaton.ending(from) }
     }
 }

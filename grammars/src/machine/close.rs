@@ -4,35 +4,13 @@
 //! is smallest when each lexeme is spelled by itself. Sums are what a state needs at most; the
 //! witness, spelled as a whole, often needs fewer.
 
-use std::collections::HashMap;
-
 use super::language::{After, Choice, Closing, Language, Read};
+use super::shortest::{Close, ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
 use super::store::{EMPTY, FrameId, StackId};
 use super::Machine;
 use crate::TokenId;
 use crate::lexeme::{Outcomes, START};
-
-/// How to complete a frame.
-#[derive(Debug, Clone)]
-pub(super) struct Close {
-    /// Tokens, each lexeme spelled by itself; [`ENDLESS`] where no way is known.
-    tokens: u32,
-    text: Vec<u8>,
-    then: Vec<FrameId>,
-}
-
-const ENDLESS: u32 = u32::MAX;
-
-/// Frames looked at for one question. A language whose closing choices go on for ever is a defect.
-const FRAMES: usize = 100_000;
-
-/// One way to complete a frame.
-struct Way {
-    tokens: u32,
-    text: Vec<u8>,
-    then: Vec<FrameId>,
-}
 
 impl<L: Language> Machine<L> {
     /// A text that completes the state, made of the shortest closes; `None` where there is none.
@@ -100,7 +78,7 @@ impl<L: Language> Machine<L> {
         let mut sum = 0_u32;
         while stack != EMPTY {
             let (frame, below) = self.stacks.top(stack);
-            sum = sum.saturating_add(self.close(frame).tokens);
+            sum = sum.saturating_add(self.close(frame).cost);
             stack = below;
         }
         sum
@@ -115,14 +93,8 @@ impl<L: Language> Machine<L> {
         }
     }
 
-    /// Whether a frame can be completed.
-    pub(crate) fn can_complete(&mut self, frame: L::Frame) -> bool {
-        let frame = self.frames.id(frame);
-        self.close(frame).tokens != ENDLESS
-    }
-
     /// The close of a frame: least fixed point over the frames that it can lead to.
-    fn close(&mut self, frame: FrameId) -> &Close {
+    fn close(&mut self, frame: FrameId) -> &Close<FrameId> {
         if !self.closes.contains_key(&frame) {
             self.find_closes(frame);
         }
@@ -130,62 +102,26 @@ impl<L: Language> Machine<L> {
     }
 
     fn find_closes(&mut self, frame: FrameId) {
-        let mut order = vec![frame];
-        let mut ways: HashMap<FrameId, Vec<Way>> = HashMap::new();
-        let mut at = 0;
-        while let Some(frame) = order.get(at).copied() {
-            at += 1;
-            if self.closes.contains_key(&frame) || ways.contains_key(&frame) || at > FRAMES {
-                continue;
-            }
-            let found = self.ways(frame);
-            order.extend(found.iter().flat_map(|way| way.then.iter().copied()));
-            ways.insert(frame, found);
-        }
-        order.retain(|frame| ways.contains_key(frame));
-        order.dedup();
-        let mut best: HashMap<FrameId, (u32, usize)> = HashMap::new();
-        loop {
-            let mut changed = false;
-            // Frames found last come first, since others lead to them.
-            for frame in order.iter().rev() {
-                for (index, way) in ways[frame].iter().enumerate() {
-                    let cost = |frame: &FrameId| match (self.closes.get(frame), best.get(frame)) {
-                        (Some(close), _) => close.tokens,
-                        (None, Some((tokens, _))) => *tokens,
-                        (None, None) => ENDLESS,
-                    };
-                    let tokens = way.then.iter().map(cost).fold(way.tokens, u32::saturating_add);
-                    let known = best.get(frame).map_or(ENDLESS, |(tokens, _)| *tokens);
-                    if tokens < known {
-                        best.insert(*frame, (tokens, index));
-                        changed = true;
-                    }
-                }
-            }
-            if !changed {
-                break;
-            }
-        }
-        for (frame, mut ways) in ways {
-            let close = match best.get(&frame) {
-                Some((tokens, index)) => {
-                    let way = ways.swap_remove(*index);
-                    Close { tokens: *tokens, text: way.text, then: way.then }
-                }
-                None => Close { tokens: ENDLESS, text: Vec::new(), then: Vec::new() },
-            };
-            self.closes.insert(frame, close);
-        }
+        let known = std::mem::take(&mut self.closes);
+        let found = solve(&frame, &known, |frame| self.ways(*frame));
+        self.closes = known;
+        self.closes.extend(found);
     }
 
     /// What a completion of a frame may begin with.
-    fn ways(&mut self, frame: FrameId) -> Vec<Way> {
-        let offer = self.offer(frame);
+    fn ways(&mut self, frame: FrameId) -> Vec<Way<FrameId>> {
         let value = self.frames.get(frame).clone();
+        if let Some(ways) = self.language.ways(&value) {
+            let with_cost = |(text, then): (Vec<u8>, Vec<L::Frame>)| {
+                let cost = self.vocabulary.spell(&text)?.len() as u32;
+                Some(Way { cost, text, then: then.into_iter().map(|frame| self.frames.id(frame)).collect() })
+            };
+            return ways.into_iter().filter_map(with_cost).collect();
+        }
+        let offer = self.offer(frame);
         let mut ways = Vec::new();
         if offer.optional {
-            ways.push(Way { tokens: 0, text: Vec::new(), then: Vec::new() });
+            ways.push(Way { cost: 0, text: Vec::new(), then: Vec::new() });
         }
         let considered: Vec<(usize, Option<u32>)> = match self.language.closing(&value) {
             Closing::Any => (0..offer.choices.len()).map(|choice| (choice, None)).collect(),
@@ -209,7 +145,7 @@ impl<L: Language> Machine<L> {
                 let done = !after.is_empty() && choice.captured;
                 for frames in after {
                     let then = frames.into_iter().map(|frame| self.frames.id(frame)).collect();
-                    ways.push(Way { tokens: spelled.len() as u32, text: text.clone(), then });
+                    ways.push(Way { cost: spelled.len() as u32, text: text.clone(), then });
                 }
                 if done {
                     break;
@@ -232,6 +168,12 @@ fn endings(choice: &Choice, at: u32, count: u32) -> Vec<(Vec<u8>, u32)> {
     let total = automaton.outcomes();
     let texts = outcomes.filter_map(|outcome| automaton.shortest(at, &Outcomes::only(total, Some(outcome))));
     texts.map(|(text, outcome)| (fill(choice, at, count, text), outcome)).collect()
+}
+
+pub(super) fn shortest(choice: &Choice) -> Option<Vec<u8>> {
+    let all = Outcomes::all(choice.lexeme.automaton.outcomes());
+    let (text, _) = choice.lexeme.automaton.shortest(START, choice.allowed.as_ref().unwrap_or(&all))?;
+    Some(fill(choice, START, 0, text))
 }
 
 /// Outcomes of which a close is looked for.

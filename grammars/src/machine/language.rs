@@ -40,6 +40,12 @@ pub(crate) trait Language: Send + 'static {
     fn closing(&mut self, _frame: &Self::Frame) -> Closing {
         Closing::Any
     }
+
+    /// In place of [`closing`](Self::closing): short ways to complete a frame, each a text (of one or
+    /// several lexemes) and the frames after it.
+    fn ways(&mut self, _frame: &Self::Frame) -> Option<Vec<(Vec<u8>, Vec<Self::Frame>)>> {
+        None
+    }
 }
 
 /// What may be read somewhere.
@@ -87,6 +93,11 @@ impl Choice {
 
     pub(crate) fn captured(self) -> Self {
         Self { captured: true, ..self }
+    }
+
+    /// Its shortest text.
+    pub(crate) fn shortest(&self) -> Option<Vec<u8>> {
+        super::close::shortest(self)
     }
 
     pub(super) fn allows(&self, outcome: u32) -> bool {

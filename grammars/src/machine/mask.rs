@@ -10,7 +10,7 @@ use super::language::{Choice, Language};
 use super::step::{DEAD, StateId, Thread};
 use super::store::{StackId, UNCAPTURED};
 use super::Machine;
-use crate::TokenId;
+use crate::{TokenId, Vocabulary};
 use crate::lexeme::Spread;
 use crate::tree::Tree;
 
@@ -129,7 +129,7 @@ impl<L: Language> Machine<L> {
         let vocabulary = self.vocabulary.clone();
         let lexeme = group.choice.lexeme.clone();
         let spread = lexeme.spread(group.at, &vocabulary);
-        draw_inside(&group, &spread, &mut sketch.words);
+        draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
 
         let (fewest, most) = group.choice.characters;
         for exit in &spread.exits {
@@ -216,25 +216,33 @@ impl<L: Language> Machine<L> {
     }
 }
 
-fn draw_inside(group: &Group, spread: &Spread, words: &mut [u32]) {
+fn draw_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &mut [u32]) {
     let automaton = &group.choice.lexeme.automaton;
     let reaches = |set: u32| {
         group.choice.allowed.as_ref().is_none_or(|allowed| automaton.reach_set(set).intersects(allowed))
     };
     let (fewest, most) = group.choice.characters;
-    let room = most - group.count.min(most);
+    let room = if most == u32::MAX { u32::MAX } else { most - group.count.min(most) };
     let missing = fewest.saturating_sub(group.count);
-    let longest = spread.characters.first().map_or(0, |(needed, _, _)| *needed);
-    let inside = spread.inside.iter().filter(|(set, _)| reaches(*set));
-    if missing == 0 && (room >= longest || most == u32::MAX) {
+    let plain = spread.plain.is_some_and(reaches);
+    // No token has more characters than bytes.
+    if missing == 0 && room as usize >= vocabulary.tree().depth() {
+        if plain {
+            vocabulary.plain().add_to(words);
+        }
+        let inside = spread.inside.iter().filter(|(set, _)| reaches(*set));
         inside.for_each(|(_, tokens)| tokens.add_to(words));
         return;
     }
     // Counted lexemes have one outcome, so no set is left out here.
-    let fits = |(needed, ends, _): &(u32, bool, TokenId)| *needed <= room && (!ends || *needed >= missing);
-    for (_, _, id) in spread.characters.iter().filter(|one| fits(one)) {
-        words[*id as usize / 32] |= 1 << (id % 32);
+    let mut allow = |id: TokenId| words[id as usize / 32] |= 1 << (id % 32);
+    if plain {
+        let all = vocabulary.plain_by_length();
+        let first = all.partition_point(|(characters, _)| *characters > room);
+        all[first..].iter().for_each(|(_, id)| allow(*id));
     }
+    let fits = |(needed, ends, _): &&(u32, bool, TokenId)| *needed <= room && (!ends || *needed >= missing);
+    spread.characters.iter().filter(fits).for_each(|(_, _, id)| allow(*id));
 }
 
 impl<L: Language> Machine<L> {

@@ -7,6 +7,7 @@
 //! | [`step`] | states, which are sets of threads, and steps between them |
 //! | [`mask`] | the tokens that a state allows |
 //! | [`close`] | the shortest way to an end |
+//! | [`shortest`] | the least fixed point that it is |
 //!
 //! A *thread* is one reading of the text so far: a stack of frames, the choice that is being read
 //! of the first one, and the place in its lexeme. A *state* is a set of threads. States, and the
@@ -15,6 +16,7 @@
 mod close;
 mod language;
 mod mask;
+mod shortest;
 mod step;
 mod store;
 
@@ -23,12 +25,14 @@ use std::sync::Arc;
 
 pub(crate) use language::{After, Choice, Closing, Language, Offer, Read};
 pub(crate) use mask::StateMask;
+pub(crate) use shortest::{Close as Completion, ENDLESS, Way, solve};
 pub(crate) use step::{DEAD, StateId};
+pub(crate) use store::Store;
 
 use crate::Vocabulary;
-use close::Close;
+use shortest::Close;
 use step::State;
-use store::{FrameId, Stacks, Store, Texts};
+use store::{FrameId, Stacks, Texts};
 
 /// A language with what has been found out about its texts.
 pub(crate) struct Machine<L: Language> {
@@ -36,7 +40,7 @@ pub(crate) struct Machine<L: Language> {
     vocabulary: Arc<Vocabulary>,
     frames: Store<L::Frame>,
     offers: HashMap<FrameId, Arc<Offer>>,
-    closes: HashMap<FrameId, Close>,
+    closes: HashMap<FrameId, Close<FrameId>>,
     stacks: Stacks,
     texts: Texts,
     states: Vec<State>,

@@ -9,7 +9,7 @@ pub(super) type TextId = u32;
 
 /// Values by number.
 #[derive(Debug)]
-pub(super) struct Store<T> {
+pub(crate) struct Store<T> {
     values: Vec<T>,
     ids: HashMap<T, u32>,
 }
@@ -21,14 +21,14 @@ impl<T> Default for Store<T> {
 }
 
 impl<T: Clone + Eq + Hash> Store<T> {
-    pub(super) fn id(&mut self, value: T) -> u32 {
+    pub(crate) fn id(&mut self, value: T) -> u32 {
         *self.ids.entry(value).or_insert_with_key(|value| {
             self.values.push(value.clone());
             self.values.len() as u32 - 1
         })
     }
 
-    pub(super) fn get(&self, id: u32) -> &T {
+    pub(crate) fn get(&self, id: u32) -> &T {
         &self.values[id as usize]
     }
 }

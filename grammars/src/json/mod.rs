@@ -1,0 +1,86 @@
+//! JSON, under JSON Schema.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`schema`] | a schema document: its draft, its parts, what each keyword says |
+//! | [`reference`] | where references lead |
+//! | [`formula`] | what is said, in negation normal form |
+//! | [`kinds`] | what is left of a formula for one kind of value |
+//! | [`disjoint`], [`unevaluated`] | `oneOf` without negations; `unevaluatedProperties` and its like |
+//! | [`scalar`] | strings and numbers as automata |
+//! | [`keys`], [`object`], [`array`] | what a key or an item changes about what is due |
+//! | [`value`], [`language`] | all of it as a [`Language`](crate::machine::Language) |
+//! | [`error`] | [`SchemaError`] |
+//!
+//! A value under several schemas is read under all of them at once: the parts of a conjunction are
+//! carried on together, and alternatives are taken where a key or an item decides between them.
+//! So every value that is written satisfies the whole schema, whatever the order of its keys.
+
+mod array;
+mod disjoint;
+pub mod error;
+mod formula;
+mod keys;
+mod kinds;
+mod language;
+mod object;
+mod reference;
+mod scalar;
+mod schema;
+mod unevaluated;
+mod value;
+
+pub use error::SchemaError;
+pub(crate) use language::Json;
+
+use std::sync::Arc;
+
+use crate::{Budget, GrammarError, Vocabulary};
+
+/// Which JSON texts are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct JsonSpec {
+    /// A JSON Schema (draft 4 to 2020-12) as JSON text; `true` for any value.
+    pub schema: String,
+    /// Whitespace between tokens.
+    pub whitespace: Whitespace,
+    /// Whether `format` is asserted. Without it is an annotation, which is what JSON Schema says of
+    /// it unless told otherwise.
+    pub formats: bool,
+}
+
+impl JsonSpec {
+    /// Values of a schema, formats asserted, any whitespace.
+    pub fn new(schema: impl Into<String>) -> Self {
+        Self { schema: schema.into(), whitespace: Whitespace::Any, formats: true }
+    }
+
+    /// Any object.
+    pub fn object() -> Self {
+        Self::new("{\"type\": \"object\"}")
+    }
+}
+
+/// Whitespace between the tokens of a JSON text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Whitespace {
+    /// None: the shortest texts, and the most forced tokens.
+    None,
+    /// Any, except before the first and after the last token.
+    Any,
+}
+
+/// Largest schema read, in bytes.
+const LARGEST: usize = 8 << 20;
+
+pub(crate) fn compile(
+    spec: &JsonSpec,
+    vocabulary: &Arc<Vocabulary>,
+    budget: &Budget,
+) -> Result<Json, GrammarError> {
+    if spec.schema.len() > LARGEST {
+        return Err(GrammarError::TooLarge { what: "bytes of schema", limit: LARGEST });
+    }
+    let document = schema::Document::new(&spec.schema, spec.formats)?;
+    Json::new(document, spec.whitespace, vocabulary, budget)
+}

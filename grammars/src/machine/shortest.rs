@@ -1,0 +1,80 @@
+//! Shortest completions of things that lead to other things: a least fixed point.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+/// How to complete something: a text, then other things.
+#[derive(Debug, Clone)]
+pub(crate) struct Way<K> {
+    pub(crate) cost: u32,
+    pub(crate) text: Vec<u8>,
+    pub(crate) then: Vec<K>,
+}
+
+/// The cheapest way, and what it costs with everything it leads to; [`ENDLESS`] where there is
+/// none.
+#[derive(Debug, Clone)]
+pub(crate) struct Close<K> {
+    pub(crate) cost: u32,
+    pub(crate) text: Vec<u8>,
+    pub(crate) then: Vec<K>,
+}
+
+pub(crate) const ENDLESS: u32 = u32::MAX;
+
+/// Things looked at for one question. A language whose ways go on for ever is a defect; what lies
+/// beyond counts as endless.
+const LIMIT: usize = 50_000;
+
+/// Finds closes of `first` and of everything it can lead to that is not `known` yet.
+pub(crate) fn solve<K: Clone + Eq + Hash>(
+    first: &K,
+    known: &HashMap<K, Close<K>>,
+    mut ways_of: impl FnMut(&K) -> Vec<Way<K>>,
+) -> HashMap<K, Close<K>> {
+    let mut order = vec![first.clone()];
+    let mut seen: HashSet<K> = order.iter().cloned().collect();
+    let mut ways: Vec<Vec<Way<K>>> = Vec::new();
+    while let Some(next) = order.get(ways.len()).cloned() {
+        let found = ways_of(&next);
+        for then in found.iter().flat_map(|way| &way.then) {
+            if order.len() < LIMIT && !known.contains_key(then) && seen.insert(then.clone()) {
+                order.push(then.clone());
+            }
+        }
+        ways.push(found);
+    }
+    let mut best: HashMap<K, (u32, usize)> = HashMap::new();
+    loop {
+        let mut changed = false;
+        // What was found last comes first, since others lead to it.
+        for (thing, ways) in order.iter().zip(&ways).rev() {
+            for (index, way) in ways.iter().enumerate() {
+                let cost = |thing: &K| match (known.get(thing), best.get(thing)) {
+                    (Some(close), _) => close.cost,
+                    (None, Some((cost, _))) => *cost,
+                    (None, None) => ENDLESS,
+                };
+                let cost = way.then.iter().map(cost).fold(way.cost, u32::saturating_add);
+                if cost < best.get(thing).map_or(ENDLESS, |(cost, _)| *cost) {
+                    best.insert(thing.clone(), (cost, index));
+                    changed = true;
+                }
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    let close = |(thing, mut ways): (K, Vec<Way<K>>)| {
+        let close = match best.get(&thing) {
+            Some((cost, index)) => {
+                let way = ways.swap_remove(*index);
+                Close { cost: *cost, text: way.text, then: way.then }
+            }
+            None => Close { cost: ENDLESS, text: Vec::new(), then: Vec::new() },
+        };
+        (thing, close)
+    };
+    order.into_iter().zip(ways).map(close).collect()
+}
