@@ -47,7 +47,8 @@ pub(crate) trait Reader: Send {
     fn read(&mut self, from: StateId, bytes: &[u8]) -> StateId;
     fn can_end(&mut self, state: StateId) -> bool;
     fn mask(&mut self, state: StateId) -> Arc<StateMask>;
-    fn mask_within(&mut self, state: StateId, left: u32) -> Arc<StateMask>;
+    fn fits_all(&mut self, state: StateId, left: u32) -> bool;
+    fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask>;
     fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>>;
     fn forced_bytes(&mut self, state: StateId, most: usize) -> Vec<u8>;
     /// Empties the machine if there is too much in it; whether it did.
@@ -71,8 +72,12 @@ impl<L: Language> Reader for Machine<L> {
         self.mask(state)
     }
 
-    fn mask_within(&mut self, state: StateId, left: u32) -> Arc<StateMask> {
-        self.mask_within(state, left)
+    fn fits_all(&mut self, state: StateId, left: u32) -> bool {
+        self.fits_all(state, left)
+    }
+
+    fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
+        self.mask_within(state, left, plan)
     }
 
     fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>> {

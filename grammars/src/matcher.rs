@@ -14,6 +14,9 @@ pub struct Matcher {
     /// The state before each token and after the last, of `generation`.
     states: Vec<StateId>,
     generation: u64,
+    /// For each state tokens that complete it, where they were asked for, or follow from those of the
+    /// state before. What is known to be enough stays so: a fresh answer may be longer.
+    plans: Vec<Option<Arc<[TokenId]>>>,
     /// The last token was an end.
     ended: bool,
 }
@@ -27,7 +30,19 @@ impl Matcher {
             let shared = grammar.shared();
             (shared.machine.start(), shared.generation)
         };
-        Self { grammar, tokens: Vec::new(), states: vec![start], generation, ended: false }
+        Self { grammar, tokens: Vec::new(), states: vec![start], generation, plans: vec![None], ended: false }
+    }
+
+    /// Tokens that complete the text from here.
+    fn close_plan(&mut self) -> Option<Arc<[TokenId]>> {
+        if let Some(Some(known)) = self.plans.last() {
+            return Some(known.clone());
+        }
+        let plan: Arc<[TokenId]> = self.with(|shared, state, _| shared.machine.plan(state))?.into();
+        if let Some(last) = self.plans.last_mut() {
+            *last = Some(plan.clone());
+        }
+        Some(plan)
     }
 
     /// Does something with the machine in the state that the text is in.
@@ -53,7 +68,11 @@ impl Matcher {
 
 impl Constraint for Matcher {
     fn mask(&mut self, allowed: &mut [u32]) {
-        self.mask_within(allowed, u32::MAX);
+        allowed.fill(0);
+        if !self.ended {
+            let mask = self.with(|shared, state, _| shared.machine.mask(state));
+            allowed.iter_mut().zip(&mask.words).for_each(|(word, bits)| *word = *bits);
+        }
     }
 
     fn mask_within(&mut self, allowed: &mut [u32], left: u32) {
@@ -61,10 +80,21 @@ impl Constraint for Matcher {
         if self.ended {
             return;
         }
-        let mask = self.with(|shared, state, _| match left {
-            u32::MAX => shared.machine.mask(state),
-            _ => shared.machine.mask_within(state, left),
-        });
+        let Some(after) = left.checked_sub(1) else {
+            // Nothing but the end is left.
+            for id in self.grammar.vocabulary().ends().iter().filter(|_| self.is_accepting()) {
+                if let Some(word) = allowed.get_mut(*id as usize / 32) {
+                    *word |= 1 << (id % 32);
+                }
+            }
+            return;
+        };
+        let mask = if self.with(|shared, state, _| shared.machine.fits_all(state, after)) {
+            self.with(|shared, state, _| shared.machine.mask(state))
+        } else {
+            let plan = self.close_plan().unwrap_or_default();
+            self.with(|shared, state, _| shared.machine.mask_within(state, after, &plan))
+        };
         allowed.iter_mut().zip(&mask.words).for_each(|(word, bits)| *word = *bits);
     }
 
@@ -91,6 +121,9 @@ impl Constraint for Matcher {
         self.ended = accepted && ends;
         if accepted && !ends {
             self.tokens.push(token);
+            let plan = self.plans.last().and_then(Option::as_ref);
+            let rest = plan.filter(|plan| plan.first() == Some(&token)).map(|plan| plan[1..].into());
+            self.plans.push(rest);
         }
         accepted
     }
@@ -103,6 +136,7 @@ impl Constraint for Matcher {
         let keep = self.tokens.len().saturating_sub(tokens);
         self.tokens.truncate(keep);
         self.states.truncate(keep + 1);
+        self.plans.truncate(keep + 1);
     }
 
     fn fork(&self) -> Box<dyn Constraint> {
@@ -138,7 +172,7 @@ impl Constraint for Matcher {
         if self.ended {
             return Some(Vec::new());
         }
-        self.with(|shared, state, _| shared.machine.plan(state))
+        self.close_plan().map(|plan| plan.to_vec())
     }
 
     fn is_accepting(&self) -> bool {

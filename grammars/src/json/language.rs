@@ -51,6 +51,8 @@ pub(crate) struct Json {
     allowed_keys: HashMap<u32, Option<Outcomes>>,
     /// Keys whose values are possible, by keys and pending formula, where nothing else matters.
     plain_keys: HashMap<(u32, F), Outcomes>,
+    few_keys: HashMap<(u32, u32), bool>,
+    few_values: HashMap<F, bool>,
     pub(super) values: HashMap<F, Arc<Value>>,
     closes: HashMap<Frame, Completion<Frame>>,
     /// The first reason why something was not offered: for the message when nothing is left.
@@ -114,6 +116,8 @@ impl Json {
             arrays: Store::default(),
             allowed_keys: HashMap::new(),
             plain_keys: HashMap::new(),
+            few_keys: HashMap::new(),
+            few_values: HashMap::new(),
             values: HashMap::new(),
             closes: HashMap::new(),
             trouble: None,
@@ -381,47 +385,80 @@ impl Json {
         }
     }
 
-    /// Ways to complete an object by a member more: one with a key that is required, if any is.
+    /// Ways to bring an object that may not end yet nearer to its end, by a member or by settling on
+    /// an alternative: whatever the first unmet part of it needs.
     fn member_ways(&mut self, object: u32, before: &[u8]) -> Vec<(Vec<u8>, Vec<Frame>)> {
         let state = self.objects.get(object).clone();
         let tell = self.keys(state.keys).clone();
-        let mut wanted = Vec::new();
-        self.wanted_keys(state.pending, &mut wanted);
-        wanted.truncate(1);
-        let mut keys: Vec<Key> = Vec::new();
-        if wanted.is_empty() {
-            self.helpful_keys(state.pending, &mut wanted);
-            let unused = |index: &usize| !state.used.contains(*index as u32);
-            keys.extend((0..tell.names.len()).filter(unused).take(HELPFUL).map(Key::Named));
-            keys.extend((tell.names.len() as u32..tell.outcomes()).map(|outcome| tell.key(outcome)));
-        }
-        let named = |name: &Arc<str>| tell.names.iter().position(|known| known == name);
-        keys.extend(wanted.iter().filter_map(named).filter(|index| !state.used.contains(*index as u32)).map(Key::Named));
-        keys.dedup();
-
+        let Some(unmet) = self.first_unmet(state.pending) else { return Vec::new() };
+        let unused = |index: usize| (!state.used.contains(index as u32)).then_some(Key::Named(index));
+        let others = (tell.names.len() as u32..tell.outcomes()).map(|outcome| tell.key(outcome));
+        let keys: Vec<Key> = match self.formulas.get(unmet).clone() {
+            Formula::Any(alternatives) => {
+                let rest: Vec<F> =
+                    self.formulas.parts(state.pending).into_iter().filter(|part| *part != unmet).collect();
+                let mut ways = Vec::new();
+                for alternative in alternatives {
+                    let pending = self.formulas.all(rest.iter().copied().chain([alternative]));
+                    let settled = self.objects.id(Object { pending, ..state.clone() });
+                    match self.object_may_end(pending) {
+                        true => ways.push((Vec::new(), vec![Frame::Members(settled)])),
+                        false => ways.extend(self.member_ways(settled, before)),
+                    }
+                }
+                return ways;
+            }
+            Formula::Required(name) => {
+                tell.names.iter().position(|known| *known == name).and_then(unused).into_iter().collect()
+            }
+            Formula::SomeProperty(rules) => {
+                let named = |(index, name): (usize, &Arc<str>)| rules.named.contains_key(name).then_some(index);
+                let named = tell.names.iter().enumerate().filter_map(named).filter_map(unused);
+                named.chain((0..tell.names.len()).filter_map(unused).take(HELPFUL)).chain(others).collect()
+            }
+            _ => (0..tell.names.len()).filter_map(unused).take(HELPFUL).chain(others).collect(),
+        };
         let mut ways = Vec::new();
         for key in keys {
             let Some(text) = self.key_text(&state, key) else { continue };
-            let before_key = self.without_most(state.pending);
             for frames in self.after_key(object, key, Some(&text)) {
-                // A member that changes nothing brings the end no nearer.
+                // A member that leaves the part as it was brings the end no nearer.
                 if let Some(Frame::Members(next)) = frames.last()
-                    && self.without_most(self.objects.get(*next).pending) == before_key
+                    && !self.formulas.parts(self.objects.get(*next).pending).contains(&unmet)
                 {
-                    continue;
+                    ways.push(([before, &text, b":"].concat(), frames[1..].to_vec()));
                 }
-                ways.push(([before, &text, b":"].concat(), frames[1..].to_vec()));
             }
         }
         ways
     }
 
-    /// A pending formula without how many members there may be at most.
-    fn without_most(&mut self, pending: F) -> F {
+    /// A part of what is pending that keeps an object from ending; a required key before others.
+    fn first_unmet(&self, pending: F) -> Option<F> {
         let parts = self.formulas.parts(pending);
-        let parts: Vec<F> =
-            parts.into_iter().filter(|part| !matches!(self.formulas.get(*part), Formula::MaxProperties(_))).collect();
-        self.formulas.all(parts)
+        let mut unmet = parts.into_iter().filter(|part| !self.object_may_end(*part)).peekable();
+        let first = unmet.peek().copied();
+        unmet.find(|part| matches!(self.formulas.get(*part), Formula::Required(_))).or(first)
+    }
+
+    /// Whether there are only so many other keys of a kind.
+    fn has_few_keys(&mut self, keys: u32, outcome: u32) -> bool {
+        if let Some(known) = self.few_keys.get(&(keys, outcome)) {
+            return *known;
+        }
+        let few = self.key_lexeme(keys, true).is_none_or(|lexeme| lexeme.automaton.is_finite(outcome));
+        self.few_keys.insert((keys, outcome), few);
+        few
+    }
+
+    /// Whether only so many scalars satisfy a formula.
+    fn has_few_values(&mut self, formula: F) -> bool {
+        if let Some(known) = self.few_values.get(&formula) {
+            return *known;
+        }
+        let few = self.distinct_value(formula).iter().all(|choice| choice.lexeme.automaton.is_finite(0));
+        self.few_values.insert(formula, few);
+        few
     }
 
     /// A key as it is spelled, and not one that was read.
@@ -437,7 +474,7 @@ impl Json {
     }
 }
 
-/// Keys tried where an object needs more members of any name.
+/// Names tried where an object needs more members of any name.
 const HELPFUL: usize = 16;
 
 impl Language for Json {
@@ -485,17 +522,19 @@ impl Language for Json {
                 let value = self.value(*formula);
                 After::Ways(self.after_value(&value, choice))
             }
-            Frame::Item(_, array) => {
-                let state = self.arrays.get(*array);
+            Frame::Item(formula, array) => {
+                let state = self.arrays.get(*array).clone();
                 match read.text {
                     Some(text) if state.seen.iter().any(|known| **known == *text) => After::Ways(Vec::new()),
                     _ if state.unknown => After::Unknown,
+                    // Of so many values one may be the last.
+                    None if self.has_few_values(*formula) => After::Unknown,
                     text => After::one([Frame::Items(self.with_seen(*array, text))]),
                 }
             }
             Frame::NoMember | Frame::NoItem | Frame::Colon => After::nothing(),
             Frame::Key(object) => {
-                let state = self.objects.get(*object);
+                let state = self.objects.get(*object).clone();
                 let key = self.keys(state.keys).key(read.outcome);
                 let other = matches!(key, Key::Other(_));
                 match read.text {
@@ -503,6 +542,7 @@ impl Language for Json {
                         After::Ways(Vec::new())
                     }
                     _ if other && state.unknown => After::Unknown,
+                    None if other && self.has_few_keys(state.keys, read.outcome) => After::Unknown,
                     text => After::Ways(self.possible_after_key(*object, key, text)),
                 }
             }

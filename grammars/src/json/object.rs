@@ -143,27 +143,6 @@ impl Json {
         }
     }
 
-    /// Keys that have to be read for the object to end, if the formula names one.
-    pub(super) fn wanted_keys(&self, pending: F, wanted: &mut Vec<Arc<str>>) {
-        match self.formulas.get(pending) {
-            Formula::Required(name) => wanted.push(name.clone()),
-            Formula::All(parts) => parts.iter().for_each(|part| self.wanted_keys(*part, wanted)),
-            _ => {}
-        }
-    }
-
-    /// Keys that alternatives want.
-    pub(super) fn helpful_keys(&self, pending: F, helpful: &mut Vec<Arc<str>>) {
-        match self.formulas.get(pending) {
-            Formula::Required(name) => helpful.push(name.clone()),
-            Formula::All(parts) | Formula::Any(parts) => {
-                parts.iter().for_each(|part| self.helpful_keys(*part, helpful));
-            }
-            Formula::SomeProperty(rules) => helpful.extend(rules.named.keys().cloned()),
-            _ => {}
-        }
-    }
-
     /// Whether every key is as good as another as long as its value can be: nothing but rules for
     /// values and keys that are required.
     pub(super) fn is_plain(&self, pending: F) -> bool {

@@ -201,8 +201,17 @@ impl Json {
             });
         }
         let logic = self.text_logic(left);
+        let whole = self.text_lexeme(&logic);
+        // A pattern and a length together count in every state of the pattern: that can be too much.
+        if whole.is_none() && longest(&logic).is_some_and(|most| most > SHORTENED) {
+            return self.text_lexeme(&shortened(logic));
+        }
+        whole
+    }
+
+    fn text_lexeme(&mut self, logic: &Logic<TextTest>) -> Option<Arc<Lexeme>> {
         self.lexeme(&format!("texts {logic:?}"), |json| {
-            text_automaton(&logic, json.vocabulary.spellable(), &json.budget)
+            text_automaton(logic, json.vocabulary.spellable(), &json.budget)
         })
     }
 
@@ -270,6 +279,27 @@ impl Json {
             self.trouble.get_or_insert(trouble.into());
         }
         made.ok()
+    }
+}
+
+/// Most characters of a text that has to match a pattern and may be longer than this, where both
+/// together need too many states.
+const SHORTENED: u64 = 200;
+
+/// The most characters that a conjunction allows.
+fn longest(logic: &Logic<TextTest>) -> Option<u64> {
+    match logic {
+        Logic::Is(TextTest::MaxLength(most)) => Some(*most),
+        Logic::All(parts) => parts.iter().filter_map(longest).min(),
+        _ => None,
+    }
+}
+
+fn shortened(logic: Logic<TextTest>) -> Logic<TextTest> {
+    match logic {
+        Logic::Is(TextTest::MaxLength(most)) => Logic::Is(TextTest::MaxLength(most.min(SHORTENED))),
+        Logic::All(parts) => Logic::All(parts.into_iter().map(shortened).collect()),
+        other => other,
     }
 }
 

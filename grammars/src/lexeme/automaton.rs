@@ -1,6 +1,7 @@
 //! A deterministic automaton over bytes in which every state can still succeed.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -60,6 +61,7 @@ pub(crate) struct Automaton {
     characters: Vec<Character>,
     counts: bool,
     free: Vec<bool>,
+    farthest: u32,
 }
 
 /// An automaton may be part of a larger one.
@@ -82,6 +84,11 @@ impl Source for Automaton {
         self.classes
     }
 }
+
+/// Beginnings looked at for each of several texts.
+const LOOKED_AT: usize = 256;
+/// Bytes of one class tried for several texts.
+const ALIKE: u8 = 4;
 
 pub(crate) const START: u32 = 0;
 const NOWHERE: u32 = u32::MAX;
@@ -146,10 +153,13 @@ impl Automaton {
             counts: characters.contains(&Character::Completed),
             characters,
             free: Vec::new(),
+            farthest: 0,
         };
         if automaton.prune(&members) {
             automaton.find_outcomes();
             automaton.free = free::states(&automaton);
+            let distances = automaton.nearest.iter().map(|(distance, _)| *distance);
+            automaton.farthest = distances.filter(|distance| *distance != NOWHERE).max().unwrap_or(0);
             Ok(automaton)
         } else {
             let missing = (0..=u8::MAX).filter(|byte| !spellable[usize::from(*byte)]).collect();
@@ -194,9 +204,9 @@ impl Automaton {
         self.next[row..row + self.stride].iter().all(|target| *target == NOWHERE)
     }
 
-    /// Bytes to the nearest ending.
-    pub(crate) fn distance(&self, state: u32) -> u32 {
-        self.nearest[state as usize].0
+    /// Bytes to the nearest ending, from the state where they are most.
+    pub(crate) fn farthest(&self) -> u32 {
+        self.farthest
     }
 
     /// Whether characters are counted.
@@ -254,32 +264,91 @@ impl Automaton {
         None
     }
 
-    /// Several texts that end from here, short ones first.
+    /// Several texts that end from here, short ones first; of bytes that lead to the same state only
+    /// a few are tried.
     pub(crate) fn some_texts(&self, from: u32, allowed: Option<&Outcomes>, most: usize) -> Vec<(Vec<u8>, u32)> {
         let all = Outcomes::all(self.outcomes());
         let allowed = allowed.unwrap_or(&all);
-        let mut found = Vec::new();
-        let mut todo = VecDeque::from([(from, Vec::new())]);
-        while let Some((state, text)) = todo.pop_front() {
+        if most <= 1 {
+            return self.shortest(from, allowed).into_iter().collect();
+        }
+        let distances = self.distances(allowed);
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        // Shortest whole text first (A* with exact distances), then in the order of bytes.
+        let mut todo = BinaryHeap::from([Reverse((distances[from as usize], Vec::new(), from))]);
+        while let Some(Reverse((_, text, state))) = todo.pop() {
             if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
                 found.push((text.clone(), outcome));
-                if found.len() >= most {
-                    break;
-                }
             }
-            // Each text may go on in so many ways that only a few more are kept waiting.
+            looked_at += 1;
+            if found.len() >= most || looked_at > most * LOOKED_AT {
+                break;
+            }
+            let mut tried = vec![0_u8; self.stride];
             for byte in 0..=u8::MAX {
-                if todo.len() > most * 256 {
-                    break;
-                }
-                if let Some(target) = self.step(state, byte).filter(|target| self.reach(*target).intersects(allowed)) {
+                let Some(target) = self.step(state, byte) else { continue };
+                let distance = distances[target as usize];
+                let class = self.class(byte);
+                if distance != NOWHERE && tried[class] < ALIKE {
+                    tried[class] += 1;
                     let mut longer = text.clone();
                     longer.push(byte);
-                    todo.push_back((target, longer));
+                    todo.push(Reverse((longer.len() as u32 + distance, longer, target)));
                 }
             }
         }
         found
+    }
+
+    /// Whether only so many texts end as `outcome`: no state that can come to it comes to itself.
+    pub(crate) fn is_finite(&self, outcome: u32) -> bool {
+        let leads = |state: u32| self.reach(state).contains(outcome);
+        let row = |state: u32| &self.next[state as usize * self.stride..(state as usize + 1) * self.stride];
+        // Depth first; a state that is met while it is open closes a circle.
+        let (mut open, mut done) = (vec![false; self.states()], vec![false; self.states()]);
+        let mut path: Vec<(u32, usize)> = vec![(START, 0)];
+        while let Some((state, at)) = path.last_mut() {
+            let (state, column) = (*state, *at);
+            *at += 1;
+            open[state as usize] = true;
+            let Some(target) = row(state).get(column).copied() else {
+                open[state as usize] = false;
+                done[state as usize] = true;
+                path.pop();
+                continue;
+            };
+            if target == NOWHERE || done[target as usize] || !leads(target) {
+                continue;
+            }
+            if open[target as usize] {
+                return false;
+            }
+            path.push((target, 0));
+        }
+        true
+    }
+
+    /// Bytes from each state to the nearest ending among some outcomes.
+    fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
+        let mut sources: Vec<Vec<u32>> = vec![Vec::new(); self.states()];
+        for (state, row) in self.next.chunks(self.stride).enumerate() {
+            for target in row.iter().filter(|target| **target != NOWHERE) {
+                sources[*target as usize].push(state as u32);
+            }
+        }
+        let ends = |state: &u32| self.ending(*state).is_some_and(|outcome| allowed.contains(outcome));
+        let mut todo: VecDeque<u32> = (0..self.states() as u32).filter(ends).collect();
+        let mut distances = vec![NOWHERE; self.states()];
+        todo.iter().for_each(|state| distances[*state as usize] = 0);
+        while let Some(state) = todo.pop_front() {
+            for source in &sources[state as usize] {
+                if distances[*source as usize] == NOWHERE {
+                    distances[*source as usize] = distances[state as usize] + 1;
+                    todo.push_back(*source);
+                }
+            }
+        }
+        distances
     }
 
     pub(crate) fn states(&self) -> usize {

@@ -51,6 +51,20 @@ impl TokenSet {
         Self::Bits(bits)
     }
 
+    /// Its tokens, `most` at most.
+    pub(crate) fn first(&self, most: usize) -> Vec<TokenId> {
+        match self {
+            Self::Few(ids) => ids.iter().copied().take(most).collect(),
+            Self::Bits(bits) => {
+                let set = |(index, word): (usize, &u32)| {
+                    let word = *word;
+                    (0..32_u32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as u32 * 32 + bit)
+                };
+                bits.iter().enumerate().flat_map(set).take(most).collect()
+            }
+        }
+    }
+
     pub(crate) fn add_to(&self, mask: &mut [u32]) {
         match self {
             Self::Few(ids) => {

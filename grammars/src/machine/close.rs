@@ -4,10 +4,12 @@
 //! is smallest when each lexeme is spelled by itself. Sums are what a state needs at most; the
 //! witness, spelled as a whole, often needs fewer.
 
+use std::sync::Arc;
+
 use super::language::{After, Choice, Closing, Language, Read};
 use super::shortest::{Close, ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
-use super::store::{EMPTY, FrameId, StackId};
+use super::store::{EMPTY, FrameId, StackId, UNKNOWN};
 use super::Machine;
 use crate::TokenId;
 use crate::lexeme::{Outcomes, START};
@@ -43,9 +45,30 @@ impl<L: Language> Machine<L> {
             return known;
         }
         let threads = self.states[state as usize].threads.clone();
-        let bound = threads.iter().filter_map(|thread| self.finish_thread(thread)).map(|(tokens, ..)| tokens).min();
+        let bound = threads.iter().filter_map(|thread| self.tokens_to_finish(thread)).min();
         self.states[state as usize].bound = Some(bound);
         bound
+    }
+
+    /// Tokens that complete a thread by way of its lexeme's nearest ending.
+    fn tokens_to_finish(&mut self, thread: &Thread) -> Option<u32> {
+        if thread.stack == EMPTY {
+            return Some(0);
+        }
+        let offer = self.offer_of(thread.stack);
+        let choice = &offer.choices[usize::from(thread.choice)];
+        if choice.captured && thread.text != UNKNOWN {
+            return self.finish_thread(thread).map(|(tokens, ..)| tokens);
+        }
+        let all = Outcomes::all(choice.lexeme.automaton.outcomes());
+        let allowed = choice.allowed.as_ref().unwrap_or(&all);
+        let (text, outcome) = choice.lexeme.automaton.shortest(thread.at, allowed)?;
+        let missing = choice.characters.0.saturating_sub(thread.count);
+        let (stacks, _) = self.pop(thread, outcome);
+        let after = stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?;
+        // As many tokens as bytes, which is cheaper to know than how few spell them.
+        let tokens = after.saturating_add(text.len() as u32).saturating_add(missing);
+        (after != ENDLESS).then_some(tokens)
     }
 
     /// Tokens, the text that ends a thread's lexeme, and the stack that is due then.
@@ -57,9 +80,7 @@ impl<L: Language> Machine<L> {
         let choice = &offer.choices[usize::from(thread.choice)];
         let mut best: Option<(u32, Vec<u8>, StackId)> = None;
         for (text, outcome) in endings(choice, thread.at, thread.count) {
-            let mut ended = *thread;
-            text.iter().for_each(|byte| ended.text = self.texts.push(ended.text, *byte));
-            let (stacks, _) = self.pop(&ended, outcome);
+            let Some((text, stacks)) = self.not_refused(thread, choice, text, outcome) else { continue };
             let spelled = self.vocabulary.spell(&text)?.len() as u32;
             for stack in stacks.iter() {
                 let tokens = spelled.saturating_add(self.stack_tokens(*stack));
@@ -67,14 +88,38 @@ impl<L: Language> Machine<L> {
                     best = Some((tokens, text.clone(), *stack));
                 }
             }
-            if best.is_some() && choice.captured {
-                break;
-            }
         }
         best
     }
 
-    fn stack_tokens(&mut self, mut stack: StackId) -> u32 {
+    /// A text that ends a thread's lexeme as `outcome` and what is due then: `text`, unless the
+    /// language refuses that one.
+    fn not_refused(
+        &mut self,
+        thread: &Thread,
+        choice: &Choice,
+        text: Vec<u8>,
+        outcome: u32,
+    ) -> Option<(Vec<u8>, Arc<[StackId]>)> {
+        let mut read = |machine: &mut Self, text: &[u8]| {
+            let mut ended = *thread;
+            text.iter().for_each(|byte| ended.text = machine.texts.push(ended.text, *byte));
+            let (stacks, _) = machine.pop(&ended, outcome);
+            (!stacks.is_empty()).then_some(stacks)
+        };
+        if let Some(stacks) = read(self, &text) {
+            return Some((text, stacks));
+        }
+        if !choice.captured {
+            return None;
+        }
+        let automaton = &choice.lexeme.automaton;
+        let only = Outcomes::only(automaton.outcomes(), Some(outcome));
+        let others = automaton.some_texts(thread.at, Some(&only), OTHER_TEXTS).into_iter();
+        others.map(|(text, _)| text).find_map(|text| read(self, &text).map(|stacks| (text, stacks)))
+    }
+
+    pub(super) fn stack_tokens(&mut self, mut stack: StackId) -> u32 {
         let mut sum = 0_u32;
         while stack != EMPTY {
             let (frame, below) = self.stacks.top(stack);
@@ -142,13 +187,9 @@ impl<L: Language> Machine<L> {
                 let read = Read { outcome, text: choice.captured.then_some(text.as_slice()) };
                 let After::Ways(after) = self.language.after(&value, number, read) else { continue };
                 let Some(spelled) = self.vocabulary.spell(&text) else { continue };
-                let done = !after.is_empty() && choice.captured;
                 for frames in after {
                     let then = frames.into_iter().map(|frame| self.frames.id(frame)).collect();
                     ways.push(Way { cost: spelled.len() as u32, text: text.clone(), then });
-                }
-                if done {
-                    break;
                 }
             }
         }
@@ -156,13 +197,9 @@ impl<L: Language> Machine<L> {
     }
 }
 
-/// Texts that end a lexeme from a state: the shortest of each outcome, and where the text itself
-/// matters some more.
+/// Texts that end a lexeme from a state: the shortest of each outcome.
 fn endings(choice: &Choice, at: u32, count: u32) -> Vec<(Vec<u8>, u32)> {
     let automaton = &choice.lexeme.automaton;
-    if choice.captured {
-        return automaton.some_texts(at, choice.allowed.as_ref(), CAPTURED_TEXTS);
-    }
     let reach = automaton.reach(at).clone();
     let outcomes = reach.iter().filter(|outcome| choice.allows(*outcome)).take(OUTCOMES);
     let total = automaton.outcomes();
@@ -178,8 +215,8 @@ pub(super) fn shortest(choice: &Choice) -> Option<Vec<u8>> {
 
 /// Outcomes of which a close is looked for.
 const OUTCOMES: usize = 64;
-/// Texts tried where the language may refuse some.
-const CAPTURED_TEXTS: usize = 64;
+/// Texts tried where the language refuses the shortest.
+const OTHER_TEXTS: usize = 32;
 
 /// Adds characters to a text until there are as many as the choice wants.
 fn fill(choice: &Choice, from: u32, count: u32, text: Vec<u8>) -> Vec<u8> {

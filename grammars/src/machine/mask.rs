@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::language::{Choice, Language};
 use super::step::{DEAD, StateId, Thread};
-use super::store::{StackId, UNCAPTURED};
+use super::store::{StackId, UNKNOWN};
 use super::Machine;
 use crate::{TokenId, Vocabulary};
 use crate::lexeme::Spread;
@@ -22,6 +22,8 @@ pub(crate) struct StateMask {
     pub(crate) only: Option<TokenId>,
     /// Tokens that depend on what was captured: each is to be tried from the state itself.
     doubtful: Box<[TokenId]>,
+    /// Most tokens that are needed after any of the allowed ones, as far as closes know.
+    worst: u32,
 }
 
 /// Threads that are in the same place of the same lexeme, with the same left to read of it.
@@ -36,7 +38,18 @@ struct Group {
 struct Sketch {
     words: Box<[u32]>,
     doubtful: Vec<TokenId>,
+    /// Tokens that may be needed after an allowed one; what would need more is not allowed.
+    left: u32,
+    /// Most tokens that are needed after any token that was allowed, as far as closes know.
+    worst: u32,
 }
+
+/// Masks kept. A mask of 151,936 tokens is 19 KiB, so these are 10 MiB at most. When full, all are
+/// dropped: a text in progress soon finds its own again.
+const MASKS: usize = 512;
+
+/// No limit to the tokens that may follow.
+const UNLIMITED: u32 = u32::MAX;
 
 impl<L: Language> Machine<L> {
     /// Which tokens may follow.
@@ -45,35 +58,81 @@ impl<L: Language> Machine<L> {
             return known.clone();
         }
         let shared = self.forgetful(state);
-        let common = match &self.states[shared as usize].mask {
+        let common = match &self.states[shared as usize].common_mask {
             Some(known) => known.clone(),
             None => {
-                let made = Arc::new(self.common_mask(shared));
-                self.states[shared as usize].mask = Some(made.clone());
+                let made = Arc::new(self.common_mask(shared, UNLIMITED));
+                self.states[shared as usize].common_mask = Some(made.clone());
                 made
             }
         };
         let mut doubtful = common.doubtful.to_vec();
         self.add_refused(state, &mut doubtful);
-        if doubtful.is_empty() {
-            return common;
-        }
-        let mut words = common.words.clone();
-        let vocabulary = self.vocabulary.clone();
-        for id in doubtful {
-            let bit = 1 << (id % 32);
-            words[id as usize / 32] &= !bit;
-            if self.step_all(state, vocabulary.token(id)) != DEAD {
-                words[id as usize / 32] |= bit;
+        let mask = match doubtful.is_empty() {
+            true => common,
+            false => Arc::new(self.resolved(state, &common, &doubtful, UNLIMITED)),
+        };
+        self.keep_mask(state, mask.clone());
+        mask
+    }
+
+    /// Keeps a mask with its state; when too many are kept, all are dropped.
+    fn keep_mask(&mut self, state: StateId, mask: Arc<StateMask>) {
+        if self.masked.len() >= MASKS {
+            for state in std::mem::take(&mut self.masked) {
+                self.states[state as usize].mask = None;
+                self.states[state as usize].common_mask = None;
             }
         }
-        Arc::new(self.finish(state, Sketch { words, doubtful: Vec::new() }))
+        self.masked.push(state);
+        let shared = self.forgetful(state);
+        self.masked.push(shared);
+        self.states[state as usize].mask = Some(mask);
+    }
+
+    /// Whether after every token that may follow `left` more suffice.
+    pub(crate) fn fits_all(&mut self, state: StateId, left: u32) -> bool {
+        self.mask(state).worst <= left
+    }
+
+    /// Which tokens may follow when after each of them `left` more suffice. `plan` completes the state;
+    /// where it is short enough, its beginning is allowed whatever sums of closes say, which are only
+    /// upper bounds.
+    pub(crate) fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
+        let mask = self.mask(state);
+        let mut doubtful = mask.doubtful.to_vec();
+        self.add_refused(state, &mut doubtful);
+        let shared = self.forgetful(state);
+        let within = self.common_mask(shared, left);
+        doubtful.extend_from_slice(&within.doubtful);
+        let mut within = self.resolved(state, &within, &doubtful, left);
+        if let Some(first) = plan.first().filter(|_| plan.len() <= left as usize + 1) {
+            within.words[*first as usize / 32] |= 1 << (first % 32);
+        }
+        Arc::new(within)
+    }
+
+    /// A mask with what depends on captured texts tried.
+    fn resolved(&mut self, state: StateId, common: &StateMask, doubtful: &[TokenId], left: u32) -> StateMask {
+        let mut words = common.words.clone();
+        let vocabulary = self.vocabulary.clone();
+        let mut worst = common.worst;
+        for id in doubtful {
+            let bit = 1 << (id % 32);
+            words[*id as usize / 32] &= !bit;
+            let next = self.step_all(state, vocabulary.token(*id));
+            if next != DEAD && self.completes_within(next, left) {
+                words[*id as usize / 32] |= bit;
+                worst = worst.max(self.bound(next).unwrap_or(UNLIMITED));
+            }
+        }
+        self.finish(state, Sketch { words, doubtful: Vec::new(), left, worst })
     }
 
     /// The mask of a state that knows no captured text.
-    fn common_mask(&mut self, state: StateId) -> StateMask {
+    fn common_mask(&mut self, state: StateId, left: u32) -> StateMask {
         let words = vec![0_u32; self.vocabulary.words()].into_boxed_slice();
-        let mut sketch = Sketch { words, doubtful: Vec::new() };
+        let mut sketch = Sketch { words, doubtful: Vec::new(), left, worst: 0 };
         let mut todo = self.groups(state);
         while let Some(group) = todo.pop() {
             self.draw(group, &mut sketch, &mut todo);
@@ -96,7 +155,7 @@ impl<L: Language> Machine<L> {
             _ => None,
         };
         let only = if only.is_some() && self.can_end(state) { None } else { only };
-        StateMask { words: sketch.words, only, doubtful: sketch.doubtful.into() }
+        StateMask { words: sketch.words, only, doubtful: sketch.doubtful.into(), worst: sketch.worst }
     }
 
     /// The threads of a state, by where they are.
@@ -106,6 +165,8 @@ impl<L: Language> Machine<L> {
         for thread in threads.iter().filter(|thread| thread.stack != super::store::EMPTY) {
             let offer = self.offer_of(thread.stack);
             let choice = &offer.choices[usize::from(thread.choice)];
+            // What is read of it from here on, in many ways at once, is not known.
+            let thread = &Thread { text: thread.text.min(UNKNOWN), ..*thread };
             let same = |group: &&mut Group| {
                 Arc::ptr_eq(&group.choice.lexeme, &choice.lexeme)
                     && (group.at, group.count) == (thread.at, thread.count)
@@ -129,7 +190,13 @@ impl<L: Language> Machine<L> {
         let vocabulary = self.vocabulary.clone();
         let lexeme = group.choice.lexeme.clone();
         let spread = lexeme.spread(group.at, &vocabulary);
-        draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
+        let worst = self.worst_inside(&group);
+        if worst <= sketch.left {
+            draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
+            sketch.worst = sketch.worst.max(worst);
+        } else {
+            self.draw_each_inside(&group, &spread, sketch);
+        }
 
         let (fewest, most) = group.choice.characters;
         for exit in &spread.exits {
@@ -193,17 +260,29 @@ impl<L: Language> Machine<L> {
                 at += node.size as usize;
                 continue;
             }
-            for id in rests.ids(node) {
-                sketch.words[*id as usize / 32] |= 1 << (id % 32);
+            let ids = rests.ids(node);
+            if !ids.is_empty() {
+                let bound = self.bound(next).unwrap_or(UNLIMITED);
+                if bound <= sketch.left || self.completes_within(next, sketch.left) {
+                    ids.iter().for_each(|id| sketch.words[*id as usize / 32] |= 1 << (id % 32));
+                    sketch.worst = sketch.worst.max(bound);
+                }
             }
             at += 1;
         }
     }
 
-    /// Tokens on the way through a text that some thread's frame refuses.
+    /// Tokens on the way through a text that the frame of some thread refuses, or of one that is due
+    /// if the lexeme ends here.
     fn add_refused(&mut self, state: StateId, doubtful: &mut Vec<TokenId>) {
-        let threads = self.states[state as usize].threads.clone();
-        for thread in threads.iter().filter(|thread| thread.text != UNCAPTURED) {
+        let mut threads = self.states[state as usize].threads.to_vec();
+        for thread in threads.clone() {
+            if let Some(outcome) = self.ended(&thread) {
+                let (stacks, _) = self.pop(&thread, outcome);
+                stacks.iter().for_each(|stack| threads.extend_from_slice(&self.expand(*stack)));
+            }
+        }
+        for thread in threads {
             let Some(text) = self.texts.get(thread.text) else { continue };
             let (frame, _) = self.stacks.top(thread.stack);
             let frame = self.frames.get(frame).clone();
@@ -246,35 +325,49 @@ fn draw_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &
 }
 
 impl<L: Language> Machine<L> {
-    /// Which tokens may follow when `left` tokens may still be written: those after which one less
-    /// suffices.
-    pub(crate) fn mask_within(&mut self, state: StateId, left: u32) -> Arc<StateMask> {
-        let plain = self.mask(state);
-        let vocabulary = self.vocabulary.clone();
-        let mut words = plain.words.clone();
-        for index in 0..words.len() {
-            let mut bits = plain.words[index];
-            while bits != 0 {
-                let id = index as u32 * 32 + bits.trailing_zeros();
-                bits &= bits - 1;
-                if vocabulary.ends().contains(&id) {
-                    continue;
-                }
-                let next = self.step_all(state, vocabulary.token(id));
-                if left == 0 || !self.completes_within(next, left - 1) {
-                    words[index] &= !(1 << (id % 32));
+    /// Most tokens that are needed after any token that stays inside of a group's lexeme.
+    fn worst_inside(&mut self, group: &Group) -> u32 {
+        let automaton = &group.choice.lexeme.automaton;
+        let missing = group.choice.characters.0.saturating_sub(group.count);
+        let mut after = 0;
+        let reach = automaton.reach(group.at).clone();
+        for outcome in reach.iter().filter(|outcome| group.choice.allows(*outcome)) {
+            let mut least = UNLIMITED;
+            for thread in &group.threads {
+                let (stacks, _) = self.pop(thread, outcome);
+                for stack in stacks.iter() {
+                    least = least.min(self.stack_tokens(*stack));
                 }
             }
+            after = after.max(least);
         }
-        Arc::new(self.finish(state, Sketch { words, doubtful: Vec::new() }))
+        after.saturating_add(automaton.farthest()).saturating_add(missing)
+    }
+
+    /// Allows the tokens inside of a lexeme that leave enough for the rest: only those are tried that
+    /// are not plain text, for that brings no end nearer.
+    fn draw_each_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) {
+        let vocabulary = self.vocabulary.clone();
+        let state = self.state(group.threads.clone(), false);
+        for id in spread.inside.iter().flat_map(|(_, tokens)| tokens.first(TRIED)) {
+            let next = self.step_all(state, vocabulary.token(id));
+            if next != DEAD && self.completes_within(next, sketch.left) {
+                sketch.words[id as usize / 32] |= 1 << (id % 32);
+                sketch.worst = sketch.worst.max(self.bound(next).unwrap_or(UNLIMITED));
+            }
+        }
     }
 
     /// Whether `left` tokens complete a state, as far as closes know.
     fn completes_within(&mut self, state: StateId, left: u32) -> bool {
         match self.bound(state) {
+            _ if left == UNLIMITED => true,
             None => false,
             Some(bound) if bound <= left => true,
             Some(_) => self.plan(state).is_some_and(|plan| plan.len() <= left as usize),
         }
     }
 }
+
+/// Tokens of one set tried one by one where little is left.
+const TRIED: usize = 2048;

@@ -47,6 +47,8 @@ pub(crate) struct Machine<L: Language> {
     state_ids: HashMap<Arc<[step::Thread]>, StateId>,
     expanded: HashMap<store::StackId, Arc<[step::Thread]>>,
     popped: HashMap<(store::StackId, u16, u32), Arc<[store::StackId]>>,
+    /// States whose masks are kept.
+    masked: Vec<StateId>,
     start: StateId,
 }
 
@@ -68,6 +70,7 @@ impl<L: Language> Machine<L> {
             state_ids: HashMap::new(),
             expanded: HashMap::new(),
             popped: HashMap::new(),
+            masked: Vec::new(),
             start: DEAD,
         };
         machine.begin();
@@ -94,6 +97,7 @@ impl<L: Language> Machine<L> {
         self.state_ids.clear();
         self.expanded.clear();
         self.popped.clear();
+        self.masked.clear();
         self.begin();
         true
     }

@@ -24,7 +24,7 @@ pub(crate) const ENDLESS: u32 = u32::MAX;
 
 /// Things looked at for one question. A language whose ways go on for ever is a defect; what lies
 /// beyond counts as endless.
-const LIMIT: usize = 50_000;
+const LIMIT: usize = 20_000;
 
 /// Finds closes of `first` and of everything it can lead to that is not `known` yet.
 pub(crate) fn solve<K: Clone + Eq + Hash>(

@@ -41,6 +41,8 @@ pub(crate) struct State {
     row: Option<Box<[StateId; 256]>>,
     can_end: Option<bool>,
     pub(super) mask: Option<Arc<StateMask>>,
+    /// The mask where nothing captured is known.
+    pub(super) common_mask: Option<Arc<StateMask>>,
     pub(super) bound: Option<Option<u32>>,
 }
 
@@ -50,7 +52,7 @@ impl State {
     }
 
     fn of(threads: Arc<[Thread]>) -> Self {
-        Self { threads, doubtful: false, row: None, can_end: None, mask: None, bound: None }
+        Self { threads, doubtful: false, row: None, can_end: None, mask: None, common_mask: None, bound: None }
     }
 }
 
@@ -108,7 +110,7 @@ impl<L: Language> Machine<L> {
         self.state(threads, false)
     }
 
-    fn state(&mut self, mut threads: Vec<Thread>, doubtful: bool) -> StateId {
+    pub(super) fn state(&mut self, mut threads: Vec<Thread>, doubtful: bool) -> StateId {
         threads.sort_unstable();
         threads.dedup();
         threads.truncate(THREADS);
@@ -150,7 +152,7 @@ impl<L: Language> Machine<L> {
             let (count, needed) = counted(choice, at, thread.count);
             let thread = Thread { at, count, text, ..thread };
             let reaches = choice.allowed.as_ref().is_none_or(|allowed| automaton.reach(at).intersects(allowed));
-            if reaches && needed <= choice.characters.1 && self.is_open(&thread, choice) {
+            if reaches && needed <= choice.characters.1 && self.is_open(&thread, choice, doubtful) {
                 next.push(thread);
             }
         } else if let Some(outcome) = self.ended(&thread) {
@@ -165,7 +167,7 @@ impl<L: Language> Machine<L> {
     }
 
     /// Whether a thread can go on: at the very end of a lexeme its text may be refused.
-    fn is_open(&mut self, thread: &Thread, choice: &Choice) -> bool {
+    fn is_open(&mut self, thread: &Thread, choice: &Choice, doubtful: &mut bool) -> bool {
         let automaton = &choice.lexeme.automaton;
         let Some(outcome) = automaton.ending(thread.at) else { return true };
         if !automaton.is_final(thread.at) {
@@ -175,6 +177,7 @@ impl<L: Language> Machine<L> {
             return false;
         }
         let (stacks, unknown) = self.pop(thread, outcome);
+        *doubtful |= unknown;
         unknown || !stacks.is_empty()
     }
 
