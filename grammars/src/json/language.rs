@@ -385,26 +385,23 @@ impl Json {
         }
     }
 
-    /// Ways to bring an object that may not end yet nearer to its end, by a member or by settling on
-    /// an alternative: whatever the first unmet part of it needs.
+    /// Ways to bring an object nearer to its end, by a member or by settling on an alternative: whatever
+    /// the first unmet part of it needs, or any member where nothing is unmet but one is due.
     fn member_ways(&mut self, object: u32, before: &[u8]) -> Vec<(Vec<u8>, Vec<Frame>)> {
         let state = self.objects.get(object).clone();
         let tell = self.keys(state.keys).clone();
-        let Some(unmet) = self.first_unmet(state.pending) else { return Vec::new() };
+        let unmet = self.first_unmet(state.pending);
         let unused = |index: usize| (!state.used.contains(index as u32)).then_some(Key::Named(index));
         let others = (tell.names.len() as u32..tell.outcomes()).map(|outcome| tell.key(outcome));
-        let keys: Vec<Key> = match self.formulas.get(unmet).clone() {
+        let keys: Vec<Key> = match self.formulas.get(unmet.unwrap_or(ALWAYS)).clone() {
             Formula::Any(alternatives) => {
-                let rest: Vec<F> =
-                    self.formulas.parts(state.pending).into_iter().filter(|part| *part != unmet).collect();
+                let parts = self.formulas.parts(state.pending).into_iter();
+                let rest: Vec<F> = parts.filter(|part| Some(*part) != unmet).collect();
                 let mut ways = Vec::new();
                 for alternative in alternatives {
                     let pending = self.formulas.all(rest.iter().copied().chain([alternative]));
                     let settled = self.objects.id(Object { pending, ..state.clone() });
-                    match self.object_may_end(pending) {
-                        true => ways.push((Vec::new(), vec![Frame::Members(settled)])),
-                        false => ways.extend(self.member_ways(settled, before)),
-                    }
+                    ways.extend(self.member_ways(settled, before));
                 }
                 return ways;
             }
@@ -422,10 +419,10 @@ impl Json {
         for key in keys {
             let Some(text) = self.key_text(&state, key) else { continue };
             for frames in self.after_key(object, key, Some(&text)) {
+                let Some(Frame::Members(next)) = frames.last() else { continue };
                 // A member that leaves the part as it was brings the end no nearer.
-                if let Some(Frame::Members(next)) = frames.last()
-                    && !self.formulas.parts(self.objects.get(*next).pending).contains(&unmet)
-                {
+                let left = self.formulas.parts(self.objects.get(*next).pending);
+                if unmet.is_none_or(|unmet| !left.contains(&unmet)) {
                     ways.push(([before, &text, b":"].concat(), frames[1..].to_vec()));
                 }
             }

@@ -64,11 +64,27 @@ impl<L: Language> Machine<L> {
         let allowed = choice.allowed.as_ref().unwrap_or(&all);
         let (text, outcome) = choice.lexeme.automaton.shortest(thread.at, allowed)?;
         let missing = choice.characters.0.saturating_sub(thread.count);
-        let (stacks, _) = self.pop(thread, outcome);
-        let after = stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?;
+        let (stacks, unknown) = self.pop(thread, outcome);
+        let after = match unknown {
+            true => self.tokens_after_some_text(thread, outcome),
+            false => stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?,
+        };
         // As many tokens as bytes, which is cheaper to know than how few spell them.
         let tokens = after.saturating_add(text.len() as u32).saturating_add(missing);
         (after != ENDLESS).then_some(tokens)
+    }
+
+    /// Tokens after a lexeme whose text matters, for a text that ends it as `outcome`.
+    pub(super) fn tokens_after_some_text(&mut self, thread: &Thread, outcome: u32) -> u32 {
+        let offer = self.offer_of(thread.stack);
+        let choice = &offer.choices[usize::from(thread.choice)];
+        let begun = Thread { at: START, text: super::store::BEGUN, ..*thread };
+        let automaton = &choice.lexeme.automaton;
+        let only = Outcomes::only(automaton.outcomes(), Some(outcome));
+        let text = automaton.shortest(START, &only);
+        let read = text.and_then(|(text, outcome)| self.not_refused(&begun, choice, text, outcome));
+        let Some((_, stacks)) = read else { return ENDLESS };
+        stacks.iter().map(|stack| self.stack_tokens(*stack)).min().unwrap_or(ENDLESS)
     }
 
     /// Tokens, the text that ends a thread's lexeme, and the stack that is due then.

@@ -262,10 +262,14 @@ impl<L: Language> Machine<L> {
             }
             let ids = rests.ids(node);
             if !ids.is_empty() {
-                let bound = self.bound(next).unwrap_or(UNLIMITED);
-                if bound <= sketch.left || self.completes_within(next, sketch.left) {
-                    ids.iter().for_each(|id| sketch.words[*id as usize / 32] |= 1 << (id % 32));
-                    sketch.worst = sketch.worst.max(bound);
+                match self.bound(next) {
+                    // It depends on a text that is not known here.
+                    None => sketch.doubtful.extend_from_slice(ids),
+                    Some(bound) if bound <= sketch.left || self.completes_within(next, sketch.left) => {
+                        ids.iter().for_each(|id| sketch.words[*id as usize / 32] |= 1 << (id % 32));
+                        sketch.worst = sketch.worst.max(bound);
+                    }
+                    Some(_) => {}
                 }
             }
             at += 1;
@@ -334,9 +338,12 @@ impl<L: Language> Machine<L> {
         for outcome in reach.iter().filter(|outcome| group.choice.allows(*outcome)) {
             let mut least = UNLIMITED;
             for thread in &group.threads {
-                let (stacks, _) = self.pop(thread, outcome);
+                let (stacks, unknown) = self.pop(thread, outcome);
                 for stack in stacks.iter() {
                     least = least.min(self.stack_tokens(*stack));
+                }
+                if unknown {
+                    least = least.min(self.tokens_after_some_text(thread, outcome));
                 }
             }
             after = after.max(least);
