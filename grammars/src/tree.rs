@@ -80,14 +80,14 @@ impl Tree {
         &self.ids
     }
 
-    /// Tokens that `bytes` lead to or through.
-    pub(crate) fn ids_through(&self, bytes: &[u8]) -> &[TokenId] {
+    /// Tokens that `bytes` lead to, through, or past.
+    pub(crate) fn ids_along(&self, bytes: &[u8]) -> Vec<TokenId> {
         let (mut from, mut to) = (0, self.nodes.len());
-        let mut ids = 0..self.ids.len();
+        let mut along = Vec::new();
         for (depth, byte) in bytes.iter().enumerate() {
             let mut at = from;
             let found = loop {
-                let Some(node) = self.nodes.get(at).filter(|_| at < to) else { return &[] };
+                let Some(node) = self.nodes.get(at).filter(|_| at < to) else { return along };
                 if usize::from(node.depth) == depth && node.byte == *byte {
                     break at;
                 }
@@ -95,9 +95,12 @@ impl Tree {
             };
             let node = &self.nodes[found];
             (from, to) = (found + 1, found + node.size as usize);
-            ids = self.places(found);
+            match depth + 1 == bytes.len() {
+                true => along.extend_from_slice(&self.ids[self.places(found)]),
+                false => along.extend_from_slice(self.ids(node)),
+            }
         }
-        &self.ids[ids]
+        along
     }
 }
 

@@ -87,8 +87,6 @@ impl Source for Automaton {
 
 /// Beginnings looked at for each of several texts.
 const LOOKED_AT: usize = 256;
-/// Bytes of one class tried for several texts.
-const ALIKE: u8 = 4;
 
 pub(crate) const START: u32 = 0;
 const NOWHERE: u32 = u32::MAX;
@@ -264,8 +262,7 @@ impl Automaton {
         None
     }
 
-    /// Several texts that end from here, short ones first; of bytes that lead to the same state only
-    /// a few are tried.
+    /// Several texts that end from here, short ones first.
     pub(crate) fn some_texts(&self, from: u32, allowed: Option<&Outcomes>, most: usize) -> Vec<(Vec<u8>, u32)> {
         let all = Outcomes::all(self.outcomes());
         let allowed = allowed.unwrap_or(&all);
@@ -284,12 +281,12 @@ impl Automaton {
             if found.len() >= most || looked_at > most * LOOKED_AT {
                 break;
             }
-            let mut tried = vec![0_u8; self.stride];
+            let mut tried = vec![0; self.stride];
             for byte in 0..=u8::MAX {
                 let Some(target) = self.step(state, byte) else { continue };
                 let distance = distances[target as usize];
                 let class = self.class(byte);
-                if distance != NOWHERE && tried[class] < ALIKE {
+                if distance != NOWHERE && tried[class] <= most {
                     tried[class] += 1;
                     let mut longer = text.clone();
                     longer.push(byte);

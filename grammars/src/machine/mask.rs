@@ -276,7 +276,7 @@ impl<L: Language> Machine<L> {
         }
     }
 
-    /// Tokens on the way through a text that the frame of some thread refuses, or of one that is due
+    /// Tokens on the way to or through a text that the frame of some thread refuses, or of one that is due
     /// if the lexeme ends here.
     fn add_refused(&mut self, state: StateId, doubtful: &mut Vec<TokenId>) {
         let mut threads = self.states[state as usize].threads.to_vec();
@@ -292,7 +292,7 @@ impl<L: Language> Machine<L> {
             let frame = self.frames.get(frame).clone();
             for refused in self.language.refused(&frame, usize::from(thread.choice)) {
                 if let Some(rest) = refused.strip_prefix(text.as_slice()) {
-                    doubtful.extend(self.vocabulary.tree().ids_through(rest));
+                    doubtful.extend(self.vocabulary.tree().ids_along(rest));
                 }
             }
         }

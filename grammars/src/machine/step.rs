@@ -166,9 +166,12 @@ impl<L: Language> Machine<L> {
         }
     }
 
-    /// Whether a thread can go on: at the very end of a lexeme its text may be refused.
+    /// Whether a thread can go on: the only texts that it can still become may be refused.
     fn is_open(&mut self, thread: &Thread, choice: &Choice, doubtful: &mut bool) -> bool {
         let automaton = &choice.lexeme.automaton;
+        if thread.text >= BEGUN && !self.has_text_left(thread, choice) {
+            return false;
+        }
         let Some(outcome) = automaton.ending(thread.at) else { return true };
         if !automaton.is_final(thread.at) {
             return true;
@@ -179,6 +182,23 @@ impl<L: Language> Machine<L> {
         let (stacks, unknown) = self.pop(thread, outcome);
         *doubtful |= unknown;
         unknown || !stacks.is_empty()
+    }
+
+    fn has_text_left(&mut self, thread: &Thread, choice: &Choice) -> bool {
+        let (frame, _) = self.stacks.top(thread.stack);
+        let frame = self.frames.get(frame).clone();
+        let mut refused = self.language.refused(&frame, usize::from(thread.choice));
+        if refused.is_empty() {
+            return true;
+        }
+        let Some(text) = self.texts.get(thread.text) else { return true };
+        refused.retain(|refused| refused.starts_with(&text));
+        let automaton = &choice.lexeme.automaton;
+        let rests = match refused.len() {
+            0 => return true,
+            some => automaton.some_texts(thread.at, choice.allowed.as_ref(), some + 1),
+        };
+        rests.iter().any(|(rest, _)| !refused.iter().any(|refused| refused[text.len()..] == **rest))
     }
 
     /// The outcome if the thread's lexeme may end here.
