@@ -39,6 +39,7 @@ pub mod cache;
 pub mod constraint;
 pub mod error;
 pub mod grammar;
+mod json;
 mod lexeme;
 mod machine;
 pub mod matcher;

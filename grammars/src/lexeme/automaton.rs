@@ -60,6 +60,27 @@ pub(crate) struct Automaton {
     counts: bool,
 }
 
+/// An automaton may be part of a larger one.
+impl Source for Automaton {
+    type State = u32;
+
+    fn start(&self) -> u32 {
+        START
+    }
+
+    fn step(&self, state: &u32, byte: u8) -> Option<u32> {
+        self.step(*state, byte)
+    }
+
+    fn ending(&self, state: &u32) -> Option<u32> {
+        self.ending(*state)
+    }
+
+    fn classes(&self) -> [u8; 256] {
+        self.classes
+    }
+}
+
 pub(crate) const START: u32 = 0;
 const NOWHERE: u32 = u32::MAX;
 

@@ -1,5 +1,7 @@
 //! Texts as JSON strings (RFC 8259, section 7).
 
+use std::collections::HashMap;
+
 use super::automaton::{Character, Source};
 use super::utf8::{self, Utf8};
 
@@ -41,8 +43,8 @@ impl<S: Source> Source for JsonText<S> {
             Place::Outside => (byte == b'"').then(|| Place::Opened(self.0.start())),
             Place::Opened(state) | Place::Between(state) => match byte {
                 b'"' => self.0.ending(state).map(Place::Closed),
-                b'\\' => Some(Place::Escape(state.clone())),
-                0..0x20 => None,
+                b'\\' if self.has_escape(state) => Some(Place::Escape(state.clone())),
+                b'\\' | 0..0x20 => None,
                 0x20..0x80 => character(state, byte),
                 _ => self.0.step(state, byte).map(|state| Place::Within(state, utf8::following(byte))),
             },
@@ -51,7 +53,7 @@ impl<S: Source> Source for JsonText<S> {
                 Some(if *left <= 1 { Place::Between(state) } else { Place::Within(state, left - 1) })
             }
             Place::Escape(state) => match byte {
-                b'u' => Some(Place::Digits(state.clone(), 0, 0)),
+                b'u' => self.has_control(state).then(|| Place::Digits(state.clone(), 0, 0)),
                 _ => character(state, short_escape(byte)?),
             },
             Place::Digits(state, count, value) => {
@@ -78,6 +80,36 @@ impl<S: Source> Source for JsonText<S> {
             Place::Closed(outcome) => Some(*outcome),
             _ => None,
         }
+    }
+
+    /// Bytes that JSON reads alike and the text too.
+    fn classes(&self) -> [u8; 256] {
+        let own = self.0.classes();
+        let mut known: HashMap<(u8, u8, u8), u8> = HashMap::new();
+        std::array::from_fn(|byte| {
+            let byte = byte as u8;
+            let key = match byte {
+                0..0x20 => (0, 1, 0),
+                b'"' | b'\\' | b'n' | b'r' | b't' | b'u' | b'0'..=b'9' | b'a'..=b'f' => (0, byte, 0),
+                _ => (own[usize::from(byte)], 0, utf8::following(byte)),
+            };
+            let count = known.len() as u8;
+            *known.entry(key).or_insert(count)
+        })
+    }
+}
+
+impl<S: Source> JsonText<S> {
+    /// Whether a character that needs a backslash may come.
+    fn has_escape(&self, state: &S::State) -> bool {
+        [b'"', b'\\'].iter().any(|byte| self.0.step(state, *byte).is_some())
+            || (0..0x20).any(|byte| self.0.step(state, byte).is_some())
+    }
+
+    /// Whether one may come that has no short escape.
+    fn has_control(&self, state: &S::State) -> bool {
+        let short = [0x8, 0x9, 0xA, 0xC, 0xD];
+        (0..0x20).any(|byte| !short.contains(&byte) && self.0.step(state, byte).is_some())
     }
 }
 

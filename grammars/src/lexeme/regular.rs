@@ -7,6 +7,8 @@ use regex_automata::{
     util::{primitives::StateID, start},
 };
 
+use regex_syntax::hir::Hir;
+
 use super::automaton::Source;
 use crate::{Budget, GrammarError};
 
@@ -20,6 +22,12 @@ pub(crate) struct Regular {
 impl Regular {
     /// `MatchKind::All` matters: with leftmost-first semantics `a|ab` would never reach `ab`.
     pub(crate) fn new(expression: &str, budget: &Budget) -> Result<Self, GrammarError> {
+        let parsed = regex_syntax::parse(expression).map_err(|error| GrammarError::Regex(error.to_string()))?;
+        Self::of(&parsed, budget)
+    }
+
+    /// The same for an expression that is parsed already.
+    pub(crate) fn of(expression: &Hir, budget: &Budget) -> Result<Self, GrammarError> {
         let dfa = determinize(expression, budget)?;
         let begin = start::Config::new().anchored(Anchored::Yes);
         let start = dfa.start_state(&begin).map_err(|error| GrammarError::Regex(error.to_string()))?;
@@ -48,27 +56,22 @@ impl Source for Regular {
     }
 }
 
-fn determinize(expression: &str, budget: &Budget) -> Result<dense::DFA<Vec<u32>>, GrammarError> {
+fn determinize(expression: &Hir, budget: &Budget) -> Result<dense::DFA<Vec<u32>>, GrammarError> {
+    let too_large = GrammarError::TooLarge { what: "bytes", limit: budget.max_bytes };
+    let nfa = thompson::Compiler::new()
+        .configure(thompson::Config::new().nfa_size_limit(Some(budget.max_bytes)))
+        .build_from_hir(expression)
+        .map_err(|error| match error.size_limit() {
+            Some(_) => too_large.clone(),
+            None => GrammarError::Regex(error.to_string()),
+        })?;
     let config = dense::Config::new()
         .match_kind(MatchKind::All)
         .start_kind(StartKind::Anchored)
         .accelerate(false)
         .dfa_size_limit(Some(budget.max_bytes))
         .determinize_size_limit(Some(budget.max_bytes));
-    dense::Builder::new()
-        .configure(config)
-        .thompson(thompson::Config::new().nfa_size_limit(Some(budget.max_bytes)))
-        .build(expression)
-        .map_err(|error| {
-            let nfa_too_large = std::error::Error::source(&error)
-                .and_then(|source| source.downcast_ref::<thompson::BuildError>())
-                .is_some_and(|source| source.size_limit().is_some());
-            if nfa_too_large || error.is_size_limit_exceeded() {
-                GrammarError::TooLarge { what: "bytes", limit: budget.max_bytes }
-            } else {
-                // The outermost message only says that building failed.
-                let source = std::error::Error::source(&error).map(ToString::to_string);
-                GrammarError::Regex(source.unwrap_or_else(|| error.to_string()))
-            }
-        })
+    dense::Builder::new().configure(config).build_from_nfa(&nfa).map_err(|error| {
+        if error.is_size_limit_exceeded() { too_large } else { GrammarError::Regex(error.to_string()) }
+    })
 }

@@ -1,0 +1,3 @@
+//! JSON Schema.
+
+pub(crate) mod scalar;

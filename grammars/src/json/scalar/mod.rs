@@ -1,0 +1,50 @@
+//! Conditions on one JSON string or number, as automata.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`logic`] | Boolean combinations, and the product of automata that one makes |
+//! | [`table`] | complete deterministic tables, the parts of such a product |
+//! | [`text`] | what a schema can demand of a string |
+//! | [`pattern`], [`syntax`] | regular expressions of ECMA-262, with look-around |
+//! | [`format`] | the formats that JSON Schema names |
+//! | [`number`], [`decimal`] | what a schema can demand of a number; exact decimals |
+//!
+//! **Whatever an automaton accepts satisfies its condition**, for a checker that calculates with
+//! decimals as for one that reads numbers as 64-bit floats. Where the two disagree, or where a
+//! condition is no regular language, the automaton accepts less; each room says what it leaves out.
+
+mod decimal;
+mod format;
+mod logic;
+mod number;
+mod pattern;
+mod syntax;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub(crate) use decimal::Decimal;
+pub(crate) use logic::Logic;
+pub(crate) use number::{NumberTest, number_automaton, number_matches};
+pub(crate) use pattern::PatternSource;
+pub(crate) use text::{TextMatcher, TextTest, text_automaton, text_matches};
+
+use crate::GrammarError;
+
+/// Why a condition cannot be guaranteed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ScalarError {
+    /// A regular expression that ECMA-262 does not know or an automaton cannot decide.
+    #[error("the pattern {pattern:?} cannot be guaranteed: {reason}")]
+    Pattern { pattern: String, reason: String },
+    /// A divisor that is not positive, or has so many digits that its multiples cannot be told.
+    #[error("multipleOf {0} cannot be guaranteed: it has to be positive, with at most 15 significant digits")]
+    Divisor(String),
+    /// Conditions within conditions.
+    #[error("conditions on one string or number are nested more than {0} deep")]
+    TooDeep(usize),
+    /// A budget.
+    #[error(transparent)]
+    Budget(#[from] GrammarError),
+}
