@@ -7,6 +7,7 @@
 //! | [`pattern`] | [`Pattern`]: a regular expression or a choice of texts |
 //! | [`grammar`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
+//! | `json` | JSON Schema; [`Partial`]: the value that a JSON text has so far |
 //! | [`error`] | [`GrammarError`] |
 //!
 //! This crate knows neither models nor IO: a vocabulary is bytes, a mask is bits.
@@ -52,6 +53,7 @@ pub use cache::GrammarCache;
 pub use constraint::Constraint;
 pub use error::GrammarError;
 pub use grammar::{Budget, Grammar};
+pub use json::partial::{Partial, PartialError, PartialValue};
 pub use matcher::Matcher;
 pub use pattern::Pattern;
 pub use vocabulary::{TokenId, Vocabulary};

@@ -1,3 +1,4 @@
 //! JSON Schema.
 
+pub mod partial;
 pub(crate) mod scalar;

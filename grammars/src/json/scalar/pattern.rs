@@ -13,13 +13,13 @@ use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look as Anchor, Repetition};
 
 use super::ScalarError;
-use super::syntax::{self, Expression, Look};
+use super::syntax::{self, Expression, Look, Parsed};
 use super::table::{DEAD, Table, shared_classes};
 use crate::lexeme::{Regular, Source};
 use crate::{Budget, GrammarError};
 
 /// Texts (as UTF-8) in which a pattern is found. It is **total**: every byte leads to a state,
-/// and [`ending`](Source::ending) tells whether the text up to there matches.
+/// and [`ending`](Source::ending) tells whether the text up to there matches under ECMA-262.
 #[derive(Debug)]
 pub(crate) struct PatternSource(Table);
 
@@ -62,7 +62,8 @@ impl Source for PatternSource {
 /// The table of a pattern.
 pub(super) fn table(pattern: &str, budget: &Budget) -> Result<Table, ScalarError> {
     let refused = |reason: String| ScalarError::Pattern { pattern: pattern.to_owned(), reason };
-    let machine = Machine::new(&syntax::parse(pattern).map_err(refused)?, true, budget).map_err(|error| match error {
+    let expression = syntax::parse(pattern).map_err(refused)?.expression;
+    let machine = Machine::new(&expression, true, budget).map_err(|error| match error {
         Refused::Reason(reason) => refused(reason),
         Refused::Budget(error) => error.into(),
     })?;
@@ -74,6 +75,22 @@ pub(super) fn table(pattern: &str, budget: &Budget) -> Result<Table, ScalarError
         return Err(refused("its look-around has to keep too much in mind".into()));
     }
     Ok(table)
+}
+
+/// Texts that a pattern with look-around may be read of in more than one way, if there are any.
+///
+/// Checkers whose own engine has no look-around give such a pattern to another one as it is, with
+/// Unicode's classes in place of ECMA-262's.
+pub(super) fn contested(pattern: &str, budget: &Budget) -> Result<Option<Table>, ScalarError> {
+    let Ok(Parsed { expression, contested }) = syntax::parse(pattern) else { return Ok(None) };
+    if contested.ranges().is_empty() || !has(&expression, &|part| matches!(part, Expression::Look(_))) {
+        return Ok(None);
+    }
+    match Machine::new(&Expression::Class(contested), true, budget) {
+        Ok(machine) => Ok(Some(Table::build(&machine.reads, budget)?)),
+        Err(Refused::Budget(error)) => Err(error.into()),
+        Err(Refused::Reason(reason)) => Err(ScalarError::Pattern { pattern: pattern.to_owned(), reason }),
+    }
 }
 
 /// An expression that has no machine.

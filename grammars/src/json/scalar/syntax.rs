@@ -1,7 +1,7 @@
 //! The syntax of regular expressions in ECMA-262 (2024, section 22.2.1, with the leniency of
 //! annex B where it has one meaning).
 
-use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange, HirKind};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,13 +37,29 @@ const MOST: u32 = 100_000;
 ///
 /// # Errors
 /// What of it is not understood, or has no automaton.
-pub(super) fn parse(pattern: &str) -> Result<Expression, String> {
-    let mut parser = Parser { rest: pattern, depth: 0 };
+pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
+    let mut parser = Parser { rest: pattern, depth: 0, contested: ClassUnicode::empty() };
     let expression = parser.either()?;
     match parser.rest.is_empty() {
-        true => Ok(expression),
+        true => Ok(Parsed { expression, contested: parser.contested }),
         false => Err("a `)` has no `(`".into()),
     }
+}
+
+/// An expression, and characters that are in one of its classes under ECMA-262 and not in the
+/// class of that name under Unicode, or the other way round.
+pub(super) struct Parsed {
+    pub(super) expression: Expression,
+    pub(super) contested: ClassUnicode,
+}
+
+/// Characters that are only in one of two classes.
+fn between(ecma: &ClassUnicode, unicode: &str) -> ClassUnicode {
+    let mut difference = ecma.clone();
+    if let Ok(HirKind::Class(Class::Unicode(unicode))) = regex_syntax::parse(unicode).map(Hir::into_kind) {
+        difference.symmetric_difference(&unicode);
+    }
+    difference
 }
 
 /// Any character at all.
@@ -81,9 +97,19 @@ fn space() -> ClassUnicode {
     ])
 }
 
+/// `.`: all but ends of lines.
+fn dot() -> ClassUnicode {
+    negated(ranges([('\n', '\n'), ('\r', '\r'), ('\u{2028}', '\u{2029}')]))
+}
+
+fn digit() -> ClassUnicode {
+    ranges([('0', '9')])
+}
+
 struct Parser<'a> {
     rest: &'a str,
     depth: u32,
+    contested: ClassUnicode,
 }
 
 impl Parser<'_> {
@@ -99,6 +125,12 @@ impl Parser<'_> {
 
     fn eat(&mut self, text: &str) -> bool {
         self.rest.strip_prefix(text).map(|rest| self.rest = rest).is_some()
+    }
+
+    /// A class that others read in another way.
+    fn contest(&mut self, class: ClassUnicode, unicode: &str) -> ClassUnicode {
+        self.contested.union(&between(&class, unicode));
+        class
     }
 
     fn either(&mut self) -> Result<Expression, String> {
@@ -150,12 +182,14 @@ impl Parser<'_> {
         Ok(match next {
             '^' => Expression::Start,
             '$' => Expression::End,
-            '.' => Expression::Class(negated(ranges([('\n', '\n'), ('\r', '\r'), ('\u{2028}', '\u{2029}')]))),
+            '.' => Expression::Class(self.contest(dot(), ".")),
             '(' => self.group()?,
             '[' => Expression::Class(self.class()?),
             '*' | '+' | '?' => return Err(format!("nothing is before `{next}`")),
-            '\\' if self.eat("b") => Expression::Boundary { negated: false },
-            '\\' if self.eat("B") => Expression::Boundary { negated: true },
+            '\\' if self.rest.starts_with(['b', 'B']) => {
+                self.contest(word(), "\\w");
+                Expression::Boundary { negated: self.next() == Some('B') }
+            }
             '\\' => Expression::Class(self.escape(false)?),
             // Braces and brackets that are nothing else stand for themselves.
             _ => Expression::Class(ranges([(next, next)])),
@@ -236,12 +270,12 @@ impl Parser<'_> {
         let next = self.next().ok_or("it ends in a backslash")?;
         let one = |character| Ok(ranges([(character, character)]));
         match next {
-            'd' => Ok(ranges([('0', '9')])),
-            'D' => Ok(negated(ranges([('0', '9')]))),
-            'w' => Ok(word()),
-            'W' => Ok(negated(word())),
-            's' => Ok(space()),
-            'S' => Ok(negated(space())),
+            'd' => Ok(self.contest(digit(), "\\d")),
+            'D' => Ok(negated(self.contest(digit(), "\\d"))),
+            'w' => Ok(self.contest(word(), "\\w")),
+            'W' => Ok(negated(self.contest(word(), "\\w"))),
+            's' => Ok(self.contest(space(), "\\s")),
+            'S' => Ok(negated(self.contest(space(), "\\s"))),
             't' => one('\t'),
             'n' => one('\n'),
             'r' => one('\r'),
@@ -299,8 +333,8 @@ impl Parser<'_> {
         // Names are those of Unicode in both syntaxes.
         let plain = name.chars().all(|next| next.is_ascii_alphanumeric() || matches!(next, '_' | '='));
         let parsed = plain.then(|| regex_syntax::parse(&format!("\\p{{{name}}}")).ok()).flatten();
-        let class = match parsed.map(regex_syntax::hir::Hir::into_kind) {
-            Some(HirKind::Class(regex_syntax::hir::Class::Unicode(class))) => class,
+        let class = match parsed.map(Hir::into_kind) {
+            Some(HirKind::Class(Class::Unicode(class))) => class,
             _ => return Err(format!("the property `{name}` is not known")),
         };
         Ok(if complement { negated(class) } else { class })

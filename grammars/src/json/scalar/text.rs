@@ -81,6 +81,8 @@ struct Parts<'a> {
 enum Part {
     /// Anything that is no list of texts, and whether it must hold.
     Test(TextTest, bool),
+    /// Texts of which it is contested whether this pattern matches.
+    Contested(String),
     Texts(BTreeSet<String>),
 }
 
@@ -118,7 +120,21 @@ impl Parts<'_> {
             test => (Part::Test(test.clone(), true), must_hold),
         };
         let table = self.table(part)?;
-        Ok(if holds { table } else { Logic::Not(Box::new(table)) })
+        let claimed = if holds { table } else { Logic::Not(Box::new(table)) };
+        let TextTest::Pattern(pattern) = test else { return Ok(claimed) };
+        Ok(match self.contested(pattern)? {
+            Some(contested) => Logic::All(vec![claimed, Logic::Not(Box::new(contested))]),
+            None => claimed,
+        })
+    }
+
+    fn contested(&mut self, pattern: &str) -> Result<Option<Logic<usize>>, ScalarError> {
+        let part = Part::Contested(pattern.to_owned());
+        if self.known.iter().any(|(known, _)| *known == part) {
+            return self.table(part).map(Some);
+        }
+        let table = pattern::contested(pattern, self.budget)?;
+        Ok(table.map(|table| self.add(part, table)))
     }
 
     fn table(&mut self, part: Part) -> Result<Logic<usize>, ScalarError> {
@@ -128,6 +144,7 @@ impl Parts<'_> {
         let table = match &part {
             Part::Texts(texts) => Table::build(&Texts(texts.iter().map(String::as_bytes).collect()), self.budget)?,
             Part::Test(TextTest::Pattern(pattern), _) => pattern::table(pattern, self.budget)?,
+            Part::Contested(pattern) => pattern::table(pattern, self.budget)?,
             Part::Test(TextTest::Format(name), must_hold) => format::table(name, *must_hold, self.budget)?,
             Part::Test(TextTest::MinLength(least) | TextTest::MaxLength(least), _) => {
                 let limit = self.budget.max_states;
@@ -136,9 +153,13 @@ impl Parts<'_> {
             }
             Part::Test(TextTest::Equals(text), _) => Table::build(&Texts(vec![text.as_bytes()]), self.budget)?,
         };
+        Ok(self.add(part, table))
+    }
+
+    fn add(&mut self, part: Part, table: Table) -> Logic<usize> {
         self.tables.push(Arc::new(table));
         self.known.push((part, self.tables.len() - 1));
-        Ok(Logic::Is(self.tables.len() - 1))
+        Logic::Is(self.tables.len() - 1)
     }
 }
 
