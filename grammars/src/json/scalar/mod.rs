@@ -3,7 +3,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`logic`] | Boolean combinations, and the product of automata that one makes |
-//! | [`table`] | complete deterministic tables, the parts of such a product |
+//! | [`table`], [`merge`] | complete deterministic tables, the parts of such a product; equal states of one |
 //! | [`text`] | what a schema can demand of a string |
 //! | [`pattern`], [`syntax`] | regular expressions of ECMA-262, with look-around |
 //! | [`format`] | the formats that JSON Schema names |
@@ -16,6 +16,7 @@
 mod decimal;
 mod format;
 mod logic;
+mod merge;
 mod number;
 mod pattern;
 mod syntax;
