@@ -50,7 +50,9 @@ impl PartialValue {
     /// Whether nothing can be added.
     pub fn is_complete(&self) -> bool {
         match self {
-            Self::Text { complete, .. } | Self::List { complete, .. } | Self::Object { complete, .. } => *complete,
+            Self::Text { complete, .. } | Self::List { complete, .. } | Self::Object { complete, .. } => {
+                *complete
+            }
             _ => true,
         }
     }
@@ -62,7 +64,9 @@ impl PartialValue {
     }
 
     fn complete(&mut self) {
-        if let Self::Text { complete, .. } | Self::List { complete, .. } | Self::Object { complete, .. } = self {
+        if let Self::Text { complete, .. } | Self::List { complete, .. } | Self::Object { complete, .. } =
+            self
+        {
             *complete = true;
         }
     }
@@ -139,7 +143,8 @@ impl Partial {
 
     /// Whether the text may end here.
     pub fn is_complete(&self) -> bool {
-        let number = matches!(&self.state, State::WithinNumber(text) if self.open.is_empty() && is_number(text));
+        let number =
+            matches!(&self.state, State::WithinNumber(text) if self.open.is_empty() && is_number(text));
         self.failed.is_none() && (number || matches!(self.state, State::After) && self.open.is_empty())
     }
 
@@ -175,16 +180,18 @@ impl Partial {
     fn step(&mut self, byte: u8) -> Result<(), PartialError> {
         let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match std::mem::replace(&mut self.state, State::After) {
-            State::WithinText(mut characters) => match characters.next(byte).ok_or(PartialError::Malformed(self.read))? {
-                Piece::Nothing => self.state = State::WithinText(characters),
-                Piece::Character(character) => {
-                    if let Some(PartialValue::Text { text, .. }) = self.innermost(1) {
-                        text.push(character);
+            State::WithinText(mut characters) => {
+                match characters.next(byte).ok_or(PartialError::Malformed(self.read))? {
+                    Piece::Nothing => self.state = State::WithinText(characters),
+                    Piece::Character(character) => {
+                        if let Some(PartialValue::Text { text, .. }) = self.innermost(1) {
+                            text.push(character);
+                        }
+                        self.state = State::WithinText(characters);
                     }
-                    self.state = State::WithinText(characters);
+                    Piece::End => self.innermost(1).into_iter().for_each(PartialValue::complete),
                 }
-                Piece::End => self.innermost(1).into_iter().for_each(PartialValue::complete),
-            },
+            }
             State::WithinName(mut characters) => {
                 self.state = match characters.next(byte).ok_or(PartialError::Malformed(self.read))? {
                     Piece::End => State::Colon,
@@ -195,7 +202,9 @@ impl Partial {
                     }
                 };
             }
-            State::WithinNumber(mut text) if matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') => {
+            State::WithinNumber(mut text)
+                if matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') =>
+            {
                 text.push(char::from(byte));
                 self.state = State::WithinNumber(text);
             }
@@ -387,7 +396,8 @@ fn is_number(text: &str) -> bool {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (mantissa, None),
     };
-    let exponent = exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)));
+    let exponent =
+        exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)));
     digits(whole) && (whole.len() == 1 || !whole.starts_with('0')) && fraction.is_none_or(digits) && exponent
 }
 

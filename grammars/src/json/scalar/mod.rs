@@ -7,13 +7,15 @@
 //! | [`text`] | what a schema can demand of a string |
 //! | [`pattern`], [`syntax`] | regular expressions of ECMA-262, with look-around |
 //! | [`format`] | the formats that JSON Schema names |
-//! | [`number`], [`decimal`] | what a schema can demand of a number; exact decimals |
+//! | [`number`], [`digits`] | what a schema can demand of a number; reading it digit by digit |
+//! | [`decimal`] | exact decimals |
 //!
 //! **Whatever an automaton accepts satisfies its condition**, for a checker that calculates with
 //! decimals as for one that reads numbers as 64-bit floats. Where the two disagree, or where a
 //! condition is no regular language, the automaton accepts less; each room says what it leaves out.
 
 mod decimal;
+mod digits;
 mod format;
 mod logic;
 mod merge;

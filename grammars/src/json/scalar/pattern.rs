@@ -10,7 +10,7 @@
 use std::cell::Cell;
 
 use regex_automata::util::primitives::StateID;
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look as Anchor, Repetition};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, ClassUnicode, Hir, Look as Anchor, Repetition};
 
 use super::ScalarError;
 use super::syntax::{self, Expression, Look, Parsed};
@@ -77,20 +77,23 @@ pub(super) fn table(pattern: &str, budget: &Budget) -> Result<Table, ScalarError
     Ok(table)
 }
 
-/// Texts that a pattern with look-around may be read of in more than one way, if there are any.
+/// Characters with which a text may be read of a pattern in more than one way, if there are any.
 ///
 /// Checkers whose own engine has no look-around give such a pattern to another one as it is, with
 /// Unicode's classes in place of ECMA-262's.
-pub(super) fn contested(pattern: &str, budget: &Budget) -> Result<Option<Table>, ScalarError> {
-    let Ok(Parsed { expression, contested }) = syntax::parse(pattern) else { return Ok(None) };
-    if contested.ranges().is_empty() || !has(&expression, &|part| matches!(part, Expression::Look(_))) {
-        return Ok(None);
-    }
-    match Machine::new(&Expression::Class(contested), true, budget) {
-        Ok(machine) => Ok(Some(Table::build(&machine.reads, budget)?)),
-        Err(Refused::Budget(error)) => Err(error.into()),
-        Err(Refused::Reason(reason)) => Err(ScalarError::Pattern { pattern: pattern.to_owned(), reason }),
-    }
+pub(super) fn contested(pattern: &str) -> Option<ClassUnicode> {
+    let Parsed { expression, contested } = syntax::parse(pattern).ok()?;
+    let looks = has(&expression, &|part| matches!(part, Expression::Look(_)));
+    (looks && !contested.ranges().is_empty()).then_some(contested)
+}
+
+/// The table of texts with a character of a class.
+pub(super) fn containing(class: &ClassUnicode, budget: &Budget) -> Result<Table, GrammarError> {
+    let (before, after) =
+        (Hir::class(Class::Unicode(syntax::anything())), Hir::class(Class::Bytes(unmarked())));
+    let found =
+        Hir::concat(vec![repeated(before), Hir::class(Class::Unicode(class.clone())), repeated(after)]);
+    Table::build(&Regular::of(&found, budget)?, budget)
 }
 
 /// An expression that has no machine.
@@ -160,8 +163,13 @@ impl Machine {
         Self::lowered(expression, |expression| Hir::concat(vec![before, expression]), budget)
     }
 
-    fn lowered(expression: &Expression, around: impl FnOnce(Hir) -> Hir, budget: &Budget) -> Result<Self, Refused> {
-        let mut marks = Marks { looks: Vec::new(), needed: has(expression, &|part| matches!(part, Expression::Look(_))) };
+    fn lowered(
+        expression: &Expression,
+        around: impl FnOnce(Hir) -> Hir,
+        budget: &Budget,
+    ) -> Result<Self, Refused> {
+        let mut marks =
+            Marks { looks: Vec::new(), needed: has(expression, &|part| matches!(part, Expression::Look(_))) };
         let lowered = marks.lower(expression)?;
         let reads = Regular::of(&around(lowered), budget)?;
         let looks = marks.looks.iter().map(|look| {
@@ -189,7 +197,8 @@ impl Machine {
         let behind = behind.map(|(at, look)| at.as_ref().map(|at| look.machine.read(at, byte))).collect();
         let threads = reading.threads.iter().filter_map(|thread| {
             let at = self.reads.step(&thread.at, byte)?;
-            let duties = thread.duties.iter().map(|(look, at)| (*look, self.looks[*look].machine.read(at, byte)));
+            let duties =
+                thread.duties.iter().map(|(look, at)| (*look, self.looks[*look].machine.read(at, byte)));
             Some(Thread { at, duties: self.undecided(duties)? })
         });
         self.marked(threads.collect(), behind)
@@ -277,7 +286,9 @@ impl Machine {
     /// Whether a text that ends here matches.
     fn ends(&self, reading: &Reading) -> bool {
         reading.threads.iter().any(|thread| {
-            let fulfilled = |(look, at): &(usize, Reading)| self.looks[*look].machine.ends(at) != self.looks[*look].negated;
+            let fulfilled = |(look, at): &(usize, Reading)| {
+                self.looks[*look].machine.ends(at) != self.looks[*look].negated
+            };
             self.reads.ending(&thread.at).is_some() && thread.duties.iter().all(fulfilled)
         })
     }
@@ -309,7 +320,10 @@ impl Source for Machine {
     }
 
     fn classes(&self) -> [u8; 256] {
-        shared_classes(&[Machine::classes(self), std::array::from_fn(|byte| u8::from(MARKS.contains(&(byte as u8))))])
+        shared_classes(&[
+            Machine::classes(self),
+            std::array::from_fn(|byte| u8::from(MARKS.contains(&(byte as u8)))),
+        ])
     }
 }
 
@@ -344,7 +358,8 @@ impl Marks {
                         Expression::Look(look) => self.look(look, leading)?,
                         part => self.lower(part)?,
                     });
-                    leading = matches!(part, Expression::Start) || leading && matches!(part, Expression::Look(_));
+                    leading =
+                        matches!(part, Expression::Start) || leading && matches!(part, Expression::Look(_));
                 }
                 Hir::concat(lowered)
             }
@@ -355,12 +370,17 @@ impl Marks {
                 let sub = Box::new(self.lower(of)?);
                 Hir::repetition(Repetition { min: *least, max: *most, greedy: true, sub })
             }
-            Expression::Start if self.needed => self.mark(true, true, Expression::Class(syntax::anything()))?,
-            Expression::End if self.needed => self.mark(false, true, Expression::Class(syntax::anything()))?,
+            Expression::Start if self.needed => {
+                self.mark(true, true, Expression::Class(syntax::anything()))?
+            }
+            Expression::End if self.needed => {
+                self.mark(false, true, Expression::Class(syntax::anything()))?
+            }
             Expression::Start => Hir::look(Anchor::Start),
             Expression::End => Hir::look(Anchor::End),
             Expression::Boundary { negated } if self.needed => {
-                let mut word = |behind, negated| self.mark(behind, negated, Expression::Class(syntax::word()));
+                let mut word =
+                    |behind, negated| self.mark(behind, negated, Expression::Class(syntax::word()));
                 // A word behind and none ahead, or the other way round; the same on both sides if negated.
                 let one = Hir::concat(vec![word(true, false)?, word(false, !negated)?]);
                 let other = Hir::concat(vec![word(true, true)?, word(false, *negated)?]);
@@ -388,7 +408,9 @@ impl Marks {
             }
         };
         if blind {
-            return Err(Refused::Reason("a look ahead depends on what is behind it, or the other way round".into()));
+            return Err(Refused::Reason(
+                "a look ahead depends on what is behind it, or the other way round".into(),
+            ));
         }
         self.mark(look.behind, look.negated, look.body.clone())
     }

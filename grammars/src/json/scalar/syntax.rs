@@ -9,13 +9,19 @@ pub(super) enum Expression {
     Class(ClassUnicode),
     Concat(Vec<Expression>),
     Either(Vec<Expression>),
-    Repeat { least: u32, most: Option<u32>, of: Box<Expression> },
+    Repeat {
+        least: u32,
+        most: Option<u32>,
+        of: Box<Expression>,
+    },
     /// `^`.
     Start,
     /// `$`.
     End,
     /// `\b`, or `\B` if negated.
-    Boundary { negated: bool },
+    Boundary {
+        negated: bool,
+    },
     Look(Box<Look>),
 }
 
@@ -166,7 +172,9 @@ impl Parser<'_> {
         };
         self.next();
         self.eat("?"); // Which of several matches is found first makes no difference.
-        if matches!(self.peek(), Some('*' | '+' | '?')) || self.peek() == Some('{') && counts(self.rest)?.is_some() {
+        if matches!(self.peek(), Some('*' | '+' | '?'))
+            || self.peek() == Some('{') && counts(self.rest)?.is_some()
+        {
             return Err("a quantifier follows another".into());
         }
         match of {
@@ -218,7 +226,10 @@ impl Parser<'_> {
             self.rest = &self.rest[end + 1..];
             None
         } else if self.rest.starts_with('?') {
-            return Err(format!("`({}` is no kind of group that is known here", self.rest.chars().take(3).collect::<String>()));
+            return Err(format!(
+                "`({}` is no kind of group that is known here",
+                self.rest.chars().take(3).collect::<String>()
+            ));
         } else {
             None
         };
@@ -300,7 +311,8 @@ impl Parser<'_> {
     }
 
     fn hex(&mut self, digits: usize) -> Option<u32> {
-        let text = self.rest.get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let text =
+            self.rest.get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         let value = u32::from_str_radix(text, 16).ok()?;
         self.rest = &self.rest[digits..];
         Some(value)
@@ -351,7 +363,9 @@ fn only(class: &ClassUnicode) -> Option<char> {
 
 /// A quantifier in braces: its numbers and its length. `None` where the brace is no quantifier.
 fn counts(text: &str) -> Result<Option<(u32, Option<u32>, usize)>, String> {
-    let Some((inside, _)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) else { return Ok(None) };
+    let Some((inside, _)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) else {
+        return Ok(None);
+    };
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         // Too many digits for a number are too large a number.

@@ -68,6 +68,11 @@ impl Table {
         self.accepts[state as usize]
     }
 
+    /// What it occupies.
+    pub(super) fn bytes(&self) -> usize {
+        self.next.len() * size_of::<u32>()
+    }
+
     pub(super) fn first(&self) -> u32 {
         self.start
     }

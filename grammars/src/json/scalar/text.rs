@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use regex_syntax::hir::ClassUnicode;
+
 use super::logic::Product;
 use super::table::Table;
 use super::{Logic, ScalarError, format, pattern};
@@ -55,7 +57,8 @@ pub(crate) struct TextMatcher {
 impl TextMatcher {
     pub(crate) fn new(logic: &Logic<TextTest>, budget: &Budget) -> Result<Self, ScalarError> {
         logic.check_depth()?;
-        let mut parts = Parts { known: Vec::new(), tables: vec![Arc::new(Table::build(&AnyText, budget)?)], budget };
+        let mut parts =
+            Parts { known: Vec::new(), tables: vec![Arc::new(Table::build(&AnyText, budget)?)], budget };
         let pushed = logic.pushed(true, &mut |tests, must_hold| parts.of(tests, must_hold))?;
         let product = Product { tables: parts.tables, logic: Logic::All(vec![Logic::Is(0), pushed]) };
         Ok(Self { product })
@@ -81,8 +84,8 @@ struct Parts<'a> {
 enum Part {
     /// Anything that is no list of texts, and whether it must hold.
     Test(TextTest, bool),
-    /// Texts of which it is contested whether this pattern matches.
-    Contested(String),
+    /// Texts with one of these characters, of which it is contested whether a pattern matches.
+    Contested(ClassUnicode),
     Texts(BTreeSet<String>),
 }
 
@@ -122,19 +125,13 @@ impl Parts<'_> {
         let table = self.table(part)?;
         let claimed = if holds { table } else { Logic::Not(Box::new(table)) };
         let TextTest::Pattern(pattern) = test else { return Ok(claimed) };
-        Ok(match self.contested(pattern)? {
-            Some(contested) => Logic::All(vec![claimed, Logic::Not(Box::new(contested))]),
+        Ok(match pattern::contested(pattern) {
+            Some(class) => {
+                let contested = self.table(Part::Contested(class))?;
+                Logic::All(vec![claimed, Logic::Not(Box::new(contested))])
+            }
             None => claimed,
         })
-    }
-
-    fn contested(&mut self, pattern: &str) -> Result<Option<Logic<usize>>, ScalarError> {
-        let part = Part::Contested(pattern.to_owned());
-        if self.known.iter().any(|(known, _)| *known == part) {
-            return self.table(part).map(Some);
-        }
-        let table = pattern::contested(pattern, self.budget)?;
-        Ok(table.map(|table| self.add(part, table)))
     }
 
     fn table(&mut self, part: Part) -> Result<Logic<usize>, ScalarError> {
@@ -142,24 +139,28 @@ impl Parts<'_> {
             return Ok(Logic::Is(*index));
         }
         let table = match &part {
-            Part::Texts(texts) => Table::build(&Texts(texts.iter().map(String::as_bytes).collect()), self.budget)?,
+            Part::Texts(texts) => {
+                Table::build(&Texts(texts.iter().map(String::as_bytes).collect()), self.budget)?
+            }
             Part::Test(TextTest::Pattern(pattern), _) => pattern::table(pattern, self.budget)?,
-            Part::Contested(pattern) => pattern::table(pattern, self.budget)?,
+            Part::Contested(class) => pattern::containing(class, self.budget)?,
             Part::Test(TextTest::Format(name), must_hold) => format::table(name, *must_hold, self.budget)?,
             Part::Test(TextTest::MinLength(least) | TextTest::MaxLength(least), _) => {
                 let limit = self.budget.max_states;
                 let least = usize::try_from(*least).ok().filter(|least| *least < limit);
-                Table::build(&AtLeast(least.ok_or(GrammarError::TooLarge { what: "states", limit })?), self.budget)?
+                Table::build(
+                    &AtLeast(least.ok_or(GrammarError::TooLarge { what: "states", limit })?),
+                    self.budget,
+                )?
             }
-            Part::Test(TextTest::Equals(text), _) => Table::build(&Texts(vec![text.as_bytes()]), self.budget)?,
+            Part::Test(TextTest::Equals(text), _) => {
+                Table::build(&Texts(vec![text.as_bytes()]), self.budget)?
+            }
         };
-        Ok(self.add(part, table))
-    }
-
-    fn add(&mut self, part: Part, table: Table) -> Logic<usize> {
         self.tables.push(Arc::new(table));
+        Product::check_size(&self.tables, self.budget)?;
         self.known.push((part, self.tables.len() - 1));
-        Logic::Is(self.tables.len() - 1)
+        Ok(Logic::Is(self.tables.len() - 1))
     }
 }
 

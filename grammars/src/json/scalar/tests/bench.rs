@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::json::scalar::{NumberTest, PatternSource, TextMatcher, TextTest, number_automaton, text_automaton};
+use crate::json::scalar::{
+    NumberTest, PatternSource, TextMatcher, TextTest, number_automaton, text_automaton,
+};
 use crate::lexeme::spelled;
 
 /// Subschemas with the values that they are about, through properties and items.
@@ -68,7 +70,11 @@ fn real_schemas_and_values_are_inside() {
     times.sort_unstable();
     eprintln!(
         "{} patterns, refused {refused:#?}; states {} at the median, {} at most; {:?} at the median, {:?} at most",
-        found.len(), states[states.len() / 2], states[states.len() - 1], times[times.len() / 2], times[times.len() - 1]
+        found.len(),
+        states[states.len() / 2],
+        states[states.len() - 1],
+        times[times.len() / 2],
+        times[times.len() - 1]
     );
     assert!(refused.len() * 50 <= found.len());
 
@@ -98,7 +104,8 @@ fn real_schemas_and_values_are_inside() {
 
 fn strings(schema: &Value, text: &str, inside: &mut BTreeMap<String, (usize, Vec<String>)>) {
     let format = schema.get("format").and_then(Value::as_str).map(|format| TextTest::Format(format.into()));
-    let pattern = schema.get("pattern").and_then(Value::as_str).map(|pattern| TextTest::Pattern(pattern.into()));
+    let pattern =
+        schema.get("pattern").and_then(Value::as_str).map(|pattern| TextTest::Pattern(pattern.into()));
     for test in format.into_iter().chain(pattern) {
         let (kind, keyword) = match &test {
             TextTest::Format(format) => (format!("format {format}"), json!({ "format": format })),
@@ -125,7 +132,8 @@ fn tally_number(schema: &Value, number: &serde_json::Number, tally: &mut (usize,
         bound("multipleOf").map(NumberTest::MultipleOf),
     ];
     let keywords = ["type", "minimum", "maximum", "multipleOf"];
-    let schema: Value = keywords.iter().filter_map(|name| Some((name.to_string(), schema.get(name)?.clone()))).collect();
+    let schema: Value =
+        keywords.iter().filter_map(|name| Some((name.to_string(), schema.get(name)?.clone()))).collect();
     if oracle(&schema).is_valid(&json!(number)) {
         let logic = Logic::All(tests.into_iter().flatten().map(Logic::Is).collect());
         let automaton = number_automaton(&logic, &[true; 256], &budget()).unwrap();

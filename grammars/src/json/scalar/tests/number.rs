@@ -38,7 +38,10 @@ fn bound() -> impl Strategy<Value = Decimal> {
 }
 
 fn divisor() -> impl Strategy<Value = Decimal> {
-    let divisors = ["1", "2", "3", "5", "7", "10", "60", "1000", "1e6", "0.01", "0.25", "0.5", "1.5", "0.07", "2.5", "1e-9", "123"];
+    let divisors = [
+        "1", "2", "3", "5", "7", "10", "60", "1000", "1e6", "0.01", "0.25", "0.5", "1.5", "0.07", "2.5",
+        "1e-9", "123",
+    ];
     prop::sample::select(divisors.to_vec()).prop_map(decimal)
 }
 
@@ -121,7 +124,8 @@ fn integers_may_have_a_point_but_no_fraction() {
 #[test]
 fn a_value_may_be_spelled_with_zeros_at_its_end() {
     let values = ["1", "2.5", "-3e2", "3.141592653589793238", "1e300"];
-    let logic = Logic::Any(values.iter().map(|value| Logic::Is(NumberTest::Equals(decimal(value)))).collect());
+    let logic =
+        Logic::Any(values.iter().map(|value| Logic::Is(NumberTest::Equals(decimal(value)))).collect());
     let automaton = automaton(&logic).unwrap();
     for text in ["1", "1.0", "1.00", "2.5", "2.50", "-300", "-300.0", "3.141592653589793238", "1e300"] {
         assert!(accepts(&automaton, text), "{text}");
@@ -134,7 +138,10 @@ fn a_value_may_be_spelled_with_zeros_at_its_end() {
 #[test]
 fn conditions_that_nothing_satisfies_are_told() {
     let between = |a: &str, b: &str| {
-        vec![Logic::Is(NumberTest::ExclusiveMinimum(decimal(a))), Logic::Is(NumberTest::ExclusiveMaximum(decimal(b)))]
+        vec![
+            Logic::Is(NumberTest::ExclusiveMinimum(decimal(a))),
+            Logic::Is(NumberTest::ExclusiveMaximum(decimal(b))),
+        ]
     };
     let mut none = between("1", "2");
     none.push(Logic::Is(NumberTest::Integer));
@@ -147,7 +154,8 @@ fn conditions_that_nothing_satisfies_are_told() {
 #[test]
 fn what_cannot_be_guaranteed_is_named() {
     let refused = |divisor: &str| {
-        number_automaton(&Logic::Is(NumberTest::MultipleOf(decimal(divisor))), &[true; 256], &budget()).unwrap_err()
+        number_automaton(&Logic::Is(NumberTest::MultipleOf(decimal(divisor))), &[true; 256], &budget())
+            .unwrap_err()
     };
     assert_eq!(refused("0"), ScalarError::Divisor("0".into()));
     assert_eq!(refused("-2"), ScalarError::Divisor("-2".into()));
