@@ -79,12 +79,12 @@ pub(super) fn table(pattern: &str, budget: &Budget) -> Result<Table, ScalarError
 
 /// Characters with which a text may be read of a pattern in more than one way, if there are any.
 ///
-/// Checkers whose own engine has no look-around give such a pattern to another one as it is, with
-/// Unicode's classes in place of ECMA-262's.
+/// Checkers take words of Unicode at `\b`; and those whose own engine has no look-around give such
+/// a pattern to another one as it is, with Unicode's classes in place of ECMA-262's.
 pub(super) fn contested(pattern: &str) -> Option<ClassUnicode> {
     let Parsed { expression, contested } = syntax::parse(pattern).ok()?;
-    let looks = has(&expression, &|part| matches!(part, Expression::Look(_)));
-    (looks && !contested.ranges().is_empty()).then_some(contested)
+    let other = |part: &Expression| matches!(part, Expression::Look(_) | Expression::Boundary { .. });
+    (has(&expression, &other) && !contested.ranges().is_empty()).then_some(contested)
 }
 
 /// The table of texts with a character of a class.

@@ -196,7 +196,16 @@ impl Parser<'_> {
             '*' | '+' | '?' => return Err(format!("nothing is before `{next}`")),
             '\\' if self.rest.starts_with(['b', 'B']) => {
                 self.contest(word(), "\\w");
-                Expression::Boundary { negated: self.next() == Some('B') }
+                let negated = self.next() == Some('B');
+                if self.rest.starts_with('{') {
+                    return Err("a `{` follows `\\b`, which some read as one".into());
+                }
+                Expression::Boundary { negated }
+            }
+            '\\' if self.rest.starts_with(['<', '>']) => {
+                return Err(
+                    "some read `\\<` and `\\>` as ends of words; write them without the backslash".into()
+                );
             }
             '\\' => Expression::Class(self.escape(false)?),
             // Braces and brackets that are nothing else stand for themselves.

@@ -114,6 +114,56 @@ proptest! {
     }
 }
 
+/// Where floats are sparse, or a bound lies between two of them, no reading of it is crossed.
+#[test]
+fn bounds_hold_in_decimals_and_in_floats() {
+    let bounds = [
+        "9007199254740993",
+        "9007199254740993.0",
+        "-9007199254740993.0",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "1e20",
+        "-1e20",
+        "0.1000000000000000055",
+        "100.00000000000000001",
+        "4503599627370497.75",
+    ];
+    let near = |bound: &str| {
+        let value = decimal(bound);
+        let floats = [value.nearest().next_down(), value.nearest(), value.nearest().next_up()];
+        let mut near: Vec<String> = floats.iter().map(|float| format!("{float}")).collect();
+        if let Ok(whole) = value.plain().parse::<i128>() {
+            near.extend((-3..=3).map(|step| (whole + step).to_string()));
+        }
+        near
+    };
+    for bound in bounds {
+        for keyword in ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "const"] {
+            let value = decimal(bound);
+            let logic = match keyword {
+                "minimum" => Logic::Is(NumberTest::Minimum(value)),
+                "maximum" => Logic::Is(NumberTest::Maximum(value)),
+                "exclusiveMinimum" => Logic::Is(NumberTest::ExclusiveMinimum(value)),
+                "exclusiveMaximum" => Logic::Is(NumberTest::ExclusiveMaximum(value)),
+                _ => Logic::Not(Box::new(Logic::Is(NumberTest::Equals(value)))),
+            };
+            let condition: Value = serde_json::from_str(&format!("{{\"{keyword}\": {bound}}}")).unwrap();
+            let oracle = oracle(&if keyword == "const" { json!({ "not": condition }) } else { condition });
+            let automaton = automaton(&logic).unwrap();
+            let accepted: Vec<_> = near(bound).into_iter().filter(|text| accepts(&automaton, text)).collect();
+            for text in &accepted {
+                let number: Value = serde_json::from_str(text).unwrap();
+                assert!(oracle.is_valid(&number), "{text} under {keyword} {bound}");
+            }
+            assert!(!accepted.is_empty(), "{keyword} {bound}");
+        }
+    }
+}
+
 #[test]
 fn integers_may_have_a_point_but_no_fraction() {
     let automaton = automaton(&Logic::Is(NumberTest::Integer)).unwrap();
