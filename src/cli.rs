@@ -242,6 +242,9 @@ pub struct Ask {
     /// The answer is one of these.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub choice: Vec<String>,
+    /// The answer is JSON that the JSON Schema in this file accepts.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["regex", "choice"])]
+    pub json_schema: Option<PathBuf>,
     /// One JSON object on stdout, with usage, timing and ledger.
     #[arg(long)]
     pub json: bool,

@@ -111,9 +111,7 @@ impl Grammar {
     ) -> Result<Arc<Self>, GrammarError> {
         pattern.check()?;
         match pattern {
-            Pattern::Regex(expression) => {
-                Self::of(Plain::regex(expression, vocabulary, budget)?, vocabulary)
-            }
+            Pattern::Regex(expression) => Self::of(Plain::regex(expression, vocabulary, budget)?, vocabulary),
             Pattern::Choice(options) => Self::of(Plain::choice(options, vocabulary, budget)?, vocabulary),
             Pattern::Json(spec) => Self::of(json::compile(spec, vocabulary, budget)?, vocabulary),
         }

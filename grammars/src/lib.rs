@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`constraint`] | the [`Constraint`] trait: mask, accept, rollback, fork, forced tokens |
 //! | [`vocabulary`] | [`Vocabulary`]: a model's tokens as plain bytes, in a prefix tree |
-//! | [`pattern`] | [`Pattern`]: a regular expression or a choice of texts |
-//! | [`grammar`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
+//! | [`pattern`] | [`Pattern`]: what texts are wanted |
+//! | [`grammar`], [`matcher`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
+//! | [`json`] | JSON under JSON Schema; [`Partial`]: the value that a JSON text has so far |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`error`] | [`GrammarError`] |
 //!
@@ -53,6 +54,7 @@ pub use cache::GrammarCache;
 pub use constraint::Constraint;
 pub use error::GrammarError;
 pub use grammar::{Budget, Grammar};
+pub use json::partial::{Partial, PartialError, PartialValue};
 pub use json::{JsonSpec, SchemaError, Whitespace};
 pub use matcher::Matcher;
 pub use pattern::Pattern;

@@ -1,5 +1,7 @@
 //! JSON under schemas, against the `jsonschema` crate and against trying every token.
 
+#![allow(clippy::print_stderr)] // says what was not tried, and how much of a suite passes
+
 mod support;
 
 use std::path::PathBuf;
@@ -8,7 +10,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{END, allowed, vocabulary, walk};
-use understudy_grammars::{Budget, Constraint, Grammar, GrammarError, JsonSpec, Pattern, SchemaError, Whitespace};
+use understudy_grammars::{
+    Budget, Constraint, Grammar, GrammarError, JsonSpec, Pattern, SchemaError, Whitespace,
+};
 
 fn compile(schema: &Value) -> Result<Arc<Grammar>, GrammarError> {
     Grammar::compile(&Pattern::Json(JsonSpec::new(schema.to_string())), &vocabulary(), &Budget::default())
@@ -99,14 +103,49 @@ proptest! {
 #[test]
 fn instances_are_judged_as_the_oracle_judges_them() {
     let instances = [
-        json!(null), json!(true), json!(0), json!(15), json!(-1), json!(1.5), json!("a"), json!("ab"), json!("b-12"),
-        json!("2024-02-29"), json!("2023-02-29"), json!([]), json!([null]), json!([null, true, 3]), json!([1, 2]), json!([2, 2]),
-        json!(["a", 1, "b"]), json!([1, null]), json!({}), json!({"a": 1}), json!({"a": 1, "b": "x"}), json!({"b": "x", "a": 1}),
-        json!({"a": "yes", "c": "ab"}), json!({"c": "abc", "a": [1, {"k": 2}]}), json!({"c": "abcd", "a": 1}),
-        json!({"t": "a", "v": null}), json!({"t": "a", "w": true}), json!({"w": true, "t": "b"}), json!({"k": 1}),
-        json!({"k": 1, "m": null}), json!({"m": null, "k": 2}), json!({"k": 2}), json!({"a": null}), json!({"a": null, "b": null}),
-        json!({"b": null}), json!({"x": null}), json!({"x": true}), json!({"v": 1, "l": {"v": 2}, "r": {"v": 3, "l": {"v": 4}}}),
-        json!({"a": 3, "bc": 2}), json!({"d": 1}), json!({"ab": null}), json!({"aa": true, "q": "z"}), json!({"k": null, "m": null}),
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(15),
+        json!(-1),
+        json!(1.5),
+        json!("a"),
+        json!("ab"),
+        json!("b-12"),
+        json!("2024-02-29"),
+        json!("2023-02-29"),
+        json!([]),
+        json!([null]),
+        json!([null, true, 3]),
+        json!([1, 2]),
+        json!([2, 2]),
+        json!(["a", 1, "b"]),
+        json!([1, null]),
+        json!({}),
+        json!({"a": 1}),
+        json!({"a": 1, "b": "x"}),
+        json!({"b": "x", "a": 1}),
+        json!({"a": "yes", "c": "ab"}),
+        json!({"c": "abc", "a": [1, {"k": 2}]}),
+        json!({"c": "abcd", "a": 1}),
+        json!({"t": "a", "v": null}),
+        json!({"t": "a", "w": true}),
+        json!({"w": true, "t": "b"}),
+        json!({"k": 1}),
+        json!({"k": 1, "m": null}),
+        json!({"m": null, "k": 2}),
+        json!({"k": 2}),
+        json!({"a": null}),
+        json!({"a": null, "b": null}),
+        json!({"b": null}),
+        json!({"x": null}),
+        json!({"x": true}),
+        json!({"v": 1, "l": {"v": 2}, "r": {"v": 3, "l": {"v": 4}}}),
+        json!({"a": 3, "bc": 2}),
+        json!({"d": 1}),
+        json!({"ab": null}),
+        json!({"aa": true, "q": "z"}),
+        json!({"k": null, "m": null}),
     ];
     for schema in schemas() {
         let (grammar, validator) = (compile(&schema).expect("compiles"), validator(&schema));
@@ -119,8 +158,10 @@ fn instances_are_judged_as_the_oracle_judges_them() {
 
 #[test]
 fn whitespace_is_read_where_it_is_wanted() {
-    let schema = json!({"type": "object", "properties": {"a": {"type": "array"}}, "required": ["a"]}).to_string();
-    let any = Grammar::compile(&Pattern::Json(JsonSpec::new(&schema)), &vocabulary(), &Budget::default()).expect("compiles");
+    let schema =
+        json!({"type": "object", "properties": {"a": {"type": "array"}}, "required": ["a"]}).to_string();
+    let any = Grammar::compile(&Pattern::Json(JsonSpec::new(&schema)), &vocabulary(), &Budget::default())
+        .expect("compiles");
     assert!(accepts(&any, "{ \"a\" :\n [ 1 , 2 ] }"));
     assert!(accepts(&any, "{\"a\":[1,2]}"));
     let spec = JsonSpec { whitespace: Whitespace::None, ..JsonSpec::new(&schema) };
@@ -146,17 +187,25 @@ fn what_cannot_be_guaranteed_is_refused_by_name() {
         (json!({"$ref": "#/nowhere"}), "$ref"),
         (json!({"$ref": "#"}), "$ref"),
         (json!({"not": {"uniqueItems": true}}), "uniqueItems"),
-        (json!({"type": "array", "items": {"type": "object"}, "uniqueItems": true, "minItems": 2}), "uniqueItems"),
+        (
+            json!({"type": "array", "items": {"type": "object"}, "uniqueItems": true, "minItems": 2}),
+            "uniqueItems",
+        ),
         (json!({"type": "strin"}), "type"),
         (json!({"minLength": -1}), "minLength"),
         (json!({"allOf": [{"type": "string"}, {"type": "null"}]}), "no value"),
         (json!({"type": "object", "required": ["a"], "properties": {"a": false}}), "no value"),
-        (json!({"$defs": {"a": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"]}},
-                "$ref": "#/$defs/a"}), "no value"),
+        (
+            json!({"$defs": {"a": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"]}},
+                "$ref": "#/$defs/a"}),
+            "no value",
+        ),
     ];
     for (schema, name) in refused {
         match compile(&schema) {
-            Err(error @ GrammarError::Schema(_)) => assert!(error.to_string().contains(name), "{schema}: {error}"),
+            Err(error @ GrammarError::Schema(_)) => {
+                assert!(error.to_string().contains(name), "{schema}: {error}")
+            }
             other => panic!("{schema}: {other:?}"),
         }
     }
@@ -172,7 +221,8 @@ fn a_budget_at_the_bound_suffices_and_one_below_does_not() {
     let grammar = compile(&schema).expect("compiles");
     let needed = grammar.matcher().min_close_tokens().expect("can be completed") as u32;
     for seed in 0..50_u32 {
-        let choices: Vec<u32> = (0..needed).map(|at| seed.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503)).collect();
+        let choices: Vec<u32> =
+            (0..needed).map(|at| seed.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503)).collect();
         let text = walk(&grammar, &choices, needed).expect("is completed");
         assert!(validator(&schema).is_valid(&serde_json::from_slice(&text).expect("is JSON")));
     }
@@ -195,10 +245,12 @@ fn the_json_schema_test_suite_has_no_false_accepts() {
     let Some(data) = data() else { return };
     let folder = data.join("grammar/json-schema-test-suite/tests/draft2020-12");
     let (mut passed, mut total, mut refused) = (0, 0, 0);
-    let mut files: Vec<_> = std::fs::read_dir(folder).expect("the suite").map(|file| file.expect("a file").path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("the suite").map(|file| file.expect("a file").path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.is_file()) {
-        let groups: Value = serde_json::from_str(&std::fs::read_to_string(file).expect("readable")).expect("JSON");
+        let groups: Value =
+            serde_json::from_str(&std::fs::read_to_string(file).expect("readable")).expect("JSON");
         for group in groups.as_array().expect("groups") {
             let tests = group["tests"].as_array().expect("tests");
             total += tests.len();
@@ -206,13 +258,19 @@ fn the_json_schema_test_suite_has_no_false_accepts() {
             let grammar = match Grammar::compile(&Pattern::Json(spec), &vocabulary(), &Budget::default()) {
                 Ok(grammar) => grammar,
                 // A schema that nothing satisfies is judged right by refusing everything.
-                Err(GrammarError::Schema(SchemaError::Unsatisfiable(_))) if tests.iter().all(|test| test["valid"] == json!(false)) => {
+                Err(GrammarError::Schema(SchemaError::Unsatisfiable(_)))
+                    if tests.iter().all(|test| test["valid"] == json!(false)) =>
+                {
                     passed += tests.len();
                     continue;
                 }
                 Err(error) => {
                     refused += tests.len();
-                    eprintln!("refused: {} / {}: {error}", file.file_name().unwrap_or_default().to_string_lossy(), group["description"]);
+                    eprintln!(
+                        "refused: {} / {}: {error}",
+                        file.file_name().unwrap_or_default().to_string_lossy(),
+                        group["description"]
+                    );
                     continue;
                 }
             };

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use understudy_proto::v1::{
-    Choice, Constraint, Finished, GenerateRequest, Message, Sampling, constraint::Kind, generate_event::Event,
+    Choice, Constraint, Finished, GenerateRequest, JsonSchema, Message, Sampling, constraint::Kind,
+    generate_event::Event,
 };
 
 use crate::cli::{Answering, Ask};
@@ -17,7 +18,7 @@ use crate::source::{Source, Stream};
 pub async fn run(args: Ask) -> Result<(), Error> {
     let prompt = match (&args.prompt, &args.file) {
         (Some(prompt), _) => prompt.clone(),
-        (None, Some(file)) => read_prompt(file)?,
+        (None, Some(file)) => read_text("--file", file)?,
         (None, None) => String::new(),
     };
     if prompt.trim().is_empty() {
@@ -30,7 +31,7 @@ pub async fn run(args: Ask) -> Result<(), Error> {
     messages.push(message("user", &prompt));
     let mut request = request(&args.answering, messages);
     request.stop = args.stop.clone();
-    request.constraint = constraint(&args);
+    request.constraint = constraint(&args)?;
 
     let source = Source::find(&args.answering).await?;
     let mut stream = source.ask(request, Duration::from_secs(args.answering.timeout)).await?;
@@ -64,25 +65,29 @@ pub(super) fn message(role: &str, content: &str) -> Message {
     Message { role: role.to_owned(), content: content.to_owned() }
 }
 
-fn constraint(args: &Ask) -> Option<Constraint> {
-    let kind = match (&args.regex, args.choice.is_empty()) {
-        (Some(regex), _) => Kind::Regex(regex.clone()),
-        (None, false) => Kind::Choice(Choice { options: args.choice.clone() }),
-        (None, true) => return None,
+fn constraint(args: &Ask) -> Result<Option<Constraint>, Error> {
+    let kind = if let Some(regex) = &args.regex {
+        Kind::Regex(regex.clone())
+    } else if let Some(file) = &args.json_schema {
+        Kind::JsonSchema(JsonSchema { schema: read_text("--json-schema", file)?, ..JsonSchema::default() })
+    } else if !args.choice.is_empty() {
+        Kind::Choice(Choice { options: args.choice.clone() })
+    } else {
+        return Ok(None);
     };
-    Some(Constraint { kind: Some(kind) })
+    Ok(Some(Constraint { kind: Some(kind) }))
 }
 
-fn read_prompt(file: &Path) -> Result<String, Error> {
+fn read_text(flag: &str, file: &Path) -> Result<String, Error> {
     let mut raw = Vec::new();
     let read = match file.as_os_str() == "-" {
         true => std::io::stdin().lock().read_to_end(&mut raw).map(|_| ()),
         false => std::fs::read(file).map(|content| raw = content),
     };
-    read.map_err(|error| Error::invalid(format!("--file {}: {error}", file.display())))?;
+    read.map_err(|error| Error::invalid(format!("{flag} {}: {error}", file.display())))?;
     String::from_utf8(raw).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Error::invalid(format!("--file {}: not UTF-8 at byte {at}", file.display()))
+        Error::invalid(format!("{flag} {}: not UTF-8 at byte {at}", file.display()))
     })
 }
 

@@ -42,7 +42,7 @@ codes! {
     PROMPT_EMPTY, InvalidArgument, 2, "Write a prompt that is more than white space.";
     REQUEST_INVALID, InvalidArgument, 2, "Correct the fields that the message names.";
     POLICY_UNKNOWN, InvalidArgument, 2, "Use `direct` or `cascade`, with parameters as in `cascade:threshold=0.6`.";
-    CONSTRAINT_INVALID, InvalidArgument, 2, "Correct the pattern or the choices that the answer should match.";
+    CONSTRAINT_INVALID, InvalidArgument, 2, "Correct the pattern, the choices or the schema that the answer should match.";
     CONTEXT_OVERFLOW, InvalidArgument, 2, "Shorten the prompt, or raise engine.context_tokens up to the model's own limit.";
     MESSAGE_TOO_LARGE, OutOfRange, 2, "Send a shorter prompt: a message may have 4 MiB.";
     TEMPLATE_REFUSED, InvalidArgument, 2, "Order the messages as the model's template wants: most take an optional system message, then user and assistant in turn.";

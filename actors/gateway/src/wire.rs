@@ -3,7 +3,8 @@
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, constraint::Kind, generate_event::Event};
 use understudy_router::{
-    AnswerEvent, AnswerRequest, ConstraintSpec, Decision, DecisionKind, Finished, Ledger, PolicySpec,
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, JsonSpec, Ledger, Pattern, PolicySpec,
+    Whitespace,
 };
 
 use crate::{Failure, codes};
@@ -83,10 +84,15 @@ fn sampler(sampling: v1::Sampling) -> SamplerSpec {
     }
 }
 
-fn constraint(constraint: v1::Constraint) -> Result<ConstraintSpec, Failure> {
+fn constraint(constraint: v1::Constraint) -> Result<Pattern, Failure> {
     match constraint.kind {
-        Some(Kind::Regex(pattern)) => Ok(ConstraintSpec::Regex(pattern)),
-        Some(Kind::Choice(choice)) => Ok(ConstraintSpec::Choice(choice.options)),
+        Some(Kind::Regex(pattern)) => Ok(Pattern::Regex(pattern)),
+        Some(Kind::Choice(choice)) => Ok(Pattern::Choice(choice.options)),
+        Some(Kind::JsonSchema(json)) => Ok(Pattern::Json(JsonSpec {
+            whitespace: if json.compact { Whitespace::None } else { Whitespace::Any },
+            formats: !json.ignore_formats,
+            ..JsonSpec::new(json.schema)
+        })),
         None => {
             let why = "names no kind that this node knows";
             Err(Failure::new(codes::CONSTRAINT_INVALID, format!("constraint {why}"))

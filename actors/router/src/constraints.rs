@@ -6,20 +6,11 @@ use std::time::Duration;
 use understudy_engine::{codec::Codec, gate::TokenGate, verbs::TokenId};
 use understudy_grammars::{Budget, Constraint, GrammarCache, GrammarError, Pattern, Vocabulary};
 
-use crate::{ConstraintSpec, RouterError};
+use crate::RouterError;
 
 /// Vocabularies kept. A node has few models; one of 151,936 tokens is about 8 MiB. When
 /// full, the oldest is dropped (grammars that use it keep it alive).
 const VOCABULARY_CAPACITY: usize = 8;
-
-impl From<&ConstraintSpec> for Pattern {
-    fn from(spec: &ConstraintSpec) -> Self {
-        match spec {
-            ConstraintSpec::Regex(expression) => Self::Regex(expression.clone()),
-            ConstraintSpec::Choice(options) => Self::Choice(options.clone()),
-        }
-    }
-}
 
 /// Grammars compiled so far, shared by all requests.
 #[derive(Default)]
@@ -29,17 +20,19 @@ pub(crate) struct Constraints {
 }
 
 impl Constraints {
-    /// The gate of `spec` for a model's vocabulary, after `emitted` tokens of the answer.
+    /// The gate of `pattern` for a model's vocabulary, after `emitted` tokens of the answer, with `left`
+    /// tokens to complete it: fewer than it needs are refused with the number needed.
     /// Compiles on a blocking thread; when `limit` passes the caller is free, and the
     /// thread ends by itself soon after (the budget bounds memory and time of each step).
     pub(crate) async fn gate(
         self: &Arc<Self>,
-        spec: &ConstraintSpec,
+        pattern: &Pattern,
         codec: Arc<dyn Codec>,
         emitted: &[TokenId],
+        left: u32,
         limit: Duration,
     ) -> Result<Box<dyn TokenGate>, RouterError> {
-        let (store, pattern) = (self.clone(), Pattern::from(spec));
+        let (store, pattern) = (self.clone(), pattern.clone());
         let budget = Budget { time: limit, ..Budget::default() };
         let compile = tokio::task::spawn_blocking(move || {
             let vocabulary = store.vocabulary(codec.as_ref());
@@ -52,7 +45,13 @@ impl Constraints {
         if !emitted.iter().all(|token| matcher.try_accept(*token)) {
             return Err(RouterError::Internal("the constraint refuses the text it made".into()));
         }
-        Ok(Box::new(Gate(Box::new(matcher) as Box<dyn Constraint>)))
+        let needed = matcher.min_close_tokens().unwrap_or(usize::MAX);
+        if needed > left as usize {
+            let why =
+                format!("{left} are too few to complete what the constraint asks for: it needs {needed}");
+            return Err(RouterError::invalid("max_tokens", why));
+        }
+        Ok(Box::new(Gate { constraint: Box::new(matcher), left }))
     }
 
     fn vocabulary(&self, codec: &dyn Codec) -> Arc<Vocabulary> {
@@ -75,31 +74,40 @@ impl Constraints {
     }
 }
 
-/// A constraint as the sampler sees it.
-struct Gate(Box<dyn Constraint>);
+/// A constraint as the sampler sees it: what it allows can be completed with the tokens that are
+/// left.
+struct Gate {
+    constraint: Box<dyn Constraint>,
+    left: u32,
+}
 
 impl TokenGate for Gate {
     fn mask(&mut self, allowed: &mut [u32]) {
-        self.0.mask(allowed);
+        self.constraint.mask_within(allowed, self.left);
     }
 
     fn accept(&mut self, token: TokenId) -> bool {
-        self.0.try_accept(token)
+        let accepted = self.constraint.try_accept(token);
+        self.left = self.left.saturating_sub(u32::from(accepted));
+        accepted
     }
 
     fn rollback(&mut self, count: usize) {
-        self.0.rollback(count);
+        self.constraint.rollback(count);
+        self.left = self.left.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     fn fork(&self) -> Box<dyn TokenGate> {
-        Box::new(Self(self.0.fork()))
+        Box::new(Self { constraint: self.constraint.fork(), left: self.left })
     }
 
     fn forced(&mut self) -> Vec<TokenId> {
-        self.0.forced()
+        let mut forced = self.constraint.forced();
+        forced.truncate(self.left as usize);
+        forced
     }
 
     fn is_complete(&mut self) -> bool {
-        self.0.is_stopped()
+        self.constraint.is_stopped()
     }
 }

@@ -169,9 +169,9 @@ impl<'a> RungRun<'a> {
         let at = prompt.len();
         let gate = match &job.request.constraint {
             None => None,
-            Some(spec) => {
+            Some(pattern) => {
                 let limit = Duration::from_millis(job.config.constraint_budget_ms);
-                let gate = job.constraints.gate(spec, codec.clone(), &emitted, limit);
+                let gate = job.constraints.gate(pattern, codec.clone(), &emitted, left, limit);
                 Some(ctx.bound(async { Ok(gate.await) }).await??)
             }
         };

@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`request`] | [`AnswerRequest`], [`PolicySpec`], [`ConstraintSpec`]: what a caller asks |
+//! | [`request`] | [`AnswerRequest`], [`PolicySpec`], [`Pattern`]: what a caller asks |
 //! | [`policy_spec`] | `"cascade:threshold=0.6"` and back |
 //! | [`config`] | [`RouterConfig`]: ladder, thresholds, limits |
 //! | [`events`] | [`AnswerEvent`], [`Finished`]: what the caller hears |
@@ -60,5 +60,6 @@ pub use error::RouterError;
 pub use events::{AnswerEvent, FinishReason, Finished};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
 pub use ledger::{Decision, DecisionKind, Ledger, RungCost, Span};
-pub use request::{AnswerRequest, ConstraintSpec, PolicySpec};
+pub use request::{AnswerRequest, PolicySpec};
 pub use transcript::Transcript;
+pub use understudy_grammars::{JsonSpec, Pattern, Whitespace};

@@ -4,7 +4,7 @@ use understudy_engine::verbs::SamplerSpec;
 use understudy_grammars::Pattern;
 
 use crate::config::{check_ladder, check_share};
-use crate::{AnswerRequest, ConstraintSpec, PolicySpec, RouterConfig, RouterError};
+use crate::{AnswerRequest, PolicySpec, RouterConfig, RouterError};
 
 /// Roles that chat templates know.
 const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
@@ -117,15 +117,15 @@ fn check_sampler(sampler: &SamplerSpec) -> Result<(), RouterError> {
     within("presence_penalty", sampler.presence_penalty, -100.0, 100.0)
 }
 
-fn check_constraint(constraint: Option<&ConstraintSpec>) -> Result<(), RouterError> {
+fn check_constraint(constraint: Option<&Pattern>) -> Result<(), RouterError> {
     let Some(constraint) = constraint else { return Ok(()) };
-    if let ConstraintSpec::Choice(options) = constraint
+    if let Pattern::Choice(options) = constraint
         && options.len() > MOST_OPTIONS
     {
         let why = format!("{} options, at most {MOST_OPTIONS} are allowed", options.len());
         return Err(RouterError::invalid("constraint", why));
     }
-    Pattern::from(constraint).check().map_err(|error| RouterError::invalid("constraint", error.to_string()))
+    constraint.check().map_err(|error| RouterError::invalid("constraint", error.to_string()))
 }
 
 #[cfg(test)]
@@ -160,9 +160,9 @@ mod tests {
             ("ladder", |r| r.ladder = vec![" ".into()]),
             ("ladder", |r| r.policy = PolicySpec::Direct { model: Some(String::new()) }),
             ("threshold", |r| r.policy = PolicySpec::Cascade { threshold: Some(f32::NAN) }),
-            ("constraint", |r| r.constraint = Some(ConstraintSpec::Regex("(".into()))),
-            ("constraint", |r| r.constraint = Some(ConstraintSpec::Choice(vec![]))),
-            ("constraint", |r| r.constraint = Some(ConstraintSpec::Choice(vec!["x".into(); 1_001]))),
+            ("constraint", |r| r.constraint = Some(Pattern::Regex("(".into()))),
+            ("constraint", |r| r.constraint = Some(Pattern::Choice(vec![]))),
+            ("constraint", |r| r.constraint = Some(Pattern::Choice(vec!["x".into(); 1_001]))),
         ];
         for (expected, spoil) in wrong {
             let mut request = request();

@@ -1,6 +1,7 @@
 //! What a caller asks of the router.
 
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
+use understudy_grammars::Pattern;
 
 /// How models work together on an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,16 +34,7 @@ pub struct AnswerRequest {
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
     /// Constraint on the answer.
-    pub constraint: Option<ConstraintSpec>,
-}
-
-/// A constraint as the caller states it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConstraintSpec {
-    /// The answer matches this regular expression as a whole.
-    Regex(String),
-    /// The answer is one of these.
-    Choice(Vec<String>),
+    pub constraint: Option<Pattern>,
 }
 
 impl AnswerRequest {

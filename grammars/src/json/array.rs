@@ -44,12 +44,14 @@ impl Json {
         match self.formulas.get(part).clone() {
             Formula::Items(first, rest) => {
                 let item = first.first().copied().unwrap_or(rest);
-                let later = self.formulas.add(Formula::Items(first.get(1..).unwrap_or_default().into(), rest));
+                let later =
+                    self.formulas.add(Formula::Items(first.get(1..).unwrap_or_default().into(), rest));
                 vec![(item, later)]
             }
             Formula::SomeItem(first, rest) => {
                 let item = first.first().copied().unwrap_or(rest);
-                let later = self.formulas.add(Formula::SomeItem(first.get(1..).unwrap_or_default().into(), rest));
+                let later =
+                    self.formulas.add(Formula::SomeItem(first.get(1..).unwrap_or_default().into(), rest));
                 vec![(ALWAYS, later), (item, ALWAYS)]
             }
             Formula::MinItems(count) => {

@@ -38,7 +38,9 @@ fn disjoint_within(
         }
         let apart = match kind {
             Kind::Text => apart(texts(formulas, a), texts(formulas, b)),
-            Kind::Number => apart(numbers(formulas, a), numbers(formulas, b)) || integers_apart(formulas, a, b),
+            Kind::Number => {
+                apart(numbers(formulas, a), numbers(formulas, b)) || numbers_apart(formulas, a, b)
+            }
             Kind::Object => depth > 0 && objects(document, formulas, a, b, depth)?,
             _ => false,
         };
@@ -78,22 +80,29 @@ fn numbers(formulas: &Formulas, formula: F) -> Option<Vec<Decimal>> {
     }
 }
 
+/// A bound, and whether it is itself allowed.
+type Bound = (Decimal, bool);
+
 /// Whether one formula's numbers all lie below the other's.
-fn integers_apart(formulas: &Formulas, a: F, b: F) -> bool {
+fn numbers_apart(formulas: &Formulas, a: F, b: F) -> bool {
     let bounds = |formula: F| {
-        let (mut low, mut high): (Option<(Decimal, bool)>, Option<(Decimal, bool)>) = (None, None);
+        let (mut low, mut high): (Option<Bound>, Option<Bound>) = (None, None);
         for part in formulas.parts(formula) {
             match formulas.get(part) {
                 Formula::Number(NumberTest::Minimum(bound), true) => low = Some((bound.clone(), true)),
-                Formula::Number(NumberTest::ExclusiveMinimum(bound), true) => low = Some((bound.clone(), false)),
+                Formula::Number(NumberTest::ExclusiveMinimum(bound), true) => {
+                    low = Some((bound.clone(), false))
+                }
                 Formula::Number(NumberTest::Maximum(bound), true) => high = Some((bound.clone(), true)),
-                Formula::Number(NumberTest::ExclusiveMaximum(bound), true) => high = Some((bound.clone(), false)),
+                Formula::Number(NumberTest::ExclusiveMaximum(bound), true) => {
+                    high = Some((bound.clone(), false))
+                }
                 _ => {}
             }
         }
         (low, high)
     };
-    let below = |high: &Option<(Decimal, bool)>, low: &Option<(Decimal, bool)>| match (high, low) {
+    let below = |high: &Option<Bound>, low: &Option<Bound>| match (high, low) {
         (Some((high, high_in)), Some((low, low_in))) => high < low || high == low && !(*high_in && *low_in),
         _ => false,
     };

@@ -49,10 +49,6 @@ impl KindSet {
         self.0 >> kind as u8 & 1 == 1
     }
 
-    pub(super) fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
     pub(super) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -133,7 +129,9 @@ impl Formulas {
 
     pub(super) fn add(&mut self, formula: Formula) -> F {
         let formula = match formula {
-            Formula::Kinds(KindSet::ALL) | Formula::MinItems(0) | Formula::MinProperties(0) => Formula::Always,
+            Formula::Kinds(KindSet::ALL) | Formula::MinItems(0) | Formula::MinProperties(0) => {
+                Formula::Always
+            }
             Formula::Kinds(kinds) if kinds.is_empty() => Formula::Never,
             Formula::Items(first, ALWAYS) if first.iter().all(|item| *item == ALWAYS) => Formula::Always,
             Formula::Contains(_, 0, u64::MAX) | Formula::Names(ALWAYS) => Formula::Always,

@@ -33,7 +33,11 @@ const PATTERNS: usize = 8;
 
 impl Keys {
     /// Gathers the names and patterns that a formula about objects mentions.
-    pub(super) fn of(document: &mut Document, formulas: &mut Formulas, formula: F) -> Result<Self, SchemaError> {
+    pub(super) fn of(
+        document: &mut Document,
+        formulas: &mut Formulas,
+        formula: F,
+    ) -> Result<Self, SchemaError> {
         let (mut names, mut patterns) = (BTreeSet::new(), BTreeSet::new());
         let mut todo = vec![formula];
         while let Some(formula) = todo.pop() {
@@ -58,7 +62,8 @@ impl Keys {
                 _ => {}
             }
         }
-        let (names, patterns): (Vec<_>, Vec<_>) = (names.into_iter().collect(), patterns.into_iter().collect());
+        let (names, patterns): (Vec<_>, Vec<_>) =
+            (names.into_iter().collect(), patterns.into_iter().collect());
         if patterns.len() > PATTERNS {
             let why = format!("where more than {PATTERNS} patterns apply to one object's keys");
             return Err(SchemaError::unsupported("patternProperties", why));
@@ -147,7 +152,9 @@ fn as_pattern(test: &TextTest) -> Result<Arc<str>, SchemaError> {
         TextTest::Format(format) => {
             return Err(SchemaError::unsupported("propertyNames", format!("with the format {format:?}")));
         }
-        TextTest::Equals(text) => return Err(SchemaError::unsupported("propertyNames", format!("with {text:?}"))),
+        TextTest::Equals(text) => {
+            return Err(SchemaError::unsupported("propertyNames", format!("with {text:?}")));
+        }
     })
 }
 

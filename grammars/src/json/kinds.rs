@@ -9,7 +9,12 @@ impl Document {
     /// statements about that kind, or [`ALWAYS`] or [`NEVER`].
     ///
     /// A schema that says something of a value only by way of saying it again is never satisfied.
-    pub(super) fn of_kind(&mut self, formulas: &mut Formulas, formula: F, kind: Kind) -> Result<F, SchemaError> {
+    pub(super) fn of_kind(
+        &mut self,
+        formulas: &mut Formulas,
+        formula: F,
+        kind: Kind,
+    ) -> Result<F, SchemaError> {
         let mut open = Vec::new();
         self.narrow(formulas, formula, kind, &mut open)
     }

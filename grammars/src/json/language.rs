@@ -72,7 +72,11 @@ pub(super) struct Punctuation {
 }
 
 impl Punctuation {
-    fn new(whitespace: Whitespace, vocabulary: &Arc<Vocabulary>, budget: &Budget) -> Result<Self, GrammarError> {
+    fn new(
+        whitespace: Whitespace,
+        vocabulary: &Arc<Vocabulary>,
+        budget: &Budget,
+    ) -> Result<Self, GrammarError> {
         let (before, after) = match whitespace {
             Whitespace::None => ("", ""),
             Whitespace::Any => ("[ \\t\\n\\r]*", "[ \\t\\n\\r]*"),
@@ -96,7 +100,7 @@ impl Punctuation {
 }
 
 impl Json {
-    pub(crate) fn new(
+    pub(super) fn new(
         document: Document,
         whitespace: Whitespace,
         vocabulary: &Arc<Vocabulary>,
@@ -409,7 +413,8 @@ impl Json {
                 tell.names.iter().position(|known| *known == name).and_then(unused).into_iter().collect()
             }
             Formula::SomeProperty(rules) => {
-                let named = |(index, name): (usize, &Arc<str>)| rules.named.contains_key(name).then_some(index);
+                let named =
+                    |(index, name): (usize, &Arc<str>)| rules.named.contains_key(name).then_some(index);
                 let named = tell.names.iter().enumerate().filter_map(named).filter_map(unused);
                 named.chain((0..tell.names.len()).filter_map(unused).take(HELPFUL)).chain(others).collect()
             }
@@ -467,7 +472,10 @@ impl Json {
         let lexeme = self.key_lexeme(object.keys, true)?;
         let only = Outcomes::only(tell.outcomes(), Some(tell.outcome(key)));
         let texts = lexeme.automaton.some_texts(crate::lexeme::START, Some(&only), object.others.len() + 1);
-        texts.into_iter().map(|(text, _)| text).find(|text| !object.others.iter().any(|known| **known == **text))
+        texts
+            .into_iter()
+            .map(|(text, _)| text)
+            .find(|text| !object.others.iter().any(|known| **known == **text))
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`scalar`] | strings and numbers as automata |
 //! | [`keys`], [`object`], [`array`] | what a key or an item changes about what is due |
 //! | [`value`], [`language`] | all of it as a [`Language`](crate::machine::Language) |
+//! | [`partial`] | [`Partial`](partial::Partial): the value that a text has so far |
 //! | [`error`] | [`SchemaError`] |
 //!
 //! A value under several schemas is read under all of them at once: the parts of a conjunction are
@@ -24,6 +25,7 @@ mod keys;
 mod kinds;
 mod language;
 mod object;
+pub mod partial;
 mod reference;
 mod scalar;
 mod schema;

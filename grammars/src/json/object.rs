@@ -37,7 +37,8 @@ impl Json {
                 for (more_value, more_rest) in &options {
                     let value = self.formulas.all([*value, *more_value]);
                     let rest = self.formulas.all([*rest, *more_rest]);
-                    if value != NEVER && rest != NEVER && !next.contains(&(value, rest)) && next.len() < WAYS {
+                    if value != NEVER && rest != NEVER && !next.contains(&(value, rest)) && next.len() < WAYS
+                    {
                         next.push((value, rest));
                     }
                 }
@@ -96,7 +97,9 @@ impl Json {
     fn mentions(&mut self, keys: u32, formula: F, key: Key) -> bool {
         match self.formulas.get(formula).clone() {
             Formula::Always | Formula::Never => false,
-            Formula::All(parts) | Formula::Any(parts) => parts.iter().any(|part| self.mentions(keys, *part, key)),
+            Formula::All(parts) | Formula::Any(parts) => {
+                parts.iter().any(|part| self.mentions(keys, *part, key))
+            }
             Formula::Properties(_) => self.value_of(keys, formula, key) != ALWAYS,
             Formula::SomeProperty(_) => self.value_of(keys, formula, key) != NEVER,
             Formula::Required(name) | Formula::Forbidden(name) => self.keys(keys).is(key, &name),
@@ -116,7 +119,9 @@ impl Json {
         if let Key::Named(index) = key {
             said.extend(rules.named.get(&keys.names[index]).copied());
         }
-        said.extend(rules.patterns.iter().filter(|(pattern, _)| keys.matches(key, pattern)).map(|(_, one)| *one));
+        said.extend(
+            rules.patterns.iter().filter(|(pattern, _)| keys.matches(key, pattern)).map(|(_, one)| *one),
+        );
         if said.is_empty() {
             said.push(rules.other);
         }

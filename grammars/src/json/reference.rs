@@ -79,7 +79,9 @@ impl Places {
         let unresolved = || SchemaError::Unresolved(reference.to_owned());
         let base = base_of(document, identifier, from);
         let (absolute, fragment) = split(&join(&base, reference));
-        if let Some(pointer) = self.named.get(&format!("{absolute}#{fragment}")).filter(|_| !fragment.is_empty()) {
+        if let Some(pointer) =
+            self.named.get(&format!("{absolute}#{fragment}")).filter(|_| !fragment.is_empty())
+        {
             return Ok(pointer.clone());
         }
         let root = self.named.get(&absolute).ok_or_else(unresolved)?;
@@ -119,7 +121,11 @@ fn base_of(document: &Value, identifier: &str, pointer: &str) -> String {
 
 /// A pointer as [`Places`] writes it.
 fn normal(pointer: &str) -> String {
-    pointer.split('/').map(|part| escaped(&part.replace("~1", "/").replace("~0", "~"))).collect::<Vec<_>>().join("/")
+    pointer
+        .split('/')
+        .map(|part| escaped(&part.replace("~1", "/").replace("~0", "~")))
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 pub(super) fn escaped(key: &str) -> String {
@@ -187,7 +193,8 @@ fn join(base: &str, reference: &str) -> String {
     let path = if reference_path.starts_with('/') {
         reference_path.to_owned()
     } else {
-        let directory = base[authority_end..].rfind('/').map_or("/", |end| &base[authority_end..=authority_end + end]);
+        let directory =
+            base[authority_end..].rfind('/').map_or("/", |end| &base[authority_end..=authority_end + end]);
         format!("{directory}{reference_path}")
     };
     let mut parts: Vec<&str> = Vec::new();

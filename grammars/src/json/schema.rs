@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::formula::{ALWAYS, F, Formula, Formulas, Kind, KindSet, NEVER, Rules};
+use super::formula::{ALWAYS, F, Formula, Formulas, Kind, NEVER, Rules};
 use super::reference::{Places, escaped};
 use super::scalar::{Decimal, NumberTest, TextTest};
 use super::{SchemaError, unevaluated};
@@ -48,7 +48,8 @@ pub(super) struct Schema<'a> {
 
 impl Document {
     pub(super) fn new(text: &str, assert_formats: bool) -> Result<Self, SchemaError> {
-        let value: Value = serde_json::from_str(text).map_err(|error| SchemaError::Syntax(error.to_string()))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| SchemaError::Syntax(error.to_string()))?;
         let draft = draft(&value);
         let places = Places::of(&value, identifier(draft));
         Ok(Self {
@@ -178,10 +179,16 @@ impl Document {
         if keyword == "$dynamicRef" {
             let anchor = reference.rsplit('#').next().unwrap_or_default();
             if self.places.dynamic(anchor) > 1 {
-                return Err(SchemaError::unsupported(keyword, "where several `$dynamicAnchor` have its name"));
+                return Err(SchemaError::unsupported(
+                    keyword,
+                    "where several `$dynamicAnchor` have its name",
+                ));
             }
         }
-        if keyword == "$recursiveRef" && self.value.pointer("/$id").is_some() && has_several(&self.value, "$recursiveAnchor") {
+        if keyword == "$recursiveRef"
+            && self.value.pointer("/$id").is_some()
+            && has_several(&self.value, "$recursiveAnchor")
+        {
             return Err(SchemaError::unsupported(keyword, "where several parts have `$recursiveAnchor`"));
         }
         Ok(place)
@@ -202,7 +209,10 @@ impl Document {
             return Err(SchemaError::Cycle(string(schema, keyword)?.unwrap_or_default().to_owned()));
         }
         if self.open.len() >= CHAIN {
-            return Err(SchemaError::unsupported(keyword, format!("over more than {CHAIN} references in a row")));
+            return Err(SchemaError::unsupported(
+                keyword,
+                format!("over more than {CHAIN} references in a row"),
+            ));
         }
         self.open.push(from);
         let result = self.expand(formulas, target, true);
@@ -267,7 +277,9 @@ impl Document {
         if let Some(pattern) = string(schema, "pattern")? {
             tests.push(TextTest::Pattern(pattern.to_owned()));
         }
-        if let Some(format) = schema.members.get("format").and_then(Value::as_str).filter(|_| self.assert_formats) {
+        if let Some(format) =
+            schema.members.get("format").and_then(Value::as_str).filter(|_| self.assert_formats)
+        {
             tests.push(TextTest::Format(format.to_owned()));
         }
         let tests: Vec<F> = tests.into_iter().map(|test| formulas.add(Formula::Text(test, true))).collect();
@@ -279,11 +291,19 @@ impl Document {
         let flag = |keyword: &str| schema.members.get(keyword) == Some(&Value::Bool(true));
         if let Some(bound) = number(schema, "minimum")? {
             let exclusive = self.draft <= Draft::Four && flag("exclusiveMinimum");
-            tests.push(if exclusive { NumberTest::ExclusiveMinimum(bound) } else { NumberTest::Minimum(bound) });
+            tests.push(if exclusive {
+                NumberTest::ExclusiveMinimum(bound)
+            } else {
+                NumberTest::Minimum(bound)
+            });
         }
         if let Some(bound) = number(schema, "maximum")? {
             let exclusive = self.draft <= Draft::Four && flag("exclusiveMaximum");
-            tests.push(if exclusive { NumberTest::ExclusiveMaximum(bound) } else { NumberTest::Maximum(bound) });
+            tests.push(if exclusive {
+                NumberTest::ExclusiveMaximum(bound)
+            } else {
+                NumberTest::Maximum(bound)
+            });
         }
         if self.draft > Draft::Four {
             tests.extend(number(schema, "exclusiveMinimum")?.map(NumberTest::ExclusiveMinimum));
@@ -357,7 +377,9 @@ impl Document {
         if let Some(count) = count(schema, "maxProperties")? {
             parts.push(formulas.add(Formula::MaxProperties(count)));
         }
-        if let Some(names) = self.member(formulas, schema, "propertyNames").filter(|_| self.draft > Draft::Four) {
+        if let Some(names) =
+            self.member(formulas, schema, "propertyNames").filter(|_| self.draft > Draft::Four)
+        {
             parts.push(formulas.add(Formula::Names(names)));
         }
         parts.push(self.dependencies(formulas, schema)?);
@@ -396,7 +418,10 @@ impl Document {
 
     fn combined(&mut self, formulas: &mut Formulas, schema: &Schema<'_>) -> Result<F, SchemaError> {
         let mut parts = Vec::new();
-        let list = |document: &mut Self, formulas: &mut Formulas, keyword: &str| match schema.members.get(keyword) {
+        let list = |document: &mut Self, formulas: &mut Formulas, keyword: &str| match schema
+            .members
+            .get(keyword)
+        {
             None => Ok(None),
             Some(Value::Array(schemas)) => Ok(Some(
                 (0..schemas.len())
@@ -445,7 +470,12 @@ impl Document {
     }
 
     /// The schema that a keyword holds.
-    pub(super) fn member(&mut self, formulas: &mut Formulas, schema: &Schema<'_>, keyword: &str) -> Option<F> {
+    pub(super) fn member(
+        &mut self,
+        formulas: &mut Formulas,
+        schema: &Schema<'_>,
+        keyword: &str,
+    ) -> Option<F> {
         schema.members.get(keyword)?;
         Some(self.part(formulas, &format!("{}/{keyword}", schema.pointer)))
     }
@@ -594,18 +624,5 @@ fn number(schema: &Schema<'_>, keyword: &str) -> Result<Option<Decimal>, SchemaE
             None => Err(malformed(keyword, &schema.pointer, "a number within reason")),
         },
         Some(_) => Err(malformed(keyword, &schema.pointer, "a number")),
-    }
-}
-
-/// The kinds of values that a formula allows at most.
-pub(super) fn kinds_of(formulas: &Formulas, formula: F) -> KindSet {
-    match formulas.get(formula) {
-        Formula::Never => KindSet::of(&[]),
-        Formula::Kinds(kinds) => *kinds,
-        Formula::All(parts) => parts.iter().fold(KindSet::ALL, |set, part| set.and(kinds_of(formulas, *part))),
-        Formula::Any(parts) => {
-            parts.iter().fold(KindSet::of(&[]), |set, part| set.or(kinds_of(formulas, *part)))
-        }
-        _ => KindSet::ALL,
     }
 }

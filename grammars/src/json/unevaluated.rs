@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::SchemaError;
 use super::formula::{ALWAYS, F, Formula, Formulas, Rules};
 use super::reference::escaped;
-use super::schema::{Draft, Document, Schema};
+use super::schema::{Document, Draft, Schema};
 
 /// What one choice of alternatives evaluates.
 #[derive(Debug, Clone)]
@@ -29,7 +29,14 @@ struct Seen {
 
 impl Seen {
     fn nothing(holds: F) -> Self {
-        Self { holds, keys: Vec::new(), patterns: Vec::new(), all_keys: false, first_items: 0, all_items: false }
+        Self {
+            holds,
+            keys: Vec::new(),
+            patterns: Vec::new(),
+            all_keys: false,
+            first_items: 0,
+            all_items: false,
+        }
     }
 
     fn and(&self, formulas: &mut Formulas, other: &Self) -> Self {
@@ -116,7 +123,12 @@ fn evaluated(
         if let Some(Value::Array(parts)) = schema.members.get(keyword) {
             let mut also = Vec::new();
             for index in 0..parts.len() {
-                also.extend(below(document, formulas, &format!("{}/{keyword}/{index}", schema.pointer), depth)?);
+                also.extend(below(
+                    document,
+                    formulas,
+                    &format!("{}/{keyword}/{index}", schema.pointer),
+                    depth,
+                )?);
             }
             seen = both(formulas, &seen, &also)?;
         }

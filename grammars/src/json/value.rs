@@ -7,9 +7,7 @@ use super::formula::{ALWAYS, F, Formula, KINDS, Kind, NEVER};
 use super::language::{Frame, Json};
 use super::scalar::{Logic, NumberTest, ScalarError, TextTest, number_automaton, text_automaton};
 use crate::GrammarError;
-use crate::lexeme::{
-    AnyJsonText, AnyText, Automaton, Both, JsonText, Lexeme, Regular, START, Words,
-};
+use crate::lexeme::{AnyJsonText, AnyText, Automaton, Both, JsonText, Lexeme, Regular, START, Words};
 use crate::machine::Choice;
 
 /// What a formula allows of a value.
@@ -41,7 +39,8 @@ impl Json {
         if let Some(known) = self.values.get(&formula) {
             return known.clone();
         }
-        let mut options: Vec<_> = self.scalars(formula).into_iter().map(|choice| (choice, Next::Nothing)).collect();
+        let mut options: Vec<_> =
+            self.scalars(formula).into_iter().map(|choice| (choice, Next::Nothing)).collect();
         if let Some(array) = self.array_of(formula)
             && !self.after_open_array(array).is_empty()
         {
@@ -68,8 +67,12 @@ impl Json {
 
     /// Short ways to complete a value.
     pub(super) fn value_ways(&mut self, formula: F) -> Vec<(Vec<u8>, Vec<Frame>)> {
-        let mut ways: Vec<(Vec<u8>, Vec<Frame>)> =
-            self.scalars(formula).iter().filter_map(Choice::shortest).map(|text| (text, Vec::new())).collect();
+        let mut ways: Vec<(Vec<u8>, Vec<Frame>)> = self
+            .scalars(formula)
+            .iter()
+            .filter_map(Choice::shortest)
+            .map(|text| (text, Vec::new()))
+            .collect();
         if ways.iter().any(|(text, _)| text.len() <= SHORT) {
             return ways;
         }
@@ -178,7 +181,8 @@ impl Json {
         let logic = self.number_logic(left);
         self.lexeme(&format!("plain numbers {logic:?}"), |json| {
             let plain = Regular::new("-?([1-9][0-9]*(\\.[0-9]*[1-9])?|0\\.[0-9]*[1-9])|0", &json.budget)?;
-            let both = Automaton::build(&Both(&all.automaton, &plain), json.vocabulary.spellable(), &json.budget);
+            let both =
+                Automaton::build(&Both(&all.automaton, &plain), json.vocabulary.spellable(), &json.budget);
             or_none(both)
         })
     }
@@ -314,4 +318,3 @@ fn or_none(made: Result<Automaton, GrammarError>) -> Result<Option<Automaton>, S
         Err(error) => Err(error.into()),
     }
 }
-

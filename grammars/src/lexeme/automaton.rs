@@ -263,7 +263,12 @@ impl Automaton {
     }
 
     /// Several texts that end from here, short ones first.
-    pub(crate) fn some_texts(&self, from: u32, allowed: Option<&Outcomes>, most: usize) -> Vec<(Vec<u8>, u32)> {
+    pub(crate) fn some_texts(
+        &self,
+        from: u32,
+        allowed: Option<&Outcomes>,
+        most: usize,
+    ) -> Vec<(Vec<u8>, u32)> {
         let all = Outcomes::all(self.outcomes());
         let allowed = allowed.unwrap_or(&all);
         if most <= 1 {

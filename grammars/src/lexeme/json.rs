@@ -206,7 +206,9 @@ impl Source for AnyJsonText {
             AnyPlace::Second(0) if byte == b'\\' => AnyPlace::Second(1),
             AnyPlace::Second(1) if byte == b'u' => AnyPlace::Second(2),
             AnyPlace::Second(2) if matches!(byte, b'd' | b'D') => AnyPlace::Second(3),
-            AnyPlace::Second(3) if digit && matches!(byte.to_ascii_lowercase(), b'c'..=b'f') => AnyPlace::Digits(2),
+            AnyPlace::Second(3) if digit && matches!(byte.to_ascii_lowercase(), b'c'..=b'f') => {
+                AnyPlace::Digits(2)
+            }
             _ => return None,
         })
     }

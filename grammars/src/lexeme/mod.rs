@@ -24,7 +24,7 @@ pub(crate) use automaton::{Automaton, Both, Character, START, Source};
 pub(crate) use json::{AnyJsonText, JsonText, spelled};
 pub(crate) use outcomes::Outcomes;
 pub(crate) use regular::Regular;
-pub(crate) use spread::{Exit, Spread, TokenSet};
+pub(crate) use spread::{Spread, TokenSet};
 pub(crate) use utf8::{AnyText, Utf8};
 pub(crate) use words::Words;
 

@@ -22,7 +22,8 @@ pub(crate) struct Regular {
 impl Regular {
     /// `MatchKind::All` matters: with leftmost-first semantics `a|ab` would never reach `ab`.
     pub(crate) fn new(expression: &str, budget: &Budget) -> Result<Self, GrammarError> {
-        let parsed = regex_syntax::parse(expression).map_err(|error| GrammarError::Regex(error.to_string()))?;
+        let parsed =
+            regex_syntax::parse(expression).map_err(|error| GrammarError::Regex(error.to_string()))?;
         Self::of(&parsed, budget)
     }
 

@@ -58,7 +58,9 @@ impl TokenSet {
             Self::Bits(bits) => {
                 let set = |(index, word): (usize, &u32)| {
                     let word = *word;
-                    (0..32_u32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as u32 * 32 + bit)
+                    (0..32_u32)
+                        .filter(move |bit| word >> bit & 1 == 1)
+                        .map(move |bit| index as u32 * 32 + bit)
                 };
                 bits.iter().enumerate().flat_map(set).take(most).collect()
             }
@@ -106,6 +108,9 @@ impl Spread {
     }
 }
 
+/// What is left of a token, and the token.
+type Rest<'a> = (&'a [u8], TokenId);
+
 /// A spread in the making.
 struct Sketch<'a> {
     automaton: &'a Automaton,
@@ -113,7 +118,7 @@ struct Sketch<'a> {
     inside: HashMap<u32, Vec<TokenId>>,
     characters: Vec<(u32, bool, TokenId)>,
     /// By outcome and characters.
-    leaving: HashMap<(u32, u32), Vec<(&'a [u8], TokenId)>>,
+    leaving: HashMap<(u32, u32), Vec<Rest<'a>>>,
 }
 
 impl Sketch<'_> {

@@ -2,16 +2,18 @@
 
 use super::automaton::Source;
 
+/// A node's children by byte, sorted, and the outcome there.
+type Node = (Vec<(u8, u32)>, Option<u32>);
+
 /// Some texts, each with an outcome, in a tree. Of equal texts the first counts.
 #[derive(Debug)]
 pub(crate) struct Words {
-    /// Children of each node by byte, sorted, and the outcome there.
-    nodes: Vec<(Vec<(u8, u32)>, Option<u32>)>,
+    nodes: Vec<Node>,
 }
 
 impl Words {
     pub(crate) fn new<'a>(words: impl IntoIterator<Item = (&'a [u8], u32)>) -> Self {
-        let mut nodes: Vec<(Vec<(u8, u32)>, Option<u32>)> = vec![(Vec::new(), None)];
+        let mut nodes: Vec<Node> = vec![(Vec::new(), None)];
         for (word, outcome) in words {
             let mut at = 0;
             for byte in word {
@@ -50,7 +52,10 @@ impl Source for Words {
     fn classes(&self) -> [u8; 256] {
         // Class 0 is of bytes that no word has.
         let mut used = [false; 256];
-        self.nodes.iter().flat_map(|(children, _)| children).for_each(|(byte, _)| used[usize::from(*byte)] = true);
+        self.nodes
+            .iter()
+            .flat_map(|(children, _)| children)
+            .for_each(|(byte, _)| used[usize::from(*byte)] = true);
         let mut count = 0_u8;
         std::array::from_fn(|byte| {
             count = count.wrapping_add(u8::from(used[byte]));

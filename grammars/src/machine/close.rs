@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use super::language::{After, Choice, Closing, Language, Read};
+use super::Machine;
+use super::language::{After, Choice, Language, Read};
 use super::shortest::{Close, ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
 use super::store::{EMPTY, FrameId, StackId, UNKNOWN};
-use super::Machine;
 use crate::TokenId;
 use crate::lexeme::{Outcomes, START};
 
@@ -117,7 +117,7 @@ impl<L: Language> Machine<L> {
         text: Vec<u8>,
         outcome: u32,
     ) -> Option<(Vec<u8>, Arc<[StackId]>)> {
-        let mut read = |machine: &mut Self, text: &[u8]| {
+        let read = |machine: &mut Self, text: &[u8]| {
             let mut ended = *thread;
             text.iter().for_each(|byte| ended.text = machine.texts.push(ended.text, *byte));
             let (stacks, _) = machine.pop(&ended, outcome);
@@ -184,21 +184,7 @@ impl<L: Language> Machine<L> {
         if offer.optional {
             ways.push(Way { cost: 0, text: Vec::new(), then: Vec::new() });
         }
-        let considered: Vec<(usize, Option<u32>)> = match self.language.closing(&value) {
-            Closing::Any => (0..offer.choices.len()).map(|choice| (choice, None)).collect(),
-            Closing::Only(some) => some.into_iter().map(|(choice, outcome)| (choice, Some(outcome))).collect(),
-        };
-        for (number, outcome) in considered {
-            let Some(choice) = offer.choices.get(number) else { continue };
-            let narrowed;
-            let choice = match outcome {
-                None => choice,
-                Some(outcome) => {
-                    let count = choice.lexeme.automaton.outcomes();
-                    narrowed = choice.clone().allowing(Outcomes::only(count, Some(outcome)));
-                    &narrowed
-                }
-            };
+        for (number, choice) in offer.choices.iter().enumerate() {
             for (text, outcome) in endings(choice, START, 0) {
                 let read = Read { outcome, text: choice.captured.then_some(text.as_slice()) };
                 let After::Ways(after) = self.language.after(&value, number, read) else { continue };
@@ -242,7 +228,8 @@ fn fill(choice: &Choice, from: u32, count: u32, text: Vec<u8>) -> Vec<u8> {
     while let Some(byte) = rest.peek().copied() {
         let ends = automaton.step(state, byte).is_some_and(|next| automaton.ending(next).is_some());
         let filler = (b'a'..=b'z').chain(b' '..=b'~').find(|byte| {
-            *byte != b'\\' && automaton.step(state, *byte).is_some_and(|next| automaton.ending(next).is_none())
+            *byte != b'\\'
+                && automaton.step(state, *byte).is_some_and(|next| automaton.ending(next).is_none())
         });
         let byte = match filler {
             Some(filler) if ends && count < choice.characters.0 => filler,

@@ -35,18 +35,16 @@ pub(crate) trait Language: Send + 'static {
         Vec::new()
     }
 
-    /// Which choices, and which outcomes of each, a shortest completion has to consider. Fewer
-    /// are faster; at least one of them must lead to an end.
-    fn closing(&mut self, _frame: &Self::Frame) -> Closing {
-        Closing::Any
-    }
-
-    /// In place of [`closing`](Self::closing): short ways to complete a frame, each a text (of one or
-    /// several lexemes) and the frames after it.
-    fn ways(&mut self, _frame: &Self::Frame) -> Option<Vec<(Vec<u8>, Vec<Self::Frame>)>> {
+    /// Short ways to complete a frame, each a text (of one or several lexemes) and the frames after it;
+    /// at least one must lead to an end. `None`: every choice is looked at, which is only possible where
+    /// frames do not lead to ever new ones.
+    fn ways(&mut self, _frame: &Self::Frame) -> Option<Vec<TextThen<Self::Frame>>> {
         None
     }
 }
+
+/// A text and the frames after it.
+pub(crate) type TextThen<F> = (Vec<u8>, Vec<F>);
 
 /// What may be read somewhere.
 #[derive(Debug, Clone, Default)]
@@ -59,10 +57,6 @@ pub(crate) struct Offer {
 impl Offer {
     pub(crate) fn of(choices: impl IntoIterator<Item = Choice>) -> Self {
         Self { choices: choices.into_iter().collect(), optional: false }
-    }
-
-    pub(crate) fn or_nothing(self) -> Self {
-        Self { optional: true, ..self }
     }
 }
 
@@ -130,12 +124,4 @@ impl<F> After<F> {
     pub(crate) fn nothing() -> Self {
         Self::Ways(vec![Vec::new()])
     }
-}
-
-/// Where to look for shortest completions.
-#[derive(Debug, Clone)]
-pub(crate) enum Closing {
-    Any,
-    /// Choice and outcome.
-    Only(Vec<(usize, u32)>),
 }

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
+use super::Machine;
 use super::language::{Choice, Language};
 use super::step::{DEAD, StateId, Thread};
 use super::store::{StackId, UNKNOWN};
-use super::Machine;
-use crate::{TokenId, Vocabulary};
 use crate::lexeme::Spread;
 use crate::tree::Tree;
+use crate::{TokenId, Vocabulary};
 
 /// What may follow a state.
 #[derive(Debug)]
@@ -233,13 +233,7 @@ impl<L: Language> Machine<L> {
     }
 
     /// Allows the tokens whose rests can be read from a state.
-    fn draw_rests(
-        &mut self,
-        rests: &Tree,
-        start: StateId,
-        begins: impl Fn(u8) -> bool,
-        sketch: &mut Sketch,
-    ) {
+    fn draw_rests(&mut self, rests: &Tree, start: StateId, begins: impl Fn(u8) -> bool, sketch: &mut Sketch) {
         if start == DEAD {
             return;
         }

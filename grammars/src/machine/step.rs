@@ -52,7 +52,15 @@ impl State {
     }
 
     fn of(threads: Arc<[Thread]>) -> Self {
-        Self { threads, doubtful: false, row: None, can_end: None, mask: None, common_mask: None, bound: None }
+        Self {
+            threads,
+            doubtful: false,
+            row: None,
+            can_end: None,
+            mask: None,
+            common_mask: None,
+            bound: None,
+        }
     }
 }
 
@@ -135,8 +143,7 @@ impl<L: Language> Machine<L> {
         if threads.iter().all(|thread| thread.text <= UNKNOWN) {
             return state;
         }
-        let forget =
-            |thread: &Thread| Thread { text: thread.text.min(UNKNOWN), ..*thread };
+        let forget = |thread: &Thread| Thread { text: thread.text.min(UNKNOWN), ..*thread };
         self.state(threads.iter().map(forget).collect(), false)
     }
 
@@ -151,7 +158,8 @@ impl<L: Language> Machine<L> {
             let text = self.texts.push(thread.text, byte);
             let (count, needed) = counted(choice, at, thread.count);
             let thread = Thread { at, count, text, ..thread };
-            let reaches = choice.allowed.as_ref().is_none_or(|allowed| automaton.reach(at).intersects(allowed));
+            let reaches =
+                choice.allowed.as_ref().is_none_or(|allowed| automaton.reach(at).intersects(allowed));
             if reaches && needed <= choice.characters.1 && self.is_open(&thread, choice, doubtful) {
                 next.push(thread);
             }

@@ -14,10 +14,62 @@ pub fn vocabulary() -> Arc<Vocabulary> {
         let mut tokens: Vec<Vec<u8>> = (0..=255_u8).map(|byte| vec![byte]).collect();
         tokens.push(Vec::new());
         let longer = [
-            "{\"", "\"}", "\":", "\": ", "\",", "\", \"", "\",\"", "\":\"", "{\"a\":", "{\"a", "a\":", "[]", "{}", "[[", "]]", "],",
-            "],[", "},{", "true", "false", "null", "tru", "ue,", "1,", "12", "0.5", "-1", "1]", "2}", "e1", "ab", "abc", "yes",
-            "\"a\":1,\"a\":1", "a\":1,\"b\":", "\",\"a\":1,\"a\":", "é", "é\"", "\\n", "\\\"", "\\u00", "\\ud83d\\ude00",
-            "  ", "\n  ", " \"", "null,null", "\"x\"", "x\"}", "\"\"", "\"\",\"\"", "1,2,1", ":null", "-12", "2024-", "-02", "3-",
+            "{\"",
+            "\"}",
+            "\":",
+            "\": ",
+            "\",",
+            "\", \"",
+            "\",\"",
+            "\":\"",
+            "{\"a\":",
+            "{\"a",
+            "a\":",
+            "[]",
+            "{}",
+            "[[",
+            "]]",
+            "],",
+            "],[",
+            "},{",
+            "true",
+            "false",
+            "null",
+            "tru",
+            "ue,",
+            "1,",
+            "12",
+            "0.5",
+            "-1",
+            "1]",
+            "2}",
+            "e1",
+            "ab",
+            "abc",
+            "yes",
+            "\"a\":1,\"a\":1",
+            "a\":1,\"b\":",
+            "\",\"a\":1,\"a\":",
+            "é",
+            "é\"",
+            "\\n",
+            "\\\"",
+            "\\u00",
+            "\\ud83d\\ude00",
+            "  ",
+            "\n  ",
+            " \"",
+            "null,null",
+            "\"x\"",
+            "x\"}",
+            "\"\"",
+            "\"\",\"\"",
+            "1,2,1",
+            ":null",
+            "-12",
+            "2024-",
+            "-02",
+            "3-",
         ];
         tokens.extend(longer.iter().map(|text| text.as_bytes().to_vec()));
         tokens.push(vec![0xA9, b'"']);
@@ -47,7 +99,9 @@ pub fn walk(grammar: &Arc<Grammar>, choices: &[u32], budget: u32) -> Result<Vec<
         matcher.mask_within(&mut words, left);
         let options = set(&words);
         let so_far = || String::from_utf8_lossy(&text).into_owned();
-        let Some(first) = options.first() else { return Err(format!("a dead end with {left} left after {:?}", so_far())) };
+        let Some(first) = options.first() else {
+            return Err(format!("a dead end with {left} left after {:?}", so_far()));
+        };
         let token = match choices.next() {
             Some(choice) => *options.iter().nth(*choice as usize % options.len()).unwrap_or(first),
             None if options.contains(&END) => END,

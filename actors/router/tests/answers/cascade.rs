@@ -7,7 +7,7 @@ use understudy_engine::EngineError;
 use understudy_engine::verbs::SignalMode;
 use understudy_router::confidence::Weights;
 use understudy_router::{
-    AnswerEvent, AnswerRequest, ConstraintSpec, DecisionKind, FinishReason, RouterConfig, RouterError,
+    AnswerEvent, AnswerRequest, DecisionKind, FinishReason, Pattern, RouterConfig, RouterError,
 };
 
 use crate::told::{
@@ -237,7 +237,7 @@ async fn an_unknown_model_is_an_error_not_a_reason_to_escalate() {
 #[tokio::test(start_paused = true)]
 async fn under_a_constraint_signals_are_masked() {
     let models = [says("a", sure("yes")), says("b", sure("no"))];
-    let constraint = Some(ConstraintSpec::Choice(vec!["yes".into(), "no".into()]));
+    let constraint = Some(Pattern::Choice(vec!["yes".into(), "no".into()]));
     let told = ask_for(AnswerRequest { constraint, ..question("cascade") }, &models.each_ref()).await;
     assert_eq!(told.shown, "yes");
     assert_eq!(signals_of(&models[0]), [SignalMode::Masked]);

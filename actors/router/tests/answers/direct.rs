@@ -9,7 +9,7 @@ use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx, Slots};
 use understudy_engine::EngineError;
 use understudy_router::{
-    AnswerEvent, AnswerRequest, ConstraintSpec, FinishReason, RouterConfig, RouterError, RouterHandle,
+    AnswerEvent, AnswerRequest, FinishReason, Pattern, RouterConfig, RouterError, RouterHandle,
 };
 
 use crate::told::{
@@ -139,7 +139,7 @@ async fn failures_of_the_only_model_are_errors() {
 async fn constraints_hold_and_forced_tokens_are_counted() {
     let constrained = |constraint| AnswerRequest { constraint: Some(constraint), ..question("direct") };
     let model = says("m", sure("perhaps"));
-    let choice = ConstraintSpec::Choice(vec!["yes".into(), "no".into()]);
+    let choice = Pattern::Choice(vec!["yes".into(), "no".into()]);
     let told = ask_for(constrained(choice), &[&model]).await;
     assert!(["yes", "no"].contains(&told.shown.as_str()), "{}", told.shown);
     assert_eq!(told.finished().reason, FinishReason::Constraint);
@@ -150,10 +150,9 @@ async fn constraints_hold_and_forced_tokens_are_counted() {
     );
 
     let told =
-        ask_for(constrained(ConstraintSpec::Regex("[0-9]{2}-[a-c]".into())), &[&says("m", sure("73-b"))])
-            .await;
+        ask_for(constrained(Pattern::Regex("[0-9]{2}-[a-c]".into())), &[&says("m", sure("73-b"))]).await;
     assert_eq!((told.shown.as_str(), told.finished().ledger.forced), ("73-b", 1));
-    let huge = constrained(ConstraintSpec::Regex("((\\w{99}){99}){99}".into()));
+    let huge = constrained(Pattern::Regex("((\\w{99}){99}){99}".into()));
     assert!(matches!(ask_for(huge, &[&model]).await.end, Err(RouterError::Constraint(_))));
 }
 

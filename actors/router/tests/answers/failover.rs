@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use understudy_backend::fake::{Call, FakeBackend, Fault};
 use understudy_backend::{BackendError, RequestCtx};
-use understudy_router::{AnswerRequest, ConstraintSpec, DecisionKind, FinishReason};
+use understudy_router::{AnswerRequest, DecisionKind, FinishReason, Pattern};
 
 use crate::told::{ask, ask_for, listen, nothing_left, question, router, says, slots, sure, unsure};
 
@@ -85,7 +85,7 @@ async fn stop_texts_and_constraints_survive_a_loss() {
     let told = ask_for(stop, &[&says("m", sure("one END two").fail_once_at(5, lost()))]).await;
     assert_eq!(told.shown, "one ", "half of the stop text came before the loss");
 
-    let constraint = Some(ConstraintSpec::Regex("[0-9]{3}-[0-9]{3}".into()));
+    let constraint = Some(Pattern::Regex("[0-9]{3}-[0-9]{3}".into()));
     let constrained = AnswerRequest { constraint, ..question("direct") };
     let told = ask_for(constrained, &[&says("m", sure("123-456789").fail_once_at(5, lost()))]).await;
     assert_eq!((told.shown.as_str(), told.finished().reason), ("123-456", FinishReason::Constraint));

@@ -44,12 +44,15 @@ fn bounds(format: &str) -> Option<Bounds> {
     Some(match format {
         "date" => exactly(date()),
         "time" => between(time(), TIME_LIKE),
-        "date-time" => {
-            between(format!("(?:{})[Tt](?:{})", date(), time()), &format!("(?:{})[Tt](?:{TIME_LIKE})", date()))
-        }
+        "date-time" => between(
+            format!("(?:{})[Tt](?:{})", date(), time()),
+            &format!("(?:{})[Tt](?:{TIME_LIKE})", date()),
+        ),
         "duration" => exactly(duration()),
         "email" => between(format!("(?:{})@(?:{})", local(), hostname()), "(?s:.)*@(?s:.)*"),
-        "idn-email" => between(format!("(?:{})@(?:{}|{})", local(), hostname(), idn_hostname()), "(?s:.)*@(?s:.)*"),
+        "idn-email" => {
+            between(format!("(?:{})@(?:{}|{})", local(), hostname(), idn_hostname()), "(?s:.)*@(?s:.)*")
+        }
         "hostname" => between(hostname(), "[a-zA-Z0-9.-]+"),
         "idn-hostname" => between(format!("{}|{}", hostname(), idn_hostname()), "(?s:.)+"),
         "ipv4" => exactly(IPV4.to_owned()),
@@ -85,8 +88,7 @@ fn date() -> String {
 }
 
 const OFFSET: &str = "(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
-const TIME_LIKE: &str =
-    "(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\\.[0-9]+)?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
+const TIME_LIKE: &str = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\\.[0-9]+)?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
 
 fn time() -> String {
     format!(
@@ -106,7 +108,8 @@ fn duration() -> String {
 /// 8 of 7 with their dots.
 fn local() -> String {
     let word = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]";
-    let words = |count: usize, most: usize| format!("{word}{{1,{most}}}(?:\\.{word}{{1,{most}}}){{0,{}}}", count - 1);
+    let words =
+        |count: usize, most: usize| format!("{word}{{1,{most}}}(?:\\.{word}{{1,{most}}}){{0,{}}}", count - 1);
     [words(1, 64), words(2, 31), words(4, 15), words(8, 7)].join("|")
 }
 
@@ -134,7 +137,8 @@ fn idn_hostname() -> String {
     format!("{label}(?:\\.{label}){{0,3}}")
 }
 
-const IPV4: &str = "(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+const IPV4: &str =
+    "(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 
 /// RFC 3986, section 3.2.2.
 fn ipv6() -> String {
@@ -192,7 +196,9 @@ impl Resource {
     /// if it does not begin with a slash.
     fn hierarchy(&self, first: &str) -> String {
         let (authority, segment) = (self.authority(), self.characters(":@"));
-        format!("(?:{authority}(?:/{segment}*)*|/(?:{segment}+(?:/{segment}*)*)?|(?:{first}+(?:/{segment}*)*)?)")
+        format!(
+            "(?:{authority}(?:/{segment}*)*|/(?:{segment}+(?:/{segment}*)*)?|(?:{first}+(?:/{segment}*)*)?)"
+        )
     }
 
     fn absolute(&self) -> String {
@@ -205,7 +211,11 @@ impl Resource {
 
     /// All that could be one.
     fn like(&self, before: &str) -> String {
-        if self.more.is_empty() { format!("{before}[!-~]*") } else { format!("{before}[!-~\u{A0}-\u{10FFFF}]*") }
+        if self.more.is_empty() {
+            format!("{before}[!-~]*")
+        } else {
+            format!("{before}[!-~\u{A0}-\u{10FFFF}]*")
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ScalarError;
 use super::table::{DEAD, SURE, Table, shared_classes};
 use crate::lexeme::Source;
+use crate::{Budget, GrammarError};
 
 /// A Boolean combination. An empty [`All`](Self::All) always holds, an empty [`Any`](Self::Any)
 /// never does.
@@ -99,7 +100,22 @@ pub(super) struct Product {
 /// states with an equal future are equal.
 type States = Box<[u32]>;
 
+/// Most tables of one combination: a state has a place in each.
+const TABLES: usize = 256;
+
 impl Product {
+    /// Refuses tables that are too many or, together, more than four times too large.
+    pub(super) fn check_size(tables: &[Arc<Table>], budget: &Budget) -> Result<(), GrammarError> {
+        if tables.len() > TABLES {
+            return Err(GrammarError::TooLarge { what: "conditions", limit: TABLES });
+        }
+        let limit = budget.max_bytes.saturating_mul(4);
+        if tables.iter().map(|table| table.bytes()).sum::<usize>() > limit {
+            return Err(GrammarError::TooLarge { what: "bytes", limit });
+        }
+        Ok(())
+    }
+
     /// What is sure to be true or false of the whole, whatever follows.
     fn verdict(&self, logic: &Logic<usize>, states: &States) -> Option<bool> {
         match logic {

@@ -10,16 +10,18 @@
 use std::cell::Cell;
 
 use regex_automata::util::primitives::StateID;
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look as Anchor, Repetition};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, ClassUnicode, Hir, Look as Anchor, Repetition};
 
 use super::ScalarError;
-use super::syntax::{self, Expression, Look};
-use super::table::{DEAD, Table, shared_classes};
+use super::syntax::{self, Expression, Look, Parsed};
+#[cfg(test)]
+use super::table::DEAD;
+use super::table::{Table, shared_classes};
 use crate::lexeme::{Regular, Source};
 use crate::{Budget, GrammarError};
 
 /// Texts (as UTF-8) in which a pattern is found. It is **total**: every byte leads to a state,
-/// and [`ending`](Source::ending) tells whether the text up to there matches.
+/// and [`ending`](Source::ending) tells whether the text up to there matches under ECMA-262.
 #[derive(Debug)]
 pub(crate) struct PatternSource(Table);
 
@@ -34,6 +36,7 @@ impl PatternSource {
     }
 
     /// Whether no text that begins like this matches.
+    #[cfg(test)]
     pub(crate) fn is_dead(&self, state: u32) -> bool {
         state == DEAD
     }
@@ -62,7 +65,8 @@ impl Source for PatternSource {
 /// The table of a pattern.
 pub(super) fn table(pattern: &str, budget: &Budget) -> Result<Table, ScalarError> {
     let refused = |reason: String| ScalarError::Pattern { pattern: pattern.to_owned(), reason };
-    let machine = Machine::new(&syntax::parse(pattern).map_err(refused)?, true, budget).map_err(|error| match error {
+    let expression = syntax::parse(pattern).map_err(refused)?.expression;
+    let machine = Machine::new(&expression, true, budget).map_err(|error| match error {
         Refused::Reason(reason) => refused(reason),
         Refused::Budget(error) => error.into(),
     })?;
@@ -74,6 +78,25 @@ pub(super) fn table(pattern: &str, budget: &Budget) -> Result<Table, ScalarError
         return Err(refused("its look-around has to keep too much in mind".into()));
     }
     Ok(table)
+}
+
+/// Characters with which a text may be read of a pattern in more than one way, if there are any.
+///
+/// Checkers take words of Unicode at `\b`; and those whose own engine has no look-around give such
+/// a pattern to another one as it is, with Unicode's classes in place of ECMA-262's.
+pub(super) fn contested(pattern: &str) -> Option<ClassUnicode> {
+    let Parsed { expression, contested } = syntax::parse(pattern).ok()?;
+    let other = |part: &Expression| matches!(part, Expression::Look(_) | Expression::Boundary { .. });
+    (has(&expression, &other) && !contested.ranges().is_empty()).then_some(contested)
+}
+
+/// The table of texts with a character of a class.
+pub(super) fn containing(class: &ClassUnicode, budget: &Budget) -> Result<Table, GrammarError> {
+    let (before, after) =
+        (Hir::class(Class::Unicode(syntax::anything())), Hir::class(Class::Bytes(unmarked())));
+    let found =
+        Hir::concat(vec![repeated(before), Hir::class(Class::Unicode(class.clone())), repeated(after)]);
+    Table::build(&Regular::of(&found, budget)?, budget)
 }
 
 /// An expression that has no machine.
@@ -143,8 +166,13 @@ impl Machine {
         Self::lowered(expression, |expression| Hir::concat(vec![before, expression]), budget)
     }
 
-    fn lowered(expression: &Expression, around: impl FnOnce(Hir) -> Hir, budget: &Budget) -> Result<Self, Refused> {
-        let mut marks = Marks { looks: Vec::new(), needed: has(expression, &|part| matches!(part, Expression::Look(_))) };
+    fn lowered(
+        expression: &Expression,
+        around: impl FnOnce(Hir) -> Hir,
+        budget: &Budget,
+    ) -> Result<Self, Refused> {
+        let mut marks =
+            Marks { looks: Vec::new(), needed: has(expression, &|part| matches!(part, Expression::Look(_))) };
         let lowered = marks.lower(expression)?;
         let reads = Regular::of(&around(lowered), budget)?;
         let looks = marks.looks.iter().map(|look| {
@@ -172,7 +200,8 @@ impl Machine {
         let behind = behind.map(|(at, look)| at.as_ref().map(|at| look.machine.read(at, byte))).collect();
         let threads = reading.threads.iter().filter_map(|thread| {
             let at = self.reads.step(&thread.at, byte)?;
-            let duties = thread.duties.iter().map(|(look, at)| (*look, self.looks[*look].machine.read(at, byte)));
+            let duties =
+                thread.duties.iter().map(|(look, at)| (*look, self.looks[*look].machine.read(at, byte)));
             Some(Thread { at, duties: self.undecided(duties)? })
         });
         self.marked(threads.collect(), behind)
@@ -260,7 +289,9 @@ impl Machine {
     /// Whether a text that ends here matches.
     fn ends(&self, reading: &Reading) -> bool {
         reading.threads.iter().any(|thread| {
-            let fulfilled = |(look, at): &(usize, Reading)| self.looks[*look].machine.ends(at) != self.looks[*look].negated;
+            let fulfilled = |(look, at): &(usize, Reading)| {
+                self.looks[*look].machine.ends(at) != self.looks[*look].negated
+            };
             self.reads.ending(&thread.at).is_some() && thread.duties.iter().all(fulfilled)
         })
     }
@@ -292,7 +323,10 @@ impl Source for Machine {
     }
 
     fn classes(&self) -> [u8; 256] {
-        shared_classes(&[Machine::classes(self), std::array::from_fn(|byte| u8::from(MARKS.contains(&(byte as u8))))])
+        shared_classes(&[
+            Machine::classes(self),
+            std::array::from_fn(|byte| u8::from(MARKS.contains(&(byte as u8)))),
+        ])
     }
 }
 
@@ -327,7 +361,8 @@ impl Marks {
                         Expression::Look(look) => self.look(look, leading)?,
                         part => self.lower(part)?,
                     });
-                    leading = matches!(part, Expression::Start) || leading && matches!(part, Expression::Look(_));
+                    leading =
+                        matches!(part, Expression::Start) || leading && matches!(part, Expression::Look(_));
                 }
                 Hir::concat(lowered)
             }
@@ -338,12 +373,17 @@ impl Marks {
                 let sub = Box::new(self.lower(of)?);
                 Hir::repetition(Repetition { min: *least, max: *most, greedy: true, sub })
             }
-            Expression::Start if self.needed => self.mark(true, true, Expression::Class(syntax::anything()))?,
-            Expression::End if self.needed => self.mark(false, true, Expression::Class(syntax::anything()))?,
+            Expression::Start if self.needed => {
+                self.mark(true, true, Expression::Class(syntax::anything()))?
+            }
+            Expression::End if self.needed => {
+                self.mark(false, true, Expression::Class(syntax::anything()))?
+            }
             Expression::Start => Hir::look(Anchor::Start),
             Expression::End => Hir::look(Anchor::End),
             Expression::Boundary { negated } if self.needed => {
-                let mut word = |behind, negated| self.mark(behind, negated, Expression::Class(syntax::word()));
+                let mut word =
+                    |behind, negated| self.mark(behind, negated, Expression::Class(syntax::word()));
                 // A word behind and none ahead, or the other way round; the same on both sides if negated.
                 let one = Hir::concat(vec![word(true, false)?, word(false, !negated)?]);
                 let other = Hir::concat(vec![word(true, true)?, word(false, *negated)?]);
@@ -371,7 +411,9 @@ impl Marks {
             }
         };
         if blind {
-            return Err(Refused::Reason("a look ahead depends on what is behind it, or the other way round".into()));
+            return Err(Refused::Reason(
+                "a look ahead depends on what is behind it, or the other way round".into(),
+            ));
         }
         self.mark(look.behind, look.negated, look.body.clone())
     }

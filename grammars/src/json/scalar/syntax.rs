@@ -1,7 +1,7 @@
 //! The syntax of regular expressions in ECMA-262 (2024, section 22.2.1, with the leniency of
 //! annex B where it has one meaning).
 
-use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange, HirKind};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,13 +9,19 @@ pub(super) enum Expression {
     Class(ClassUnicode),
     Concat(Vec<Expression>),
     Either(Vec<Expression>),
-    Repeat { least: u32, most: Option<u32>, of: Box<Expression> },
+    Repeat {
+        least: u32,
+        most: Option<u32>,
+        of: Box<Expression>,
+    },
     /// `^`.
     Start,
     /// `$`.
     End,
     /// `\b`, or `\B` if negated.
-    Boundary { negated: bool },
+    Boundary {
+        negated: bool,
+    },
     Look(Box<Look>),
 }
 
@@ -37,13 +43,29 @@ const MOST: u32 = 100_000;
 ///
 /// # Errors
 /// What of it is not understood, or has no automaton.
-pub(super) fn parse(pattern: &str) -> Result<Expression, String> {
-    let mut parser = Parser { rest: pattern, depth: 0 };
+pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
+    let mut parser = Parser { rest: pattern, depth: 0, contested: ClassUnicode::empty() };
     let expression = parser.either()?;
     match parser.rest.is_empty() {
-        true => Ok(expression),
+        true => Ok(Parsed { expression, contested: parser.contested }),
         false => Err("a `)` has no `(`".into()),
     }
+}
+
+/// An expression, and characters that are in one of its classes under ECMA-262 and not in the
+/// class of that name under Unicode, or the other way round.
+pub(super) struct Parsed {
+    pub(super) expression: Expression,
+    pub(super) contested: ClassUnicode,
+}
+
+/// Characters that are only in one of two classes.
+fn between(ecma: &ClassUnicode, unicode: &str) -> ClassUnicode {
+    let mut difference = ecma.clone();
+    if let Ok(HirKind::Class(Class::Unicode(unicode))) = regex_syntax::parse(unicode).map(Hir::into_kind) {
+        difference.symmetric_difference(&unicode);
+    }
+    difference
 }
 
 /// Any character at all.
@@ -81,9 +103,19 @@ fn space() -> ClassUnicode {
     ])
 }
 
+/// `.`: all but ends of lines.
+fn dot() -> ClassUnicode {
+    negated(ranges([('\n', '\n'), ('\r', '\r'), ('\u{2028}', '\u{2029}')]))
+}
+
+fn digit() -> ClassUnicode {
+    ranges([('0', '9')])
+}
+
 struct Parser<'a> {
     rest: &'a str,
     depth: u32,
+    contested: ClassUnicode,
 }
 
 impl Parser<'_> {
@@ -99,6 +131,12 @@ impl Parser<'_> {
 
     fn eat(&mut self, text: &str) -> bool {
         self.rest.strip_prefix(text).map(|rest| self.rest = rest).is_some()
+    }
+
+    /// A class that others read in another way.
+    fn contest(&mut self, class: ClassUnicode, unicode: &str) -> ClassUnicode {
+        self.contested.union(&between(&class, unicode));
+        class
     }
 
     fn either(&mut self) -> Result<Expression, String> {
@@ -134,7 +172,9 @@ impl Parser<'_> {
         };
         self.next();
         self.eat("?"); // Which of several matches is found first makes no difference.
-        if matches!(self.peek(), Some('*' | '+' | '?')) || self.peek() == Some('{') && counts(self.rest)?.is_some() {
+        if matches!(self.peek(), Some('*' | '+' | '?'))
+            || self.peek() == Some('{') && counts(self.rest)?.is_some()
+        {
             return Err("a quantifier follows another".into());
         }
         match of {
@@ -150,12 +190,23 @@ impl Parser<'_> {
         Ok(match next {
             '^' => Expression::Start,
             '$' => Expression::End,
-            '.' => Expression::Class(negated(ranges([('\n', '\n'), ('\r', '\r'), ('\u{2028}', '\u{2029}')]))),
+            '.' => Expression::Class(self.contest(dot(), ".")),
             '(' => self.group()?,
             '[' => Expression::Class(self.class()?),
             '*' | '+' | '?' => return Err(format!("nothing is before `{next}`")),
-            '\\' if self.eat("b") => Expression::Boundary { negated: false },
-            '\\' if self.eat("B") => Expression::Boundary { negated: true },
+            '\\' if self.rest.starts_with(['b', 'B']) => {
+                self.contest(word(), "\\w");
+                let negated = self.next() == Some('B');
+                if self.rest.starts_with('{') {
+                    return Err("a `{` follows `\\b`, which some read as one".into());
+                }
+                Expression::Boundary { negated }
+            }
+            '\\' if self.rest.starts_with(['<', '>']) => {
+                return Err(
+                    "some read `\\<` and `\\>` as ends of words; write them without the backslash".into()
+                );
+            }
             '\\' => Expression::Class(self.escape(false)?),
             // Braces and brackets that are nothing else stand for themselves.
             _ => Expression::Class(ranges([(next, next)])),
@@ -184,7 +235,10 @@ impl Parser<'_> {
             self.rest = &self.rest[end + 1..];
             None
         } else if self.rest.starts_with('?') {
-            return Err(format!("`({}` is no kind of group that is known here", self.rest.chars().take(3).collect::<String>()));
+            return Err(format!(
+                "`({}` is no kind of group that is known here",
+                self.rest.chars().take(3).collect::<String>()
+            ));
         } else {
             None
         };
@@ -236,12 +290,12 @@ impl Parser<'_> {
         let next = self.next().ok_or("it ends in a backslash")?;
         let one = |character| Ok(ranges([(character, character)]));
         match next {
-            'd' => Ok(ranges([('0', '9')])),
-            'D' => Ok(negated(ranges([('0', '9')]))),
-            'w' => Ok(word()),
-            'W' => Ok(negated(word())),
-            's' => Ok(space()),
-            'S' => Ok(negated(space())),
+            'd' => Ok(self.contest(digit(), "\\d")),
+            'D' => Ok(negated(self.contest(digit(), "\\d"))),
+            'w' => Ok(self.contest(word(), "\\w")),
+            'W' => Ok(negated(self.contest(word(), "\\w"))),
+            's' => Ok(self.contest(space(), "\\s")),
+            'S' => Ok(negated(self.contest(space(), "\\s"))),
             't' => one('\t'),
             'n' => one('\n'),
             'r' => one('\r'),
@@ -266,7 +320,8 @@ impl Parser<'_> {
     }
 
     fn hex(&mut self, digits: usize) -> Option<u32> {
-        let text = self.rest.get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let text =
+            self.rest.get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         let value = u32::from_str_radix(text, 16).ok()?;
         self.rest = &self.rest[digits..];
         Some(value)
@@ -299,8 +354,8 @@ impl Parser<'_> {
         // Names are those of Unicode in both syntaxes.
         let plain = name.chars().all(|next| next.is_ascii_alphanumeric() || matches!(next, '_' | '='));
         let parsed = plain.then(|| regex_syntax::parse(&format!("\\p{{{name}}}")).ok()).flatten();
-        let class = match parsed.map(regex_syntax::hir::Hir::into_kind) {
-            Some(HirKind::Class(regex_syntax::hir::Class::Unicode(class))) => class,
+        let class = match parsed.map(Hir::into_kind) {
+            Some(HirKind::Class(Class::Unicode(class))) => class,
             _ => return Err(format!("the property `{name}` is not known")),
         };
         Ok(if complement { negated(class) } else { class })
@@ -317,7 +372,9 @@ fn only(class: &ClassUnicode) -> Option<char> {
 
 /// A quantifier in braces: its numbers and its length. `None` where the brace is no quantifier.
 fn counts(text: &str) -> Result<Option<(u32, Option<u32>, usize)>, String> {
-    let Some((inside, _)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) else { return Ok(None) };
+    let Some((inside, _)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) else {
+        return Ok(None);
+    };
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         // Too many digits for a number are too large a number.

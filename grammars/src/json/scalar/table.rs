@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
+use super::merge;
 use crate::lexeme::Source;
 use crate::{Budget, GrammarError};
 
@@ -23,10 +24,6 @@ pub(crate) struct Table {
 
 pub(super) const DEAD: u32 = 0;
 pub(super) const SURE: u32 = 1;
-
-/// Cells that merging equal states may look at. A table for which that is not enough stays as it
-/// is: larger than it could be, and right.
-const MERGING: usize = 20_000_000;
 
 impl Table {
     pub(super) fn build<S: Source>(source: &S, budget: &Budget) -> Result<Self, GrammarError> {
@@ -59,7 +56,6 @@ impl Table {
             at += 1;
         }
         let mut table = Self { classes, stride, next, accepts, start: 2 };
-        table.settle();
         table.merge();
         Ok(table)
     }
@@ -72,6 +68,11 @@ impl Table {
         self.accepts[state as usize]
     }
 
+    /// What it occupies.
+    pub(super) fn bytes(&self) -> usize {
+        self.next.len() * size_of::<u32>()
+    }
+
     pub(super) fn first(&self) -> u32 {
         self.start
     }
@@ -80,64 +81,11 @@ impl Table {
         self.accepts(text.iter().fold(self.start, |state, byte| self.step(state, *byte)))
     }
 
-    /// States from where nothing is accepted become [`DEAD`], those from where everything is
-    /// become [`SURE`].
-    fn settle(&mut self) {
-        let hopeful = self.reaching(|accepts| accepts);
-        let doubtful = self.reaching(|accepts| !accepts);
-        let settled = |state: u32| match (hopeful[state as usize], doubtful[state as usize]) {
-            (false, _) => DEAD,
-            (_, false) => SURE,
-            _ => state,
-        };
-        self.next.iter_mut().for_each(|target| *target = settled(*target));
-        self.start = settled(self.start);
-    }
-
-    /// Which states lead to one that `wanted` is said of.
-    fn reaching(&self, wanted: impl Fn(bool) -> bool) -> Vec<bool> {
-        let mut sources: Vec<Vec<u32>> = vec![Vec::new(); self.accepts.len()];
-        for (state, row) in self.next.chunks(self.stride).enumerate() {
-            row.iter().for_each(|target| sources[*target as usize].push(state as u32));
-        }
-        let mut reaching: Vec<bool> = self.accepts.iter().map(|accepts| wanted(*accepts)).collect();
-        let mut todo: Vec<usize> = (0..reaching.len()).filter(|state| reaching[*state]).collect();
-        while let Some(state) = todo.pop() {
-            for source in &sources[state] {
-                if !std::mem::replace(&mut reaching[*source as usize], true) {
-                    todo.push(*source as usize);
-                }
-            }
-        }
-        reaching
-    }
-
-    /// Makes one state of those that no rest of a text tells apart (Moore's partition refinement).
+    /// Makes one state of those that no rest of a text tells apart.
     fn merge(&mut self) {
-        // Blocks are numbered by their first state, so `DEAD` and `SURE` keep their numbers.
-        let mut blocks: Vec<u32> = self.accepts.iter().map(|accepts| u32::from(*accepts)).collect();
-        blocks[SURE as usize] = SURE;
-        let mut count = 2;
-        let mut looked_at = 0;
-        loop {
-            looked_at += self.next.len();
-            if looked_at > MERGING {
-                return;
-            }
-            let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
-            let mut finer = Vec::with_capacity(blocks.len());
-            for (state, row) in self.next.chunks(self.stride).enumerate() {
-                let looks = row.iter().map(|target| blocks[*target as usize]);
-                let fresh = known.len() as u32;
-                finer.push(*known.entry(std::iter::once(blocks[state]).chain(looks).collect()).or_insert(fresh));
-            }
-            let stable = known.len() == count;
-            count = known.len();
-            blocks = finer;
-            if stable {
-                break;
-            }
-        }
+        // Numbered by their first states, blocks leave `DEAD` and `SURE` their numbers, and states
+        // from where nothing or everything is accepted become these.
+        let (blocks, count) = merge::blocks(&self.next, self.stride, &self.accepts);
         let mut next = vec![DEAD; count * self.stride];
         let mut accepts = vec![false; count];
         for (state, row) in self.next.chunks(self.stride).enumerate() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use regex_syntax::hir::ClassUnicode;
+
 use super::logic::Product;
 use super::table::Table;
 use super::{Logic, ScalarError, format, pattern};
@@ -42,6 +44,7 @@ pub(crate) fn text_automaton(
 }
 
 /// Whether a text is sure to satisfy a condition. For many texts make a [`TextMatcher`] once.
+#[cfg(test)]
 pub(crate) fn text_matches(logic: &Logic<TextTest>, text: &str) -> Result<bool, ScalarError> {
     Ok(TextMatcher::new(logic, &Budget::default())?.matches(text))
 }
@@ -55,7 +58,8 @@ pub(crate) struct TextMatcher {
 impl TextMatcher {
     pub(crate) fn new(logic: &Logic<TextTest>, budget: &Budget) -> Result<Self, ScalarError> {
         logic.check_depth()?;
-        let mut parts = Parts { known: Vec::new(), tables: vec![Arc::new(Table::build(&AnyText, budget)?)], budget };
+        let mut parts =
+            Parts { known: Vec::new(), tables: vec![Arc::new(Table::build(&AnyText, budget)?)], budget };
         let pushed = logic.pushed(true, &mut |tests, must_hold| parts.of(tests, must_hold))?;
         let product = Product { tables: parts.tables, logic: Logic::All(vec![Logic::Is(0), pushed]) };
         Ok(Self { product })
@@ -63,6 +67,7 @@ impl TextMatcher {
 
     /// Whether a text is **sure** to satisfy the condition: where a format is known only between
     /// bounds (see [`format`]), neither it nor its negation is.
+    #[cfg(test)]
     pub(crate) fn matches(&self, text: &str) -> bool {
         let end = text.bytes().try_fold(self.product.start(), |state, byte| self.product.step(&state, byte));
         end.is_some_and(|end| self.product.ending(&end).is_some())
@@ -81,6 +86,8 @@ struct Parts<'a> {
 enum Part {
     /// Anything that is no list of texts, and whether it must hold.
     Test(TextTest, bool),
+    /// Texts with one of these characters, of which it is contested whether a pattern matches.
+    Contested(ClassUnicode),
     Texts(BTreeSet<String>),
 }
 
@@ -118,7 +125,15 @@ impl Parts<'_> {
             test => (Part::Test(test.clone(), true), must_hold),
         };
         let table = self.table(part)?;
-        Ok(if holds { table } else { Logic::Not(Box::new(table)) })
+        let claimed = if holds { table } else { Logic::Not(Box::new(table)) };
+        let TextTest::Pattern(pattern) = test else { return Ok(claimed) };
+        Ok(match pattern::contested(pattern) {
+            Some(class) => {
+                let contested = self.table(Part::Contested(class))?;
+                Logic::All(vec![claimed, Logic::Not(Box::new(contested))])
+            }
+            None => claimed,
+        })
     }
 
     fn table(&mut self, part: Part) -> Result<Logic<usize>, ScalarError> {
@@ -126,17 +141,26 @@ impl Parts<'_> {
             return Ok(Logic::Is(*index));
         }
         let table = match &part {
-            Part::Texts(texts) => Table::build(&Texts(texts.iter().map(String::as_bytes).collect()), self.budget)?,
+            Part::Texts(texts) => {
+                Table::build(&Texts(texts.iter().map(String::as_bytes).collect()), self.budget)?
+            }
             Part::Test(TextTest::Pattern(pattern), _) => pattern::table(pattern, self.budget)?,
+            Part::Contested(class) => pattern::containing(class, self.budget)?,
             Part::Test(TextTest::Format(name), must_hold) => format::table(name, *must_hold, self.budget)?,
             Part::Test(TextTest::MinLength(least) | TextTest::MaxLength(least), _) => {
                 let limit = self.budget.max_states;
                 let least = usize::try_from(*least).ok().filter(|least| *least < limit);
-                Table::build(&AtLeast(least.ok_or(GrammarError::TooLarge { what: "states", limit })?), self.budget)?
+                Table::build(
+                    &AtLeast(least.ok_or(GrammarError::TooLarge { what: "states", limit })?),
+                    self.budget,
+                )?
             }
-            Part::Test(TextTest::Equals(text), _) => Table::build(&Texts(vec![text.as_bytes()]), self.budget)?,
+            Part::Test(TextTest::Equals(text), _) => {
+                Table::build(&Texts(vec![text.as_bytes()]), self.budget)?
+            }
         };
         self.tables.push(Arc::new(table));
+        Product::check_size(&self.tables, self.budget)?;
         self.known.push((part, self.tables.len() - 1));
         Ok(Logic::Is(self.tables.len() - 1))
     }

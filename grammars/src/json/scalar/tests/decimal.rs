@@ -4,7 +4,9 @@ use super::*;
 
 #[test]
 fn equal_values_are_equal_however_they_are_spelled() {
-    for (a, b) in [("1", "1.0"), ("1", "1e0"), ("100", "1E+2"), ("-0", "0.00e5"), ("0.010", "1e-2"), ("12e-1", "1.2")] {
+    for (a, b) in
+        [("1", "1.0"), ("1", "1e0"), ("100", "1E+2"), ("-0", "0.00e5"), ("0.010", "1e-2"), ("12e-1", "1.2")]
+    {
         assert_eq!(decimal(a), decimal(b));
     }
     assert_ne!(decimal("1"), decimal("-1"));
@@ -12,7 +14,9 @@ fn equal_values_are_equal_however_they_are_spelled() {
 
 #[test]
 fn only_numbers_of_json_are_numbers() {
-    for text in ["", "-", "01", "1.", ".5", "+1", "1e", "1e+", "0x1", "1 ", "--1", "NaN", "1e99999999999", "1e+-5"] {
+    for text in
+        ["", "-", "01", "1.", ".5", "+1", "1e", "1e+", "0x1", "1 ", "--1", "NaN", "1e99999999999", "1e+-5"]
+    {
         assert_eq!(Decimal::parse(text), None, "{text:?}");
     }
     assert!(Decimal::parse(&"9".repeat(1001)).is_none(), "too many digits to calculate with");
@@ -20,7 +24,10 @@ fn only_numbers_of_json_are_numbers() {
 
 #[test]
 fn order_is_that_of_values() {
-    let ascending = ["-1e300", "-10", "-9.5", "-9.25", "-1e-300", "0", "1e-5", "0.25", "0.3", "2", "10", "10.5", "1e2", "1e300"];
+    let ascending = [
+        "-1e300", "-10", "-9.5", "-9.25", "-1e-300", "0", "1e-5", "0.25", "0.3", "2", "10", "10.5", "1e2",
+        "1e300",
+    ];
     for (index, a) in ascending.iter().enumerate() {
         for (other, b) in ascending.iter().enumerate() {
             assert_eq!(decimal(a).cmp(&decimal(b)), index.cmp(&other), "{a} {b}");

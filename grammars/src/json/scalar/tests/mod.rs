@@ -1,6 +1,7 @@
 //! Against the `jsonschema` crate: what an automaton accepts is valid, and what is valid is
 //! accepted where the rules promise it.
 
+mod bench;
 mod decimal;
 mod format;
 mod number;

@@ -108,7 +108,13 @@ fn many_texts_are_one_tree() {
 fn conditions_that_contradict_each_other_have_no_text() {
     let length = Logic::All(vec![is(TextTest::MinLength(3)), is(TextTest::MaxLength(2))]);
     let patterns = Logic::All(vec![pattern("^a"), not(pattern("a"))]);
-    for logic in [length, patterns, Logic::Any(vec![]), not(Logic::All(vec![])), not(is(TextTest::Format("unheard-of".into())))] {
+    for logic in [
+        length,
+        patterns,
+        Logic::Any(vec![]),
+        not(Logic::All(vec![])),
+        not(is(TextTest::Format("unheard-of".into()))),
+    ] {
         assert!(automaton(&logic).is_none(), "{logic:?}");
     }
 }
