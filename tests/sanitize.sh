@@ -13,8 +13,8 @@ kind=${1:-}
 export RUSTC_BOOTSTRAP=1
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 # instrumented code takes minutes to optimise
 address="-Zsanitizer=address -Cdebug-assertions=yes"
-# The standard library is not instrumented. What threads hand to each other by atomics is seen all
-# the same, since those are compiled into the crate that uses them; by locks it is not always.
+# What threads hand to each other by the locks of the standard library is seen only where that is
+# instrumented too: it is compiled with the tests (`rustup component add rust-src`).
 thread="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer"
 
 test() {
@@ -30,12 +30,12 @@ kernels() {
     sed -i '/^candle-core/d' "$copy/kernels/Cargo.toml"
     rm "$copy/kernels/tests/dequantize.rs"
     cd "$copy"
-    test -p understudy-kernels --lib --tests
+    test -p understudy-kernels --lib --tests "$@"
 }
 
 case $kind in
 address) RUSTFLAGS=$address kernels ;;
-thread) RUSTFLAGS=$thread TSAN_OPTIONS=halt_on_error=1 kernels ;;
+thread) RUSTFLAGS=$thread TSAN_OPTIONS=halt_on_error=1 kernels -Zbuild-std ;;
 engine) cd "$root" && RUSTFLAGS=$address test --locked -p understudy-engine --lib --test hostile ;;
 *)
     echo "usage: tests/sanitize.sh address|thread|engine" >&2

@@ -1,4 +1,5 @@
-//! Any bytes as a model file: opened, and asked for two tokens with each kind of activations.
+//! Any bytes as a model file: opened, and asked for two tokens. Its length chooses the kind of activations: all
+//! of them on every file are a quarter of the files.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -14,10 +15,6 @@ mod open;
 static POOL: LazyLock<Arc<ComputePool>> = LazyLock::new(|| Arc::new(ComputePool::new(1)));
 
 fuzz_target!(|file: &[u8]| {
-    let path = on_disk(file);
-    for activations in Activations::ALL {
-        if open::open_and_ask(path, activations, &POOL) < open::Reached::Engine {
-            break; // what refused it reads no weights
-        }
-    }
+    let activations = Activations::ALL[file.len() % Activations::ALL.len()];
+    open::open_and_ask(on_disk(file), activations, &POOL);
 });

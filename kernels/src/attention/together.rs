@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use super::{AttentionRow, PagedKv};
 use crate::disjoint::Disjoint;
+use crate::packed::ahead;
 use crate::simd;
 use crate::simd::wide::{WIDE, Wide};
 
@@ -95,10 +96,21 @@ impl Together<'_> {
         // Finite, so that a query that sees nothing of a block keeps what it has.
         scratch.states.resize(fours, State { max: [f32::MIN; WIDE], sum: [0.0; WIDE] });
 
-        for at in (start / BLOCK * BLOCK..end).step_by(BLOCK) {
-            let block = self.block(at, start.max(at)..end.min(at + BLOCK));
+        let asks_ahead = ahead() > 0;
+        let first = start / BLOCK * BLOCK;
+        let mut block = self.block(first, start..end.min(first + BLOCK));
+        loop {
+            let at = block.at + BLOCK;
+            let next = (at < end).then(|| self.block(at, at..end.min(at + BLOCK)));
+            if let Some(next) = next.as_ref().filter(|_| asks_ahead) {
+                self.ask_for(w, next);
+            }
             for four in (0..fours).step_by(W::TILE) {
                 self.visit(w, &block, four..fours.min(four + W::TILE), scratch);
+            }
+            match next {
+                Some(next) => block = next,
+                None => break,
             }
         }
         for query in 0..self.queries() {
@@ -160,6 +172,19 @@ impl Together<'_> {
             keys[position - at] = (slot * self.kv.kv_heads + self.kv_head) * self.kv.head_dim;
         }
         Block { at, seen: seen.start - at..seen.end - at, keys }
+    }
+
+    /// Asks for a block's keys and values: those of one head lie apart where there are several, which
+    /// the processor does not foresee.
+    #[inline(always)]
+    fn ask_for<W: Wide>(&self, w: W, block: &Block) {
+        for &key in &block.keys[block.seen.clone()] {
+            for store in [self.kv.k, self.kv.v] {
+                for line in (0..self.kv.head_dim).step_by(WIDE) {
+                    w.prefetch(store.as_ptr().wrapping_add(key + line).cast());
+                }
+            }
+        }
     }
 
     /// The slots of the block that a query sees.

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 pub(crate) const AHEAD: usize = 8 << 10;
 
 /// Bytes ahead; 0 leaves it to the processor. The same for every call of a process.
-pub(super) fn ahead() -> usize {
+pub(crate) fn ahead() -> usize {
     static HERE: OnceLock<usize> = OnceLock::new();
     *HERE.get_or_init(|| if is_intel() { AHEAD } else { 0 })
 }

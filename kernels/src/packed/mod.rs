@@ -18,7 +18,7 @@ mod matmul;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ahead::AHEAD;
+pub(crate) use ahead::{AHEAD, ahead};
 pub use codes::{Codes, Precision};
 pub(crate) use lanes::byte_dots;
 pub use lanes::processor;

@@ -30,6 +30,8 @@ pub(crate) trait Wide: Floats {
     /// The largest of each group in all its lanes: [`max`](Floats::max) of each lane with its
     /// neighbour, then of each with the lane two further, round the group.
     fn max_fours(self, a: Self::F) -> Self::F;
+    /// Asks for the cache line at an address, which may lie anywhere: it is never read.
+    fn prefetch(self, address: *const u8);
 }
 
 /// A kernel's body over wide vectors, under the rules of [`Kernel`](super::Kernel).

@@ -93,6 +93,11 @@ impl Wide for Avx512 {
     const TILE: usize = 4;
 
     #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        proven!(_mm_prefetch::<_MM_HINT_T0>(address.cast()))
+    }
+
+    #[inline(always)]
     fn load(self, from: &[f32; WIDE]) -> __m512 {
         proven!(_mm512_loadu_ps(from.as_ptr()))
     }

@@ -55,6 +55,11 @@ impl<S: Simd> Wide for Twice<S> {
     const TILE: usize = 1;
 
     #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        self.0.prefetch(address);
+    }
+
+    #[inline(always)]
     fn load(self, from: &[f32; WIDE]) -> Self::F {
         let (halves, _) = from.as_chunks();
         [self.0.load(&halves[0]), self.0.load(&halves[1])]
