@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::formula::{ALWAYS, F, Formula, NEVER};
+use super::formula::{ALWAYS, F, Formula};
 use super::language::Json;
 
 /// An array of which some items have been read.
@@ -16,28 +16,11 @@ pub(super) struct Array {
     pub(super) unknown: bool,
 }
 
-/// Ways to read an item looked at. What is more is not offered.
-const WAYS: usize = 256;
-
 impl Json {
     /// What an item more makes due: of itself, and of those after it. Any of the ways will do.
     pub(super) fn read_item(&mut self, pending: F) -> Vec<(F, F)> {
-        let mut ways = vec![(ALWAYS, ALWAYS)];
-        for part in self.formulas.parts(pending) {
-            let options = self.read_item_of_part(part);
-            let mut next = Vec::new();
-            for (item, rest) in &ways {
-                for (more_item, more_rest) in &options {
-                    let item = self.formulas.all([*item, *more_item]);
-                    let rest = self.formulas.all([*rest, *more_rest]);
-                    if item != NEVER && rest != NEVER && !next.contains(&(item, rest)) && next.len() < WAYS {
-                        next.push((item, rest));
-                    }
-                }
-            }
-            ways = next;
-        }
-        ways
+        let parts = self.formulas.parts(pending);
+        self.ways_of_parts(parts, Self::read_item_of_part)
     }
 
     fn read_item_of_part(&mut self, part: F) -> Vec<(F, F)> {

@@ -123,6 +123,11 @@ impl Default for Formulas {
 }
 
 impl Formulas {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub(super) fn get(&self, formula: F) -> &Formula {
         &self.values[formula as usize]
     }

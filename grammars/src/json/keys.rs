@@ -31,6 +31,13 @@ pub(super) struct Keys {
 /// Most patterns that one object's keys are told apart by: each doubles the kinds of keys.
 const PATTERNS: usize = 8;
 
+/// Most names that one object's keys are told apart by: each state of their lexeme knows which of
+/// them can still be read.
+const NAMES: usize = 2_000;
+
+/// Most required names of one object: what is left of them is kept for every set of names read.
+const REQUIRED: usize = 256;
+
 impl Keys {
     /// Gathers the names and patterns that a formula about objects mentions.
     pub(super) fn of(
@@ -67,6 +74,17 @@ impl Keys {
         if patterns.len() > PATTERNS {
             let why = format!("where more than {PATTERNS} patterns apply to one object's keys");
             return Err(SchemaError::unsupported("patternProperties", why));
+        }
+        let required = |part: &F| matches!(formulas.get(*part), Formula::Required(_));
+        if formulas.parts(formula).iter().filter(|part| required(part)).count() > REQUIRED {
+            let why = format!("with more than {REQUIRED} names in one object");
+            return Err(SchemaError::unsupported("required", why));
+        }
+        if names.len() > NAMES {
+            return Err(SchemaError::unsupported(
+                "properties",
+                format!("with more than {NAMES} names in one object"),
+            ));
         }
         let mut matched = vec![0; names.len()];
         for (index, pattern) in patterns.iter().enumerate() {

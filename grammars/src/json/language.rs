@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::array::Array;
-use super::formula::{ALWAYS, F, Formula, Formulas};
+use super::formula::{ALWAYS, F, Formula, Formulas, NEVER};
 use super::keys::{Key, Keys};
 use super::object::Object;
 use super::scalar::ScalarError;
@@ -42,6 +42,7 @@ pub(crate) struct Json {
     pub(super) vocabulary: Arc<Vocabulary>,
     pub(super) budget: Budget,
     pub(super) punctuation: Punctuation,
+    whitespace: Whitespace,
     root: F,
     keys: Vec<Arc<Keys>>,
     keys_of: HashMap<F, u32>,
@@ -112,6 +113,7 @@ impl Json {
             vocabulary: vocabulary.clone(),
             budget: *budget,
             punctuation: Punctuation::new(whitespace, vocabulary, budget)?,
+            whitespace,
             root: ALWAYS,
             keys: Vec::new(),
             keys_of: HashMap::new(),
@@ -132,6 +134,47 @@ impl Json {
             return Err(json.trouble.take().unwrap_or(SchemaError::Unsatisfiable(String::new())).into());
         }
         Ok(json)
+    }
+
+    /// What a member or an item makes due, of its value and of those after it, if each part of a
+    /// conjunction says so by itself: one way for every choice among the ways of the parts.
+    pub(super) fn ways_of_parts(
+        &mut self,
+        parts: Vec<F>,
+        mut ways_of: impl FnMut(&mut Self, F) -> Vec<(F, F)>,
+    ) -> Vec<(F, F)> {
+        let (mut values, mut rests) = (Vec::new(), Vec::new());
+        let mut choices = vec![(ALWAYS, ALWAYS)];
+        for part in parts {
+            let options = ways_of(self, part);
+            if let [(value, rest)] = options[..] {
+                values.push(value);
+                rests.push(rest);
+                continue;
+            }
+            let mut next = Vec::new();
+            for (value, rest) in &choices {
+                for (more_value, more_rest) in &options {
+                    let value = self.formulas.all([*value, *more_value]);
+                    let rest = self.formulas.all([*rest, *more_rest]);
+                    if value != NEVER && rest != NEVER && !next.contains(&(value, rest)) && next.len() < WAYS
+                    {
+                        next.push((value, rest));
+                    }
+                }
+            }
+            choices = next;
+        }
+        let (certain_value, certain_rest) = (self.formulas.all(values), self.formulas.all(rests));
+        let mut ways = Vec::new();
+        for (value, rest) in choices {
+            let value = self.formulas.all([certain_value, value]);
+            let rest = self.formulas.all([certain_rest, rest]);
+            if value != NEVER && rest != NEVER && !ways.contains(&(value, rest)) {
+                ways.push((value, rest));
+            }
+        }
+        ways
     }
 
     /// Whether something can be completed.
@@ -196,8 +239,12 @@ impl Json {
 
     /// The ways after a key that can be completed.
     fn possible_after_key(&mut self, object: u32, key: Key, text: Option<&[u8]>) -> Vec<Vec<Frame>> {
+        let plain = self.is_plain(self.objects.get(object).pending);
         let mut ways = self.after_key(object, key, text);
-        ways.retain(|frames| frames.iter().all(|frame| self.is_possible(frame)));
+        ways.retain(|frames| {
+            let checked = if plain { &frames[..2] } else { &frames[..] };
+            checked.iter().all(|frame| self.is_possible(frame))
+        });
         ways
     }
 
@@ -210,7 +257,7 @@ impl Json {
         let allowed = if self.is_plain(pending) {
             self.plain_keys(object, keys, pending)
         } else {
-            self.possible_keys(object, keys)
+            self.possible_keys(object, keys, true)
         };
         let mut left = Outcomes::none(self.keys(keys).outcomes());
         allowed.iter().filter(|outcome| !used.contains(*outcome)).for_each(|outcome| left.insert(outcome));
@@ -233,16 +280,20 @@ impl Json {
         if let Some(known) = self.plain_keys.get(&(keys, rules)) {
             return known.clone();
         }
-        let allowed = self.possible_keys(object, keys);
+        // The object can be completed, so it can be with one of its own keys read: only values matter.
+        let allowed = self.possible_keys(object, keys, false);
         self.plain_keys.insert((keys, rules), allowed.clone());
         allowed
     }
 
-    fn possible_keys(&mut self, object: u32, keys: u32) -> Outcomes {
+    /// Keys that may be read: those whose value is possible, and the members after it if asked for.
+    fn possible_keys(&mut self, object: u32, keys: u32, and_members: bool) -> Outcomes {
         let tell = self.keys(keys).clone();
         let mut allowed = Outcomes::none(tell.outcomes());
         for outcome in 0..tell.outcomes() {
-            if !self.possible_after_key(object, tell.key(outcome), None).is_empty() {
+            let ways = self.after_key(object, tell.key(outcome), None);
+            let due = |way: &Vec<Frame>| if and_members { way.clone() } else { way[..2].to_vec() };
+            if ways.iter().any(|way| due(way).iter().all(|frame| self.is_possible(frame))) {
                 allowed.insert(outcome);
             }
         }
@@ -479,6 +530,13 @@ impl Json {
     }
 }
 
+/// Ways to read a member or an item that are looked at. What is more is not offered.
+const WAYS: usize = 256;
+
+/// Formulas and answers kept. Most take some 100 bytes; a conjunction of hundreds of required keys
+/// takes 1 KiB.
+const KNOWN: usize = 200_000;
+
 /// Names tried where an object needs more members of any name.
 const HELPFUL: usize = 16;
 
@@ -567,6 +625,21 @@ impl Language for Json {
             Frame::Key(object) => self.objects.get(*object).others.iter().map(|text| text.to_vec()).collect(),
             Frame::Item(_, array) => self.arrays.get(*array).seen.iter().map(|text| text.to_vec()).collect(),
             _ => Vec::new(),
+        }
+    }
+
+    fn forget(&mut self) -> bool {
+        if self.formulas.len() + self.closes.len() + self.allowed_keys.len() <= KNOWN {
+            return false;
+        }
+        let document = self.document.afresh();
+        match Self::new(document, self.whitespace, &self.vocabulary, &self.budget) {
+            Ok(fresh) => {
+                *self = fresh;
+                true
+            }
+            // It could be made before; only its budget of time can have run out.
+            Err(_) => false,
         }
     }
 

@@ -22,30 +22,12 @@ pub(super) struct Object {
     pub(super) unknown: bool,
 }
 
-/// Ways to read a member looked at. What is more is not offered.
-const WAYS: usize = 256;
-
 impl Json {
     /// What a member with this key makes due: of its value, and of the members after it. Any of the
     /// ways will do.
     pub(super) fn read_key(&mut self, keys: u32, pending: F, key: Key) -> Vec<(F, F)> {
-        let mut ways = vec![(ALWAYS, ALWAYS)];
-        for part in self.formulas.parts(pending) {
-            let options = self.read_key_of_part(keys, part, key);
-            let mut next = Vec::new();
-            for (value, rest) in &ways {
-                for (more_value, more_rest) in &options {
-                    let value = self.formulas.all([*value, *more_value]);
-                    let rest = self.formulas.all([*rest, *more_rest]);
-                    if value != NEVER && rest != NEVER && !next.contains(&(value, rest)) && next.len() < WAYS
-                    {
-                        next.push((value, rest));
-                    }
-                }
-            }
-            ways = next;
-        }
-        ways
+        let parts = self.formulas.parts(pending);
+        self.ways_of_parts(parts, |json, part| json.read_key_of_part(keys, part, key))
     }
 
     fn read_key_of_part(&mut self, keys: u32, part: F, key: Key) -> Vec<(F, F)> {

@@ -50,9 +50,18 @@ impl Document {
     pub(super) fn new(text: &str, assert_formats: bool) -> Result<Self, SchemaError> {
         let value: Value =
             serde_json::from_str(text).map_err(|error| SchemaError::Syntax(error.to_string()))?;
+        Ok(Self::of(value, assert_formats))
+    }
+
+    /// The same document, of which nothing has been looked up.
+    pub(super) fn afresh(&self) -> Self {
+        Self::of(self.value.clone(), self.assert_formats)
+    }
+
+    fn of(value: Value, assert_formats: bool) -> Self {
         let draft = draft(&value);
         let places = Places::of(&value, identifier(draft));
-        Ok(Self {
+        Self {
             value,
             draft,
             assert_formats,
@@ -62,7 +71,7 @@ impl Document {
             expanded: HashMap::new(),
             narrowed: HashMap::new(),
             open: Vec::new(),
-        })
+        }
     }
 
     pub(super) fn node(&mut self, pointer: &str) -> NodeId {

@@ -189,6 +189,11 @@ impl Json {
 
     fn texts(&mut self, left: F) -> Option<Choice> {
         if let Some((fewest, most)) = self.lengths(left) {
+            if fewest > LONGEST {
+                let why = format!("above {LONGEST}");
+                self.trouble.get_or_insert(SchemaError::unsupported("minLength", why));
+                return None;
+            }
             let lexeme = self.lexeme("any text", |json| {
                 Ok(Some(Automaton::build(&AnyJsonText, json.vocabulary.spellable(), &json.budget)?))
             })?;
@@ -306,6 +311,9 @@ fn shortened(logic: Logic<TextTest>) -> Logic<TextTest> {
         other => other,
     }
 }
+
+/// Most characters that a text may be asked to have at least: a completion of them is kept at hand.
+const LONGEST: u32 = 100_000;
 
 fn clamped(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX - 1)

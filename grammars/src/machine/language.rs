@@ -35,6 +35,12 @@ pub(crate) trait Language: Send + 'static {
         Vec::new()
     }
 
+    /// Forgets what texts have made known if it is too much; then frames that were given out mean
+    /// nothing any more. Whether it did.
+    fn forget(&mut self) -> bool {
+        false
+    }
+
     /// Short ways to complete a frame, each a text (of one or several lexemes) and the frames after it;
     /// at least one must lead to an end. `None`: every choice is looked at, which is only possible where
     /// frames do not lead to ever new ones.

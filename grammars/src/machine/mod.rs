@@ -85,7 +85,7 @@ impl<L: Language> Machine<L> {
     /// Forgets everything but the language if there is too much; then states that were given out
     /// mean nothing any more. Whether it did.
     pub(crate) fn relieve(&mut self) -> bool {
-        if self.states.len() <= STATES {
+        if !self.language.forget() && self.states.len() <= STATES {
             return false;
         }
         self.frames = Store::default();
