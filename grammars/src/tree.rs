@@ -1,5 +1,7 @@
 //! Tokens in a prefix tree, so that one walk finds every token that an automaton allows.
 
+use std::ops::Range;
+
 use crate::TokenId;
 
 /// Byte strings, each with the tokens that it stands for, in preorder.
@@ -74,6 +76,25 @@ impl Tree {
     /// Bytes of the longest path.
     pub(crate) fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// The nodes below no byte yet.
+    pub(crate) fn root(&self) -> Range<usize> {
+        0..self.nodes.len()
+    }
+
+    /// Among the nodes below some prefix the one of a next byte, with those below it.
+    pub(crate) fn child(&self, below: &Range<usize>, byte: u8) -> Option<Range<usize>> {
+        let mut at = below.start;
+        while at < below.end {
+            let node = &self.nodes[at];
+            let end = at + node.size as usize;
+            if node.byte == byte {
+                return Some(at..end);
+            }
+            at = end;
+        }
+        None
     }
 
     pub(crate) fn all_ids(&self) -> &[TokenId] {

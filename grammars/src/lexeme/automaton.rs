@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::free;
 use super::outcomes::Outcomes;
+use crate::tree::Tree;
 use crate::{Budget, GrammarError};
 
 /// Something that can be walked byte by byte; [`Automaton::build`] makes tables of it.
@@ -61,7 +62,7 @@ pub(crate) struct Automaton {
     characters: Vec<Character>,
     counts: bool,
     free: Vec<bool>,
-    farthest: u32,
+    outcomes: u32,
 }
 
 /// An automaton may be part of a larger one.
@@ -151,13 +152,11 @@ impl Automaton {
             counts: characters.contains(&Character::Completed),
             characters,
             free: Vec::new(),
-            farthest: 0,
+            outcomes: 0,
         };
         if automaton.prune(&members) {
             automaton.find_outcomes();
             automaton.free = free::states(&automaton);
-            let distances = automaton.nearest.iter().map(|(distance, _)| *distance);
-            automaton.farthest = distances.filter(|distance| *distance != NOWHERE).max().unwrap_or(0);
             Ok(automaton)
         } else {
             let missing = (0..=u8::MAX).filter(|byte| !spellable[usize::from(*byte)]).collect();
@@ -202,9 +201,44 @@ impl Automaton {
         self.next[row..row + self.stride].iter().all(|target| *target == NOWHERE)
     }
 
-    /// Bytes to the nearest ending, from the state where they are most.
-    pub(crate) fn farthest(&self) -> u32 {
-        self.farthest
+    /// The outcome of the nearest ending.
+    pub(crate) fn nearest_outcome(&self, from: u32) -> Option<u32> {
+        if self.sets.len() == 1 {
+            return (self.reach(from).iter().next()).filter(|_| self.outcomes() == 1);
+        }
+        let mut state = from;
+        while self.nearest[state as usize].0 > 0 {
+            state = self.step(state, self.nearest[state as usize].1)?;
+        }
+        self.ending(state)
+    }
+
+    /// From each state, fewest tokens that spell the text to the nearest ending: dynamic programming,
+    /// nearest states first.
+    pub(super) fn tokens_to_end(&self, tree: &Tree) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.states() as u32).collect();
+        order.sort_by_key(|state| self.nearest[*state as usize].0);
+        let mut tokens = vec![NOWHERE; self.states()];
+        for first in order.into_iter().filter(|state| self.nearest[*state as usize].0 != NOWHERE) {
+            if self.nearest[first as usize].0 == 0 {
+                tokens[first as usize] = 0;
+                continue;
+            }
+            let (mut state, mut place, mut fewest) = (first, tree.root(), NOWHERE);
+            while self.nearest[state as usize].0 > 0 {
+                let byte = self.nearest[state as usize].1;
+                let (Some(next), Some(node)) = (self.step(state, byte), tree.child(&place, byte)) else {
+                    break;
+                };
+                state = next;
+                if !tree.ids(&tree.nodes()[node.start]).is_empty() {
+                    fewest = fewest.min(tokens[state as usize].saturating_add(1));
+                }
+                place = node.start + 1..node.end;
+            }
+            tokens[first as usize] = fewest;
+        }
+        tokens
     }
 
     /// Whether characters are counted.
@@ -359,7 +393,7 @@ impl Automaton {
 
     /// How many outcomes there are at most: one more than the largest.
     pub(crate) fn outcomes(&self) -> u32 {
-        self.ending.iter().filter(|outcome| **outcome != NOWHERE).max().map_or(0, |most| most + 1)
+        self.outcomes
     }
 
     /// Removes transitions to states that cannot end, and finds the nearest ending of all
@@ -399,7 +433,9 @@ impl Automaton {
     /// Outcomes that each state can reach, by passing them on against the transitions until
     /// nothing changes.
     fn find_outcomes(&mut self) {
-        let count = self.outcomes();
+        let outcomes = self.ending.iter().filter(|outcome| **outcome != NOWHERE);
+        let count = outcomes.max().map_or(0, |most| most + 1);
+        self.outcomes = count;
         if count <= 1 {
             self.reach = vec![0; self.states()];
             self.sets = vec![Outcomes::all(count)];

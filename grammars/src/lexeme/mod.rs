@@ -18,7 +18,7 @@ mod utf8;
 mod words;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub(crate) use automaton::{Automaton, Both, Character, START, Source};
 pub(crate) use json::{AnyJsonText, JsonText, spelled};
@@ -35,6 +35,8 @@ use crate::{GrammarError, Vocabulary};
 pub(crate) struct Lexeme {
     pub(crate) automaton: Automaton,
     spreads: Mutex<HashMap<u32, Arc<Spread>>>,
+    /// From each state, and from the one where they are most.
+    tokens_to_end: OnceLock<(Vec<u32>, u32)>,
 }
 
 /// Spreads kept per lexeme. Most hold a few tokens; the largest 20 KiB of bits and the tokens
@@ -43,7 +45,25 @@ const SPREADS: usize = 512;
 
 impl Lexeme {
     pub(crate) fn new(automaton: Automaton) -> Arc<Self> {
-        Arc::new(Self { automaton, spreads: Mutex::default() })
+        Arc::new(Self { automaton, spreads: Mutex::default(), tokens_to_end: OnceLock::new() })
+    }
+
+    /// Fewest tokens that spell the shortest text from a state to its nearest ending.
+    pub(crate) fn tokens_to_end(&self, from: u32, vocabulary: &Vocabulary) -> u32 {
+        self.spelled(vocabulary).0[from as usize]
+    }
+
+    /// The same from the state where they are most.
+    pub(crate) fn most_tokens_to_end(&self, vocabulary: &Vocabulary) -> u32 {
+        self.spelled(vocabulary).1
+    }
+
+    fn spelled(&self, vocabulary: &Vocabulary) -> &(Vec<u32>, u32) {
+        self.tokens_to_end.get_or_init(|| {
+            let each = self.automaton.tokens_to_end(vocabulary.tree());
+            let most = each.iter().copied().filter(|tokens| *tokens != u32::MAX).max().unwrap_or(0);
+            (each, most)
+        })
     }
 
     /// What each token does from `state`.

@@ -62,16 +62,24 @@ impl<L: Language> Machine<L> {
         }
         let all = Outcomes::all(choice.lexeme.automaton.outcomes());
         let allowed = choice.allowed.as_ref().unwrap_or(&all);
-        let (text, outcome) = choice.lexeme.automaton.shortest(thread.at, allowed)?;
+        let (spelled, outcome) = match choice.lexeme.automaton.nearest_outcome(thread.at) {
+            Some(outcome) if allowed.contains(outcome) => {
+                (choice.lexeme.tokens_to_end(thread.at, &self.vocabulary), outcome)
+            }
+            // As many tokens as bytes, which is cheaper to know than how few spell them.
+            _ => {
+                let (text, outcome) = choice.lexeme.automaton.shortest(thread.at, allowed)?;
+                (text.len() as u32, outcome)
+            }
+        };
         let missing = choice.characters.0.saturating_sub(thread.count);
         let (stacks, unknown) = self.pop(thread, outcome);
         let after = match unknown {
             true => self.tokens_after_some_text(thread, outcome),
             false => stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?,
         };
-        // As many tokens as bytes, which is cheaper to know than how few spell them.
-        let tokens = after.saturating_add(text.len() as u32).saturating_add(missing);
-        (after != ENDLESS).then_some(tokens)
+        let tokens = after.saturating_add(spelled).saturating_add(missing);
+        (tokens != ENDLESS).then_some(tokens)
     }
 
     /// Tokens after a lexeme whose text matters, for a text that ends it as `outcome`.

@@ -342,7 +342,8 @@ impl<L: Language> Machine<L> {
             }
             after = after.max(least);
         }
-        after.saturating_add(automaton.farthest()).saturating_add(missing)
+        let farthest = group.choice.lexeme.most_tokens_to_end(&self.vocabulary);
+        after.saturating_add(farthest).saturating_add(missing)
     }
 
     /// Allows the tokens inside of a lexeme that leave enough for the rest: only those are tried that
@@ -364,8 +365,7 @@ impl<L: Language> Machine<L> {
         match self.bound(state) {
             _ if left == UNLIMITED => true,
             None => false,
-            Some(bound) if bound <= left => true,
-            Some(_) => self.plan(state).is_some_and(|plan| plan.len() <= left as usize),
+            Some(bound) => bound <= left,
         }
     }
 }
