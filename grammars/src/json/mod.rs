@@ -2,14 +2,14 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`schema`] | a schema document: its draft, its parts, what each keyword says |
-//! | [`reference`] | where references lead |
-//! | [`formula`] | what is said, in negation normal form |
-//! | [`kinds`] | what is left of a formula for one kind of value |
-//! | [`disjoint`], [`unevaluated`] | `oneOf` without negations; `unevaluatedProperties` and its like |
-//! | [`scalar`] | strings and numbers as automata |
-//! | [`keys`], [`object`], [`array`] | what a key or an item changes about what is due |
-//! | [`value`], [`language`] | all of it as a [`Language`](crate::machine::Language) |
+//! | `schema` | a schema document: its draft, its parts, what each keyword says |
+//! | `reference` | where references lead |
+//! | `formula` | what is said, in negation normal form |
+//! | `kinds` | what is left of a formula for one kind of value |
+//! | `disjoint`, `unevaluated` | `oneOf` without negations; `unevaluatedProperties` and its like |
+//! | `scalar` | strings and numbers as automata |
+//! | `keys`, `object`, `array` | what a key or an item changes about what is due |
+//! | `value`, `language` | all of it as a `Language` of the machine |
 //! | [`partial`] | [`Partial`](partial::Partial): the value that a text has so far |
 //! | [`error`] | [`SchemaError`] |
 //!
