@@ -47,8 +47,8 @@ pub trait Constraint: Send {
     }
 
     /// Whether the text so far satisfies the constraint.
-    fn is_accepting(&self) -> bool;
+    fn is_accepting(&mut self) -> bool;
 
     /// Whether nothing can follow: accepting, and only the end is left.
-    fn is_stopped(&self) -> bool;
+    fn is_stopped(&mut self) -> bool;
 }

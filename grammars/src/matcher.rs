@@ -45,6 +45,14 @@ impl Matcher {
         Some(plan)
     }
 
+    fn allow_ends(&self, allowed: &mut [u32]) {
+        for id in self.grammar.vocabulary().ends() {
+            if let Some(word) = allowed.get_mut(*id as usize / 32) {
+                *word |= 1 << (id % 32);
+            }
+        }
+    }
+
     /// Does something with the machine in the state that the text is in.
     fn with<T>(&mut self, act: impl FnOnce(&mut Shared, StateId, &mut Vec<StateId>) -> T) -> T {
         let grammar = self.grammar.clone();
@@ -81,11 +89,8 @@ impl Constraint for Matcher {
             return;
         }
         let Some(after) = left.checked_sub(1) else {
-            // Nothing but the end is left.
-            for id in self.grammar.vocabulary().ends().iter().filter(|_| self.is_accepting()) {
-                if let Some(word) = allowed.get_mut(*id as usize / 32) {
-                    *word |= 1 << (id % 32);
-                }
+            if self.is_accepting() {
+                self.allow_ends(allowed);
             }
             return;
         };
@@ -175,22 +180,19 @@ impl Constraint for Matcher {
         self.close_plan().map(|plan| plan.to_vec())
     }
 
-    fn is_accepting(&self) -> bool {
-        self.ended || self.clone().with(|shared, state, _| shared.machine.can_end(state))
+    fn is_accepting(&mut self) -> bool {
+        self.ended || self.with(|shared, state, _| shared.machine.can_end(state))
     }
 
-    fn is_stopped(&self) -> bool {
+    fn is_stopped(&mut self) -> bool {
+        if self.ended || !self.is_accepting() {
+            return self.ended;
+        }
+        let mask = self.with(|shared, state, _| shared.machine.mask(state));
         let ends = self.grammar.vocabulary().ends();
-        self.ended
-            || self.clone().with(|shared, state, _| {
-                if !shared.machine.can_end(state) {
-                    return false;
-                }
-                let mask = shared.machine.mask(state);
-                let others = |(index, word): (usize, &u32)| {
-                    (0..32).any(|bit| word >> bit & 1 == 1 && !ends.contains(&(index as u32 * 32 + bit)))
-                };
-                !mask.words.iter().enumerate().any(others)
-            })
+        let others = |(index, word): (usize, &u32)| {
+            (0..32).any(|bit| word >> bit & 1 == 1 && !ends.contains(&(index as u32 * 32 + bit)))
+        };
+        !mask.words.iter().enumerate().any(others)
     }
 }

@@ -97,29 +97,27 @@ impl Tree {
         None
     }
 
+    /// Tokens that end at the node that [`child`](Self::child) gave.
+    pub(crate) fn ids_at(&self, found: &Range<usize>) -> &[TokenId] {
+        self.ids(&self.nodes[found.start])
+    }
+
     pub(crate) fn all_ids(&self) -> &[TokenId] {
         &self.ids
     }
 
     /// Tokens that `bytes` lead to, through, or past.
     pub(crate) fn ids_along(&self, bytes: &[u8]) -> Vec<TokenId> {
-        let (mut from, mut to) = (0, self.nodes.len());
         let mut along = Vec::new();
-        for (depth, byte) in bytes.iter().enumerate() {
-            let mut at = from;
-            let found = loop {
-                let Some(node) = self.nodes.get(at).filter(|_| at < to) else { return along };
-                if usize::from(node.depth) == depth && node.byte == *byte {
-                    break at;
-                }
-                at += node.size as usize;
-            };
-            let node = &self.nodes[found];
-            (from, to) = (found + 1, found + node.size as usize);
-            match depth + 1 == bytes.len() {
-                true => along.extend_from_slice(&self.ids[self.places(found)]),
-                false => along.extend_from_slice(self.ids(node)),
-            }
+        let Some((last, before)) = bytes.split_last() else { return along };
+        let mut below = self.root();
+        for byte in before {
+            let Some(found) = self.child(&below, *byte) else { return along };
+            along.extend_from_slice(self.ids_at(&found));
+            below = found.start + 1..found.end;
+        }
+        if let Some(found) = self.child(&below, *last) {
+            along.extend_from_slice(&self.ids[self.places(found.start)]);
         }
         along
     }

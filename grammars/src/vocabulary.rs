@@ -1,7 +1,5 @@
 //! A model's tokens as plain bytes.
 
-use std::sync::Arc;
-
 use crate::lexeme::{Lexicon, TokenSet};
 use crate::plainness::{characters, plain_from};
 use crate::tree::{LONGEST, Tree};
@@ -138,7 +136,8 @@ impl Vocabulary {
         &self.plain_by_length
     }
 
-    pub(crate) fn lexicon(self: &Arc<Self>) -> &Lexicon {
+    /// Lexemes of all grammars of this vocabulary.
+    pub(crate) fn lexicon(&self) -> &Lexicon {
         &self.lexicon
     }
 
@@ -150,23 +149,15 @@ impl Vocabulary {
         best[0] = Some((0, 0));
         for from in 0..text.len() {
             let Some((count, _)) = best[from] else { continue };
-            let nodes = self.tree.nodes();
-            let (mut at, mut depth) = (0, 0);
-            while let Some(node) = nodes.get(at) {
-                if usize::from(node.depth) < depth || from + depth >= text.len() {
-                    break;
-                }
-                if node.byte != text[from + depth] {
-                    at += node.size as usize;
-                    continue;
-                }
-                depth += 1;
-                if let Some(id) = self.tree.ids(node).first()
-                    && best[from + depth].is_none_or(|(least, _)| count + 1 < least)
+            let mut below = self.tree.root();
+            for (to, byte) in text.iter().enumerate().skip(from) {
+                let Some(found) = self.tree.child(&below, *byte) else { break };
+                if let Some(id) = self.tree.ids_at(&found).first()
+                    && best[to + 1].is_none_or(|(least, _)| count + 1 < least)
                 {
-                    best[from + depth] = Some((count + 1, *id));
+                    best[to + 1] = Some((count + 1, *id));
                 }
-                at += 1;
+                below = found.start + 1..found.end;
             }
         }
         let mut tokens = Vec::new();

@@ -12,7 +12,7 @@ use super::schema::Document;
 use super::value::Value;
 use super::{SchemaError, Whitespace};
 use crate::lexeme::{Automaton, JsonText, Lexeme, Outcomes, Regular};
-use crate::machine::{After, Choice, Completion, ENDLESS, Language, Offer, Read, Store, Way, solve};
+use crate::machine::{After, Choice, ENDLESS, Language, Offer, Read, Store, Way, solve};
 use crate::{Budget, GrammarError, Vocabulary};
 
 /// Something that is due in a JSON text.
@@ -55,7 +55,7 @@ pub(crate) struct Json {
     few_keys: HashMap<(u32, u32), bool>,
     few_values: HashMap<F, bool>,
     pub(super) values: HashMap<F, Arc<Value>>,
-    closes: HashMap<Frame, Completion<Frame>>,
+    closes: HashMap<Frame, Way<Frame>>,
     /// The first reason why something was not offered: for the message when nothing is left.
     pub(super) trouble: Option<SchemaError>,
 }

@@ -231,7 +231,7 @@ impl Automaton {
                     break;
                 };
                 state = next;
-                if !tree.ids(&tree.nodes()[node.start]).is_empty() {
+                if !tree.ids_at(&node).is_empty() {
                     fewest = fewest.min(tokens[state as usize].saturating_add(1));
                 }
                 place = node.start + 1..node.end;

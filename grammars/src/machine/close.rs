@@ -8,31 +8,19 @@ use std::sync::Arc;
 
 use super::Machine;
 use super::language::{After, Choice, Language, Read};
-use super::shortest::{Close, ENDLESS, Way, solve};
+use super::shortest::{ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
 use super::store::{EMPTY, FrameId, StackId, UNKNOWN};
 use crate::TokenId;
 use crate::lexeme::{Outcomes, START};
 
 impl<L: Language> Machine<L> {
-    /// A text that completes the state, made of the shortest closes; `None` where there is none.
-    pub(crate) fn witness(&mut self, state: StateId) -> Option<Vec<u8>> {
-        let threads = self.states[state as usize].threads.clone();
-        let mut best: Option<(u32, Vec<u8>, Vec<StackId>)> = None;
-        for thread in threads.iter() {
-            let Some((tokens, text, stack)) = self.finish_thread(thread) else { continue };
-            if best.as_ref().is_none_or(|(least, _, _)| tokens < *least) {
-                best = Some((tokens, text, vec![stack]));
-            }
-        }
-        let (_, mut text, stacks) = best?;
-        self.write_close(stacks[0], &mut text);
-        Some(text)
-    }
-
-    /// Tokens that complete the state, at least as few as any close spelled lexeme by lexeme.
+    /// Tokens that complete the state, by the closes of what is due, spelled as a whole.
     pub(crate) fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>> {
-        let text = self.witness(state)?;
+        let threads = self.states[state as usize].threads.clone();
+        let ways = threads.iter().filter_map(|thread| self.finish_thread(thread));
+        let (_, mut text, stack) = ways.min_by_key(|(tokens, ..)| *tokens)?;
+        self.write_close(stack, &mut text);
         self.vocabulary.spell(&text)
     }
 
@@ -163,7 +151,7 @@ impl<L: Language> Machine<L> {
     }
 
     /// The close of a frame: least fixed point over the frames that it can lead to.
-    fn close(&mut self, frame: FrameId) -> &Close<FrameId> {
+    fn close(&mut self, frame: FrameId) -> &Way<FrameId> {
         if !self.closes.contains_key(&frame) {
             self.find_closes(frame);
         }

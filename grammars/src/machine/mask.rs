@@ -72,21 +72,20 @@ impl<L: Language> Machine<L> {
             true => common,
             false => Arc::new(self.resolved(state, &common, &doubtful, UNLIMITED)),
         };
-        self.keep_mask(state, mask.clone());
+        self.keep_mask(state, shared, mask.clone());
         mask
     }
 
-    /// Keeps a mask with its state; when too many are kept, all are dropped.
-    fn keep_mask(&mut self, state: StateId, mask: Arc<StateMask>) {
+    /// Keeps a mask with its state, beside the common one of `shared`; when too many are kept, all are
+    /// dropped.
+    fn keep_mask(&mut self, state: StateId, shared: StateId, mask: Arc<StateMask>) {
         if self.masked.len() >= MASKS {
             for state in std::mem::take(&mut self.masked) {
                 self.states[state as usize].mask = None;
                 self.states[state as usize].common_mask = None;
             }
         }
-        self.masked.push(state);
-        let shared = self.forgetful(state);
-        self.masked.push(shared);
+        self.masked.extend([state, shared]);
         self.states[state as usize].mask = Some(mask);
     }
 
@@ -99,13 +98,11 @@ impl<L: Language> Machine<L> {
     /// where it is short enough, its beginning is allowed whatever sums of closes say, which are only
     /// upper bounds.
     pub(crate) fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
-        let mask = self.mask(state);
-        let mut doubtful = mask.doubtful.to_vec();
-        self.add_refused(state, &mut doubtful);
         let shared = self.forgetful(state);
-        let within = self.common_mask(shared, left);
-        doubtful.extend_from_slice(&within.doubtful);
-        let mut within = self.resolved(state, &within, &doubtful, left);
+        let common = self.common_mask(shared, left);
+        let mut doubtful = common.doubtful.to_vec();
+        self.add_refused(state, &mut doubtful);
+        let mut within = self.resolved(state, &common, &doubtful, left);
         if let Some(first) = plan.first().filter(|_| plan.len() <= left as usize + 1) {
             within.words[*first as usize / 32] |= 1 << (first % 32);
         }
@@ -259,7 +256,7 @@ impl<L: Language> Machine<L> {
                 match self.bound(next) {
                     // It depends on a text that is not known here.
                     None => sketch.doubtful.extend_from_slice(ids),
-                    Some(bound) if bound <= sketch.left || self.completes_within(next, sketch.left) => {
+                    Some(bound) if bound <= sketch.left => {
                         ids.iter().for_each(|id| sketch.words[*id as usize / 32] |= 1 << (id % 32));
                         sketch.worst = sketch.worst.max(bound);
                     }

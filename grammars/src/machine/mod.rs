@@ -25,12 +25,11 @@ use std::sync::Arc;
 
 pub(crate) use language::{After, Choice, Language, Offer, Read};
 pub(crate) use mask::StateMask;
-pub(crate) use shortest::{Close as Completion, ENDLESS, Way, solve};
+pub(crate) use shortest::{ENDLESS, Way, solve};
 pub(crate) use step::{DEAD, StateId};
 pub(crate) use store::Store;
 
 use crate::Vocabulary;
-use shortest::Close;
 use step::State;
 use store::{FrameId, Stacks, Texts};
 
@@ -40,7 +39,7 @@ pub(crate) struct Machine<L: Language> {
     vocabulary: Arc<Vocabulary>,
     frames: Store<L::Frame>,
     offers: HashMap<FrameId, Arc<Offer>>,
-    closes: HashMap<FrameId, Close<FrameId>>,
+    closes: HashMap<FrameId, Way<FrameId>>,
     stacks: Stacks,
     texts: Texts,
     states: Vec<State>,

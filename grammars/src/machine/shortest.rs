@@ -3,18 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-/// How to complete something: a text, then other things.
+/// How to complete something: a text, then other things. The *close* of something is its cheapest
+/// way, with the cost of everything that it leads to; [`ENDLESS`] where there is none.
 #[derive(Debug, Clone)]
 pub(crate) struct Way<K> {
-    pub(crate) cost: u32,
-    pub(crate) text: Vec<u8>,
-    pub(crate) then: Vec<K>,
-}
-
-/// The cheapest way, and what it costs with everything it leads to; [`ENDLESS`] where there is
-/// none.
-#[derive(Debug, Clone)]
-pub(crate) struct Close<K> {
     pub(crate) cost: u32,
     pub(crate) text: Vec<u8>,
     pub(crate) then: Vec<K>,
@@ -29,9 +21,9 @@ const LIMIT: usize = 20_000;
 /// Finds closes of `first` and of everything it can lead to that is not `known` yet.
 pub(crate) fn solve<K: Clone + Eq + Hash>(
     first: &K,
-    known: &HashMap<K, Close<K>>,
+    known: &HashMap<K, Way<K>>,
     mut ways_of: impl FnMut(&K) -> Vec<Way<K>>,
-) -> HashMap<K, Close<K>> {
+) -> HashMap<K, Way<K>> {
     let mut order = vec![first.clone()];
     let mut seen: HashSet<K> = order.iter().cloned().collect();
     let mut ways: Vec<Vec<Way<K>>> = Vec::new();
@@ -68,11 +60,8 @@ pub(crate) fn solve<K: Clone + Eq + Hash>(
     }
     let close = |(thing, mut ways): (K, Vec<Way<K>>)| {
         let close = match best.get(&thing) {
-            Some((cost, index)) => {
-                let way = ways.swap_remove(*index);
-                Close { cost: *cost, text: way.text, then: way.then }
-            }
-            None => Close { cost: ENDLESS, text: Vec::new(), then: Vec::new() },
+            Some((cost, index)) => Way { cost: *cost, ..ways.swap_remove(*index) },
+            None => Way { cost: ENDLESS, text: Vec::new(), then: Vec::new() },
         };
         (thing, close)
     };

@@ -36,31 +36,27 @@ impl<T: Clone + Eq + Hash> Store<T> {
 /// The stack without frames: the text is complete.
 pub(super) const EMPTY: StackId = 0;
 
-/// Stacks of frames, which share their lower parts.
+/// Stacks of frames, which share their lower parts: a top frame and the stack below.
 #[derive(Debug)]
-pub(super) struct Stacks {
-    /// Top frame and the stack below; the first is a stand-in for [`EMPTY`].
-    nodes: Vec<(FrameId, StackId)>,
-    ids: HashMap<(FrameId, StackId), StackId>,
-}
+pub(super) struct Stacks(Store<(FrameId, StackId)>);
 
 impl Default for Stacks {
     fn default() -> Self {
-        Self { nodes: vec![(FrameId::MAX, EMPTY)], ids: HashMap::new() }
+        let mut nodes = Store::default();
+        // A stand-in, so that no other stack is [`EMPTY`].
+        nodes.id((FrameId::MAX, EMPTY));
+        Self(nodes)
     }
 }
 
 impl Stacks {
     pub(super) fn push(&mut self, frame: FrameId, below: StackId) -> StackId {
-        *self.ids.entry((frame, below)).or_insert_with(|| {
-            self.nodes.push((frame, below));
-            self.nodes.len() as u32 - 1
-        })
+        self.0.id((frame, below))
     }
 
     /// The top frame and what is below it.
     pub(super) fn top(&self, stack: StackId) -> (FrameId, StackId) {
-        self.nodes[stack as usize]
+        *self.0.get(stack)
     }
 }
 
@@ -71,29 +67,25 @@ pub(super) const UNKNOWN: TextId = 1;
 /// A captured text that has just begun.
 pub(super) const BEGUN: TextId = 2;
 
-/// Captured texts, which share their beginnings.
+/// Captured texts, which share their beginnings: a text and the byte after it.
 #[derive(Debug)]
-pub(super) struct Texts {
-    nodes: Vec<(TextId, u8)>,
-    ids: HashMap<(TextId, u8), TextId>,
-}
+pub(super) struct Texts(Store<(TextId, u8)>);
 
 impl Default for Texts {
     fn default() -> Self {
-        Self { nodes: vec![(UNCAPTURED, 0); 3], ids: HashMap::new() }
+        let mut nodes = Store::default();
+        // Stand-ins for the three above.
+        (UNCAPTURED..=BEGUN).for_each(|number| {
+            nodes.id((TextId::MAX, number as u8));
+        });
+        Self(nodes)
     }
 }
 
 impl Texts {
     /// The text with a byte more.
     pub(super) fn push(&mut self, text: TextId, byte: u8) -> TextId {
-        if text < BEGUN {
-            return text;
-        }
-        *self.ids.entry((text, byte)).or_insert_with(|| {
-            self.nodes.push((text, byte));
-            self.nodes.len() as u32 - 1
-        })
+        if text < BEGUN { text } else { self.0.id((text, byte)) }
     }
 
     /// The bytes of a text, where it is known.
@@ -103,7 +95,7 @@ impl Texts {
         }
         let mut bytes = Vec::new();
         while text != BEGUN {
-            let (before, byte) = self.nodes[text as usize];
+            let (before, byte) = *self.0.get(text);
             bytes.push(byte);
             text = before;
         }
