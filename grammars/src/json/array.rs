@@ -1,22 +1,76 @@
 //! What is due within an array, and what an item changes about it.
 
-use std::sync::Arc;
-
 use super::formula::{ALWAYS, F, Formula};
-use super::language::Json;
+use super::language::{Frame, Json};
+use super::taken::Taken;
+use crate::machine::TextThen;
 
 /// An array of which some items have been read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Array {
     /// What the items to come have to satisfy, with those read.
     pub(super) pending: F,
-    /// Items that have been read, where all have to differ: scalars, as they were spelled.
-    pub(super) seen: Vec<Arc<[u8]>>,
-    /// Some item has been read that is not known.
-    pub(super) unknown: bool,
+    /// Items that have been read, where all have to differ: scalars.
+    pub(super) seen: Taken,
 }
 
 impl Json {
+    pub(super) fn begin_array(&mut self, pending: F) -> u32 {
+        self.arrays.id(Array { pending, seen: Taken::default() })
+    }
+
+    /// The ways to read an item and what follows it.
+    pub(super) fn items(&mut self, array: u32) -> Vec<Vec<Frame>> {
+        let state = self.arrays.get(array).clone();
+        let unique = self.is_unique(state.pending);
+        let ways = self.read_item(state.pending);
+        let ways = ways.into_iter().map(|(item, pending)| {
+            let next = self.arrays.id(Array { pending, ..state.clone() });
+            if unique { vec![Frame::Item(item, next)] } else { vec![Frame::Value(item), Frame::Items(next)] }
+        });
+        ways.collect()
+    }
+
+    pub(super) fn possible_items(&mut self, array: u32) -> Vec<Vec<Frame>> {
+        let mut ways = self.items(array);
+        ways.retain(|frames| frames.iter().all(|frame| self.is_possible(frame)));
+        ways
+    }
+
+    /// The ways to read a first item or none.
+    pub(super) fn after_open_array(&mut self, array: u32) -> Vec<Vec<Frame>> {
+        let mut ways = self.possible_items(array);
+        if self.array_may_end(self.arrays.get(array).pending) {
+            ways.push(vec![Frame::NoItem]);
+        }
+        ways
+    }
+
+    /// Ways to complete an array from its beginning.
+    pub(super) fn first_items(&mut self, array: u32) -> Vec<TextThen<Frame>> {
+        if self.array_may_end(self.arrays.get(array).pending) {
+            return vec![(b"[]".to_vec(), Vec::new())];
+        }
+        self.items(array).into_iter().map(|frames| (b"[".to_vec(), frames)).collect()
+    }
+
+    /// The array after an item that was read as `text`.
+    pub(super) fn with_seen(&mut self, array: u32, text: Option<&[u8]>) -> u32 {
+        let mut array = self.arrays.get(array).clone();
+        array.seen.add(text);
+        self.arrays.id(array)
+    }
+
+    /// Whether only so many scalars satisfy a formula.
+    pub(super) fn has_few_values(&mut self, formula: F) -> bool {
+        if let Some(known) = self.few_values.get(&formula) {
+            return *known;
+        }
+        let few = self.distinct_value(formula).iter().all(|choice| choice.lexeme.automaton.is_finite(0));
+        self.few_values.insert(formula, few);
+        few
+    }
+
     /// What an item more makes due: of itself, and of those after it. Any of the ways will do.
     pub(super) fn read_item(&mut self, pending: F) -> Vec<(F, F)> {
         let parts = self.formulas.parts(pending);

@@ -37,9 +37,10 @@ fn disjoint_within(
             continue;
         }
         let apart = match kind {
-            Kind::Text => apart(texts(formulas, a), texts(formulas, b)),
+            Kind::Text => apart(listed(formulas, a, text), listed(formulas, b, text)),
             Kind::Number => {
-                apart(numbers(formulas, a), numbers(formulas, b)) || numbers_apart(formulas, a, b)
+                apart(listed(formulas, a, number), listed(formulas, b, number))
+                    || numbers_apart(formulas, a, b)
             }
             Kind::Object => depth > 0 && objects(document, formulas, a, b, depth)?,
             _ => false,
@@ -55,27 +56,28 @@ fn apart<T: PartialEq>(a: Option<Vec<T>>, b: Option<Vec<T>>) -> bool {
     matches!((a, b), (Some(a), Some(b)) if !a.iter().any(|one| b.contains(one)))
 }
 
-/// The only texts that a formula allows, if they are listed.
-fn texts(formulas: &Formulas, formula: F) -> Option<Vec<String>> {
+/// The only values that a formula allows, if they are listed. `value` gives that of an equation.
+fn listed<T>(formulas: &Formulas, formula: F, value: fn(&Formula) -> Option<T>) -> Option<Vec<T>> {
     match formulas.get(formula) {
-        Formula::Text(TextTest::Equals(text), true) => Some(vec![text.clone()]),
-        Formula::All(parts) => parts.iter().find_map(|part| texts(formulas, *part)),
+        Formula::All(parts) => parts.iter().find_map(|part| listed(formulas, *part, value)),
         Formula::Any(parts) => {
-            let each = parts.iter().map(|part| texts(formulas, *part)).collect::<Option<Vec<_>>>()?;
+            let each = parts.iter().map(|part| listed(formulas, *part, value)).collect::<Option<Vec<_>>>()?;
             Some(each.into_iter().flatten().collect())
         }
+        equation => value(equation).map(|value| vec![value]),
+    }
+}
+
+fn text(formula: &Formula) -> Option<String> {
+    match formula {
+        Formula::Text(TextTest::Equals(text), true) => Some(text.clone()),
         _ => None,
     }
 }
 
-fn numbers(formulas: &Formulas, formula: F) -> Option<Vec<Decimal>> {
-    match formulas.get(formula) {
-        Formula::Number(NumberTest::Equals(number), true) => Some(vec![number.clone()]),
-        Formula::All(parts) => parts.iter().find_map(|part| numbers(formulas, *part)),
-        Formula::Any(parts) => {
-            let each = parts.iter().map(|part| numbers(formulas, *part)).collect::<Option<Vec<_>>>()?;
-            Some(each.into_iter().flatten().collect())
-        }
+fn number(formula: &Formula) -> Option<Decimal> {
+    match formula {
+        Formula::Number(NumberTest::Equals(number), true) => Some(number.clone()),
         _ => None,
     }
 }

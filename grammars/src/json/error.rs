@@ -33,8 +33,8 @@ pub enum SchemaError {
     #[error("`$ref` {0:?} leads back to itself")]
     Cycle(String),
     /// The schema accepts no value, or none that the vocabulary can spell.
-    #[error("no value satisfies the schema{0}")]
-    Unsatisfiable(String),
+    #[error("no value satisfies the schema")]
+    Unsatisfiable,
 }
 
 impl SchemaError {

@@ -2,13 +2,15 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `schema` | a schema document: its draft, its parts, what each keyword says |
+//! | `schema`, `keywords` | a schema document: its draft and its parts; what each keyword says |
 //! | `reference` | where references lead |
 //! | `formula` | what is said, in negation normal form |
 //! | `kinds` | what is left of a formula for one kind of value |
 //! | `disjoint`, `unevaluated` | `oneOf` without negations; `unevaluatedProperties` and its like |
 //! | `scalar` | strings and numbers as automata |
-//! | `keys`, `object`, `array` | what a key or an item changes about what is due |
+//! | `keys`, `object`, `members` | an object's keys, what one changes about what is due, and which may be read |
+//! | `array` | what an item changes |
+//! | `taken` | keys and items that may not come again |
 //! | `value`, `language` | all of it as a `Language` of the machine |
 //! | [`partial`] | [`Partial`](partial::Partial): the value that a text has so far |
 //! | [`error`] | [`SchemaError`] |
@@ -22,13 +24,16 @@ mod disjoint;
 pub mod error;
 mod formula;
 mod keys;
+mod keywords;
 mod kinds;
 mod language;
+mod members;
 mod object;
 pub mod partial;
 mod reference;
 mod scalar;
 mod schema;
+mod taken;
 mod unevaluated;
 mod value;
 

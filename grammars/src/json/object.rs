@@ -1,10 +1,9 @@
 //! What is due within an object, and what a key changes about it.
 
-use std::sync::Arc;
-
 use super::formula::{ALWAYS, F, Formula, NEVER};
 use super::keys::Key;
 use super::language::Json;
+use super::taken::Taken;
 use crate::lexeme::Outcomes;
 
 /// An object of which some members have been read.
@@ -16,10 +15,8 @@ pub(super) struct Object {
     pub(super) pending: F,
     /// Names that have been read.
     pub(super) used: Outcomes,
-    /// Other keys that have been read, as they were spelled.
-    pub(super) others: Vec<Arc<[u8]>>,
-    /// Some other key has been read that is not known.
-    pub(super) unknown: bool,
+    /// Other keys that have been read.
+    pub(super) others: Taken,
 }
 
 impl Json {

@@ -61,19 +61,12 @@ pub(super) fn properties(
     formulas: &mut Formulas,
     schema: &Schema<'_>,
 ) -> Result<F, SchemaError> {
-    let Some(rest) = document.member(formulas, schema, "unevaluatedProperties") else { return Ok(ALWAYS) };
-    if rest == ALWAYS {
-        return Ok(ALWAYS);
-    }
-    let mut ways = Vec::new();
-    for seen in evaluated(document, formulas, schema, DEPTH)? {
+    for_each_choice(document, formulas, schema, "unevaluatedProperties", |seen, rest| {
         let named: BTreeMap<Arc<str>, F> = seen.keys.into_iter().map(|key| (key, ALWAYS)).collect();
         let patterns = seen.patterns.into_iter().map(|pattern| (pattern, ALWAYS)).collect();
         let other = if seen.all_keys { ALWAYS } else { rest };
-        let rules = formulas.add(Formula::Properties(Arc::new(Rules { named, patterns, other })));
-        ways.push(formulas.all([seen.holds, rules]));
-    }
-    Ok(formulas.any(ways))
+        Formula::Properties(Arc::new(Rules { named, patterns, other }))
+    })
 }
 
 pub(super) fn items(
@@ -81,16 +74,29 @@ pub(super) fn items(
     formulas: &mut Formulas,
     schema: &Schema<'_>,
 ) -> Result<F, SchemaError> {
-    let Some(rest) = document.member(formulas, schema, "unevaluatedItems") else { return Ok(ALWAYS) };
+    for_each_choice(document, formulas, schema, "unevaluatedItems", |seen, rest| {
+        let first: Arc<[F]> = vec![ALWAYS; seen.first_items].into();
+        Formula::Items(first, if seen.all_items { ALWAYS } else { rest })
+    })
+}
+
+/// Any choice of alternatives: they hold, and so does what the keyword then says of the rest.
+fn for_each_choice(
+    document: &mut Document,
+    formulas: &mut Formulas,
+    schema: &Schema<'_>,
+    keyword: &str,
+    of_the_rest: impl Fn(Seen, F) -> Formula,
+) -> Result<F, SchemaError> {
+    let rest = document.member(formulas, schema, keyword).unwrap_or(ALWAYS);
     if rest == ALWAYS {
         return Ok(ALWAYS);
     }
     let mut ways = Vec::new();
     for seen in evaluated(document, formulas, schema, DEPTH)? {
-        let first: Arc<[F]> = vec![ALWAYS; seen.first_items].into();
-        let other = if seen.all_items { ALWAYS } else { rest };
-        let items = formulas.add(Formula::Items(first, other));
-        ways.push(formulas.all([seen.holds, items]));
+        let holds = seen.holds;
+        let of_the_rest = formulas.add(of_the_rest(seen, rest));
+        ways.push(formulas.all([holds, of_the_rest]));
     }
     Ok(formulas.any(ways))
 }

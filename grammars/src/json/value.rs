@@ -8,7 +8,7 @@ use super::language::{Frame, Json};
 use super::scalar::{Logic, NumberTest, ScalarError, TextTest, number_automaton, text_automaton};
 use crate::GrammarError;
 use crate::lexeme::{AnyJsonText, AnyText, Automaton, Both, JsonText, Lexeme, Regular, START, Words};
-use crate::machine::Choice;
+use crate::machine::{Choice, TextThen};
 
 /// What a formula allows of a value.
 pub(super) struct Value {
@@ -66,8 +66,8 @@ impl Json {
     }
 
     /// Short ways to complete a value.
-    pub(super) fn value_ways(&mut self, formula: F) -> Vec<(Vec<u8>, Vec<Frame>)> {
-        let mut ways: Vec<(Vec<u8>, Vec<Frame>)> = self
+    pub(super) fn value_ways(&mut self, formula: F) -> Vec<TextThen<Frame>> {
+        let mut ways: Vec<TextThen<Frame>> = self
             .scalars(formula)
             .iter()
             .filter_map(Choice::shortest)
@@ -244,24 +244,31 @@ impl Json {
     }
 
     fn text_logic(&self, formula: F) -> Logic<TextTest> {
-        match self.formulas.get(formula) {
-            Formula::All(parts) => Logic::All(parts.iter().map(|part| self.text_logic(*part)).collect()),
-            Formula::Any(parts) => Logic::Any(parts.iter().map(|part| self.text_logic(*part)).collect()),
-            Formula::Text(test, true) => Logic::Is(test.clone()),
-            Formula::Text(test, false) => Logic::Not(Box::new(Logic::Is(test.clone()))),
-            Formula::Always => Logic::All(Vec::new()),
-            _ => Logic::Any(Vec::new()),
-        }
+        self.logic(formula, |formula| match formula {
+            Formula::Text(test, positive) => Some((test.clone(), *positive)),
+            _ => None,
+        })
     }
 
     fn number_logic(&self, formula: F) -> Logic<NumberTest> {
+        self.logic(formula, |formula| match formula {
+            Formula::Number(test, positive) => Some((test.clone(), *positive)),
+            _ => None,
+        })
+    }
+
+    /// A formula about scalars as a combination of what `test` finds in it, negated or not.
+    fn logic<T>(&self, formula: F, test: fn(&Formula) -> Option<(T, bool)>) -> Logic<T> {
+        let each = |parts: &[F]| parts.iter().map(|part| self.logic(*part, test)).collect();
         match self.formulas.get(formula) {
-            Formula::All(parts) => Logic::All(parts.iter().map(|part| self.number_logic(*part)).collect()),
-            Formula::Any(parts) => Logic::Any(parts.iter().map(|part| self.number_logic(*part)).collect()),
-            Formula::Number(test, true) => Logic::Is(test.clone()),
-            Formula::Number(test, false) => Logic::Not(Box::new(Logic::Is(test.clone()))),
+            Formula::All(parts) => Logic::All(each(parts)),
+            Formula::Any(parts) => Logic::Any(each(parts)),
             Formula::Always => Logic::All(Vec::new()),
-            _ => Logic::Any(Vec::new()),
+            other => match test(other) {
+                Some((test, true)) => Logic::Is(test),
+                Some((test, false)) => Logic::Not(Box::new(Logic::Is(test))),
+                None => Logic::Any(Vec::new()),
+            },
         }
     }
 

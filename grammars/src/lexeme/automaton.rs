@@ -1,13 +1,11 @@
 //! A deterministic automaton over bytes in which every state can still succeed.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
 
 use super::free;
 use super::outcomes::Outcomes;
-use crate::tree::Tree;
 use crate::{Budget, GrammarError};
 
 /// Something that can be walked byte by byte; [`Automaton::build`] makes tables of it.
@@ -49,16 +47,16 @@ pub(crate) enum Character {
 #[derive(Debug)]
 pub(crate) struct Automaton {
     classes: [u8; 256],
-    stride: usize,
+    pub(super) stride: usize,
     /// `next[state * stride + class]`, [`NOWHERE`] where there is none.
-    next: Vec<u32>,
+    pub(super) next: Vec<u32>,
     /// Outcome of a text that ends here, [`NOWHERE`] where none may.
     ending: Vec<u32>,
     /// Bytes to the nearest ending, and the first of them.
-    nearest: Vec<(u32, u8)>,
+    pub(super) nearest: Vec<(u32, u8)>,
     /// Which of `sets` holds the outcomes that can still be reached.
     reach: Vec<u32>,
-    sets: Vec<Outcomes>,
+    pub(super) sets: Vec<Outcomes>,
     characters: Vec<Character>,
     counts: bool,
     free: Vec<bool>,
@@ -86,11 +84,8 @@ impl Source for Automaton {
     }
 }
 
-/// Beginnings looked at for each of several texts.
-const LOOKED_AT: usize = 256;
-
 pub(crate) const START: u32 = 0;
-const NOWHERE: u32 = u32::MAX;
+pub(super) const NOWHERE: u32 = u32::MAX;
 
 impl Automaton {
     /// The automaton of `source`, restricted to bytes that are `spellable`.
@@ -201,46 +196,6 @@ impl Automaton {
         self.next[row..row + self.stride].iter().all(|target| *target == NOWHERE)
     }
 
-    /// The outcome of the nearest ending.
-    pub(crate) fn nearest_outcome(&self, from: u32) -> Option<u32> {
-        if self.sets.len() == 1 {
-            return (self.reach(from).iter().next()).filter(|_| self.outcomes() == 1);
-        }
-        let mut state = from;
-        while self.nearest[state as usize].0 > 0 {
-            state = self.step(state, self.nearest[state as usize].1)?;
-        }
-        self.ending(state)
-    }
-
-    /// From each state, fewest tokens that spell the text to the nearest ending: dynamic programming,
-    /// nearest states first.
-    pub(super) fn tokens_to_end(&self, tree: &Tree) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.states() as u32).collect();
-        order.sort_by_key(|state| self.nearest[*state as usize].0);
-        let mut tokens = vec![NOWHERE; self.states()];
-        for first in order.into_iter().filter(|state| self.nearest[*state as usize].0 != NOWHERE) {
-            if self.nearest[first as usize].0 == 0 {
-                tokens[first as usize] = 0;
-                continue;
-            }
-            let (mut state, mut place, mut fewest) = (first, tree.root(), NOWHERE);
-            while self.nearest[state as usize].0 > 0 {
-                let byte = self.nearest[state as usize].1;
-                let (Some(next), Some(node)) = (self.step(state, byte), tree.child(&place, byte)) else {
-                    break;
-                };
-                state = next;
-                if !tree.ids_at(&node).is_empty() {
-                    fewest = fewest.min(tokens[state as usize].saturating_add(1));
-                }
-                place = node.start + 1..node.end;
-            }
-            tokens[first as usize] = fewest;
-        }
-        tokens
-    }
-
     /// Whether characters are counted.
     pub(crate) fn counts(&self) -> bool {
         self.counts
@@ -255,136 +210,6 @@ impl Automaton {
     /// true, and all of them can still reach the same outcomes.
     pub(crate) fn is_free(&self, state: u32) -> bool {
         self.free[state as usize]
-    }
-
-    /// The shortest rest of a text from here, ending in any outcome of `allowed`, and that
-    /// outcome.
-    pub(crate) fn shortest(&self, from: u32, allowed: &Outcomes) -> Option<(Vec<u8>, u32)> {
-        if allowed.contains_all(self.reach(from)) {
-            let (mut state, mut text) = (from, Vec::new());
-            while self.nearest[state as usize].0 > 0 {
-                let byte = self.nearest[state as usize].1;
-                text.push(byte);
-                state = self.step(state, byte)?;
-            }
-            return Some((text, self.ending(state)?));
-        }
-        let mut before: HashMap<u32, (u32, u8)> = HashMap::from([(from, (from, 0))]);
-        let mut todo = VecDeque::from([from]);
-        while let Some(state) = todo.pop_front() {
-            if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
-                let (mut text, mut at) = (Vec::new(), state);
-                while at != from {
-                    let (previous, byte) = before[&at];
-                    text.push(byte);
-                    at = previous;
-                }
-                text.reverse();
-                return Some((text, outcome));
-            }
-            for byte in 0..=u8::MAX {
-                if let Some(target) = self.step(state, byte)
-                    && self.reach(target).intersects(allowed)
-                {
-                    before.entry(target).or_insert_with(|| {
-                        todo.push_back(target);
-                        (state, byte)
-                    });
-                }
-            }
-        }
-        None
-    }
-
-    /// Several texts that end from here, short ones first.
-    pub(crate) fn some_texts(
-        &self,
-        from: u32,
-        allowed: Option<&Outcomes>,
-        most: usize,
-    ) -> Vec<(Vec<u8>, u32)> {
-        let all = Outcomes::all(self.outcomes());
-        let allowed = allowed.unwrap_or(&all);
-        if most <= 1 {
-            return self.shortest(from, allowed).into_iter().collect();
-        }
-        let distances = self.distances(allowed);
-        let (mut found, mut looked_at) = (Vec::new(), 0);
-        // Shortest whole text first (A* with exact distances), then in the order of bytes.
-        let mut todo = BinaryHeap::from([Reverse((distances[from as usize], Vec::new(), from))]);
-        while let Some(Reverse((_, text, state))) = todo.pop() {
-            if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
-                found.push((text.clone(), outcome));
-            }
-            looked_at += 1;
-            if found.len() >= most || looked_at > most * LOOKED_AT {
-                break;
-            }
-            let mut tried = vec![0; self.stride];
-            for byte in 0..=u8::MAX {
-                let Some(target) = self.step(state, byte) else { continue };
-                let distance = distances[target as usize];
-                let class = self.class(byte);
-                if distance != NOWHERE && tried[class] <= most {
-                    tried[class] += 1;
-                    let mut longer = text.clone();
-                    longer.push(byte);
-                    todo.push(Reverse((longer.len() as u32 + distance, longer, target)));
-                }
-            }
-        }
-        found
-    }
-
-    /// Whether only so many texts end as `outcome`: no state that can come to it comes to itself.
-    pub(crate) fn is_finite(&self, outcome: u32) -> bool {
-        let leads = |state: u32| self.reach(state).contains(outcome);
-        let row = |state: u32| &self.next[state as usize * self.stride..(state as usize + 1) * self.stride];
-        // Depth first; a state that is met while it is open closes a circle.
-        let (mut open, mut done) = (vec![false; self.states()], vec![false; self.states()]);
-        let mut path: Vec<(u32, usize)> = vec![(START, 0)];
-        while let Some((state, at)) = path.last_mut() {
-            let (state, column) = (*state, *at);
-            *at += 1;
-            open[state as usize] = true;
-            let Some(target) = row(state).get(column).copied() else {
-                open[state as usize] = false;
-                done[state as usize] = true;
-                path.pop();
-                continue;
-            };
-            if target == NOWHERE || done[target as usize] || !leads(target) {
-                continue;
-            }
-            if open[target as usize] {
-                return false;
-            }
-            path.push((target, 0));
-        }
-        true
-    }
-
-    /// Bytes from each state to the nearest ending among some outcomes.
-    fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
-        let mut sources: Vec<Vec<u32>> = vec![Vec::new(); self.states()];
-        for (state, row) in self.next.chunks(self.stride).enumerate() {
-            for target in row.iter().filter(|target| **target != NOWHERE) {
-                sources[*target as usize].push(state as u32);
-            }
-        }
-        let ends = |state: &u32| self.ending(*state).is_some_and(|outcome| allowed.contains(outcome));
-        let mut todo: VecDeque<u32> = (0..self.states() as u32).filter(ends).collect();
-        let mut distances = vec![NOWHERE; self.states()];
-        todo.iter().for_each(|state| distances[*state as usize] = 0);
-        while let Some(state) = todo.pop_front() {
-            for source in &sources[state as usize] {
-                if distances[*source as usize] == NOWHERE {
-                    distances[*source as usize] = distances[state as usize] + 1;
-                    todo.push_back(*source);
-                }
-            }
-        }
-        distances
     }
 
     pub(crate) fn states(&self) -> usize {

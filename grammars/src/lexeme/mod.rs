@@ -9,6 +9,7 @@
 //! spare.
 
 mod automaton;
+mod endings;
 mod free;
 mod json;
 mod outcomes;

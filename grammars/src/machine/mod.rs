@@ -23,7 +23,7 @@ mod store;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use language::{After, Choice, Language, Offer, Read};
+pub(crate) use language::{After, Choice, Language, Offer, Read, TextThen};
 pub(crate) use mask::StateMask;
 pub(crate) use shortest::{ENDLESS, Way, solve};
 pub(crate) use step::{DEAD, StateId};
