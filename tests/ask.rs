@@ -174,6 +174,17 @@ fn constraints_hold() {
     let (digits, letters) = text.split_once('-').unwrap_or_else(|| panic!("{text:?}"));
     assert!(digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{text:?}");
     assert!(letters.len() == 2 && letters.bytes().all(|byte| (b'a'..=b'f').contains(&byte)), "{text:?}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let schema = r#"{"type": "object", "required": ["name", "age"],
+        "properties": {"name": {"type": "string", "minLength": 2}, "age": {"type": "integer", "minimum": 0}}}"#;
+    let schema = written(folder.path(), "schema.json", schema);
+    for seed in ["1", "2", "3"] {
+        let sampled = ["--json-schema", &schema, "--max-tokens", "40", "--temperature", "1", "--seed", seed];
+        let told: Value = serde_json::from_str(&ask_tiny(&sampled)).expect("complete JSON");
+        assert!(told["name"].as_str().is_some_and(|name| name.chars().count() >= 2), "{told}");
+        assert!(told["age"].as_f64().is_some_and(|age| age >= 0.0 && age.fract() == 0.0), "{told}");
+    }
 }
 
 #[test]

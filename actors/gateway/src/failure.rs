@@ -153,6 +153,9 @@ impl From<RouterError> for Failure {
             RouterError::Constraint(error) => {
                 Self::new(codes::CONSTRAINT_INVALID, message).with_field("constraint", error.to_string())
             }
+            RouterError::TooFewTokens { needed, .. } => {
+                Self::new(codes::REQUEST_INVALID, message).with_field("max_tokens", format!("needs {needed}"))
+            }
             RouterError::Overloaded { .. } => Self::new(codes::OVERLOADED, message).retry_after(RETRY_SOON),
             RouterError::Internal(_) => Self::new(codes::INTERNAL, message),
             RouterError::NotRunning => Self::new(codes::ENGINE_LOST, message).retry_after(RETRY_SOON),

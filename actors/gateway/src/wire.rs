@@ -228,6 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn json_schemas_arrive_with_their_flags() {
+        let arrived = |json: v1::JsonSchema| {
+            let constraint = Some(v1::Constraint { kind: Some(Kind::JsonSchema(json)) });
+            answer_request(v1::GenerateRequest { constraint, ..ask("a") }, 1).unwrap().constraint
+        };
+        let schema = v1::JsonSchema { schema: "true".into(), compact: false, ignore_formats: false };
+        assert_eq!(arrived(schema.clone()), Some(Pattern::Json(JsonSpec::new("true"))));
+        let spec = JsonSpec { whitespace: Whitespace::None, formats: false, ..JsonSpec::new("true") };
+        let flagged = v1::JsonSchema { compact: true, ignore_formats: true, ..schema };
+        assert_eq!(arrived(flagged), Some(Pattern::Json(spec)));
+    }
+
+    #[test]
     fn contradictions_and_blanks_are_refused() {
         let message = |content: &str| v1::Message { role: "user".into(), content: content.into() };
         let both = v1::GenerateRequest { messages: vec![message("a")], ..ask("b") };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use understudy_engine::{codec::Codec, gate::TokenGate, verbs::TokenId};
-use understudy_grammars::{Budget, Constraint, GrammarCache, GrammarError, Pattern, Vocabulary};
+use understudy_grammars::{Budget, Constraint, GrammarCache, GrammarError, Matcher, Pattern, Vocabulary};
 
 use crate::RouterError;
 
@@ -21,9 +21,12 @@ pub(crate) struct Constraints {
 
 impl Constraints {
     /// The gate of `pattern` for a model's vocabulary, after `emitted` tokens of the answer, with `left`
-    /// tokens to complete it: fewer than it needs are refused with the number needed.
-    /// Compiles on a blocking thread; when `limit` passes the caller is free, and the
-    /// thread ends by itself soon after (the budget bounds memory and time of each step).
+    /// tokens to complete it. Compiles on a blocking thread; when `limit` passes the caller is free, and
+    /// the thread ends by itself soon after (what each step may cost is bounded).
+    ///
+    /// # Errors
+    /// [`RouterError::TooFewTokens`] where an answer begins that `left` tokens cannot complete, and
+    /// what compiling says.
     pub(crate) async fn gate(
         self: &Arc<Self>,
         pattern: &Pattern,
@@ -32,26 +35,15 @@ impl Constraints {
         left: u32,
         limit: Duration,
     ) -> Result<Box<dyn TokenGate>, RouterError> {
-        let (store, pattern) = (self.clone(), pattern.clone());
+        let (store, pattern, emitted) = (self.clone(), pattern.clone(), emitted.to_vec());
         let budget = Budget { time: limit, ..Budget::default() };
-        let compile = tokio::task::spawn_blocking(move || {
+        let make = tokio::task::spawn_blocking(move || {
             let vocabulary = store.vocabulary(codec.as_ref());
-            store.grammars.get_or_compile(&pattern, &vocabulary, &budget)
+            let grammar = store.grammars.get_or_compile(&pattern, &vocabulary, &budget)?;
+            Gate::after(grammar.matcher(), &emitted, left)
         });
-        let compiled =
-            tokio::time::timeout(limit, compile).await.map_err(|_| GrammarError::TooSlow(limit))?;
-        let grammar = compiled.map_err(|failed| RouterError::Internal(failed.to_string()))??;
-        let mut matcher = grammar.matcher();
-        if !emitted.iter().all(|token| matcher.try_accept(*token)) {
-            return Err(RouterError::Internal("the constraint refuses the text it made".into()));
-        }
-        let needed = matcher.min_close_tokens().unwrap_or(usize::MAX);
-        if needed > left as usize {
-            let why =
-                format!("{left} are too few to complete what the constraint asks for: it needs {needed}");
-            return Err(RouterError::invalid("max_tokens", why));
-        }
-        Ok(Box::new(Gate { constraint: Box::new(matcher), left }))
+        let made = tokio::time::timeout(limit, make).await.map_err(|_| GrammarError::TooSlow(limit))?;
+        Ok(Box::new(made.map_err(|failed| RouterError::Internal(failed.to_string()))??))
     }
 
     fn vocabulary(&self, codec: &dyn Codec) -> Arc<Vocabulary> {
@@ -79,6 +71,20 @@ impl Constraints {
 struct Gate {
     constraint: Box<dyn Constraint>,
     left: u32,
+}
+
+impl Gate {
+    fn after(mut matcher: Matcher, emitted: &[TokenId], left: u32) -> Result<Self, RouterError> {
+        if matcher.validate(emitted) < emitted.len() {
+            return Err(RouterError::Internal("the constraint refuses the text it made".into()));
+        }
+        let needed = matcher.min_close_tokens().unwrap_or(usize::MAX);
+        // What has begun goes on: another way to its end was known when it did.
+        if emitted.is_empty() && needed > left as usize {
+            return Err(RouterError::TooFewTokens { left, needed });
+        }
+        Ok(Self { constraint: Box::new(matcher), left })
+    }
 }
 
 impl TokenGate for Gate {

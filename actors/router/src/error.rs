@@ -18,6 +18,14 @@ pub enum RouterError {
     /// The constraint cannot be compiled for the model.
     #[error("constraint: {0}")]
     Constraint(#[from] GrammarError),
+    /// An answer that satisfies the constraint needs more tokens of the model's vocabulary.
+    #[error("max_tokens: {left} are too few to complete what the constraint asks for: it needs {needed}")]
+    TooFewTokens {
+        /// Tokens that the answer may have.
+        left: u32,
+        /// Tokens of the shortest answer that is known.
+        needed: usize,
+    },
     /// As many requests run as are allowed. Nothing was done; retry later.
     #[error("the router is overloaded: {limit} requests run already")]
     Overloaded {

@@ -160,7 +160,7 @@ fn another_rung_may(error: &RouterError) -> bool {
             BackendError::Cancelled | BackendError::Deadline | BackendError::UnknownModel { .. } => false,
         },
         // Another template or vocabulary may do.
-        RouterError::Codec(_) | RouterError::Constraint(_) => true,
+        RouterError::Codec(_) | RouterError::Constraint(_) | RouterError::TooFewTokens { .. } => true,
         _ => false,
     }
 }

@@ -9,7 +9,8 @@ use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx, Slots};
 use understudy_engine::EngineError;
 use understudy_router::{
-    AnswerEvent, AnswerRequest, FinishReason, Pattern, RouterConfig, RouterError, RouterHandle,
+    AnswerEvent, AnswerRequest, FinishReason, JsonSpec, Pattern, RouterConfig, RouterError, RouterHandle,
+    Whitespace,
 };
 
 use crate::told::{
@@ -152,6 +153,18 @@ async fn constraints_hold_and_forced_tokens_are_counted() {
     let told =
         ask_for(constrained(Pattern::Regex("[0-9]{2}-[a-c]".into())), &[&says("m", sure("73-b"))]).await;
     assert_eq!((told.shown.as_str(), told.finished().ledger.forced), ("73-b", 1));
+    let schema = JsonSpec::new(
+        r#"{"type": "object", "properties": {"a": {"enum": ["x"]}}, "required": ["a"],
+        "additionalProperties": false}"#,
+    );
+    let compact = Pattern::Json(JsonSpec { whitespace: Whitespace::None, ..schema });
+    let told = ask_for(constrained(compact.clone()), &[&model]).await;
+    assert_eq!((told.shown.as_str(), told.finished().reason), ("{\"a\":\"x\"}", FinishReason::Constraint));
+
+    let short = AnswerRequest { max_tokens: 8, ..constrained(compact) };
+    let told = ask_for(short, &[&model]).await;
+    assert!(matches!(told.end, Err(RouterError::TooFewTokens { left: 8, needed: 9 })), "{:?}", told.end);
+
     let huge = constrained(Pattern::Regex("((\\w{99}){99}){99}".into()));
     assert!(matches!(ask_for(huge, &[&model]).await.end, Err(RouterError::Constraint(_))));
 }

@@ -1,12 +1,11 @@
 //! Schemas that mean harm: each is refused or compiled soon, whatever it says.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{allowed, vocabulary};
 use understudy_grammars::{Budget, Constraint, Grammar, JsonSpec, Pattern};
+
+use crate::support::{allowed, vocabulary};
 
 /// Longest time for compiling and a few masks. Alone on a machine each takes less than a second; others
 /// may be running.

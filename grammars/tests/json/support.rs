@@ -91,7 +91,6 @@ pub fn allowed(matcher: &mut Matcher) -> BTreeSet<TokenId> {
 
 /// Writes a text of at most `budget` tokens, choosing among allowed tokens by `choices`, then the
 /// first ones. The error says what went wrong.
-#[allow(dead_code)] // not in every test that has this module
 pub fn walk(grammar: &Arc<Grammar>, choices: &[u32], budget: u32) -> Result<Vec<u8>, String> {
     let mut matcher = grammar.matcher();
     let (mut text, mut choices) = (Vec::new(), choices.iter());
