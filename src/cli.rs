@@ -48,7 +48,7 @@ pub enum Command {
     Eval(Box<Eval>),
     /// Speed of a model on this machine, beside what the machine can do at most.
     #[command(
-        after_help = "Examples:\n  understudy bench engine --model smollm2-135m\n  understudy bench engine --model qwen2.5-coder-0.5b --streams 1,4,8 --depth 512 --json"
+        after_help = "Examples:\n  understudy bench engine --model smollm2-135m\n  understudy bench engine --model qwen2.5-coder-0.5b --streams 1,4,8 --depth 512 --json\n  understudy bench grammar --data data --json"
     )]
     Bench {
         /// What to measure.
@@ -79,6 +79,8 @@ pub struct Pull {
 pub enum BenchCommand {
     /// Prefill, decoding, small batches and several streams of one model.
     Engine(BenchEngine),
+    /// Constraints: what masks cost, and whether they keep their promises.
+    Grammar(BenchGrammar),
     /// Several answers at once over the public API: their sum, how evenly they come, and what a long prompt does to them.
     Serve(BenchServe),
 }
@@ -107,6 +109,35 @@ pub struct BenchServe {
     /// Address of a node; by default the one that runs here, else one in this process.
     #[arg(long, value_name = "ADDR")]
     pub server: Option<String>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bench grammar`.
+#[derive(Debug, Args)]
+pub struct BenchGrammar {
+    /// A folder of evaluation data with `grammar/jsonschemabench` and its like.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The model whose vocabulary is meant.
+    #[arg(long, value_name = "MODEL", default_value = "qwen2.5-coder-0.5b")]
+    pub model: String,
+    /// Random texts to complete: a schema, a cut and a budget each.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = count)]
+    pub triples: usize,
+    /// Pairs of a state and a token to try byte by byte.
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = count)]
+    pub pairs: usize,
+    /// What random choices follow.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Decode with the model too: free, constrained, and with tokens that are foreseen.
+    #[arg(long)]
+    pub speed: bool,
+    /// Name the cases that were refused or judged wrong, in the JSON.
+    #[arg(long)]
+    pub verdicts: bool,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -245,6 +276,9 @@ pub struct Ask {
     /// The answer is JSON that the JSON Schema in this file accepts.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["regex", "choice"])]
     pub json_schema: Option<PathBuf>,
+    /// That JSON without whitespace: fewer tokens, and more of them known beforehand.
+    #[arg(long, requires = "json_schema")]
+    pub compact: bool,
     /// One JSON object on stdout, with usage, timing and ledger.
     #[arg(long)]
     pub json: bool,
@@ -347,5 +381,12 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count <= 10_000_000 => Ok(count),
+        _ => Err("a number up to 10000000".into()),
     }
 }

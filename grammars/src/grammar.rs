@@ -47,6 +47,7 @@ pub(crate) trait Reader: Send {
     fn read(&mut self, from: StateId, bytes: &[u8]) -> StateId;
     fn can_end(&mut self, state: StateId) -> bool;
     fn mask(&mut self, state: StateId) -> Arc<StateMask>;
+    fn only_token(&mut self, state: StateId) -> Option<TokenId>;
     fn fits_all(&mut self, state: StateId, left: u32) -> bool;
     fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask>;
     fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>>;
@@ -70,6 +71,10 @@ impl<L: Language> Reader for Machine<L> {
 
     fn mask(&mut self, state: StateId) -> Arc<StateMask> {
         self.mask(state)
+    }
+
+    fn only_token(&mut self, state: StateId) -> Option<TokenId> {
+        self.only_token(state)
     }
 
     fn fits_all(&mut self, state: StateId, left: u32) -> bool {

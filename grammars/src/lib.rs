@@ -8,6 +8,7 @@
 //! | [`grammar`], [`matcher`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
 //! | [`json`] | JSON under JSON Schema; [`Partial`]: the value that a JSON text has so far |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
+//! | [`measure`] | what constraints cost and whether they keep their promises, on given cases |
 //! | [`error`] | [`GrammarError`] |
 //!
 //! This crate knows neither models nor IO: a vocabulary is bytes, a mask is bits.
@@ -44,6 +45,7 @@ pub mod json;
 mod lexeme;
 mod machine;
 pub mod matcher;
+pub mod measure;
 pub mod pattern;
 mod plain;
 mod plainness;

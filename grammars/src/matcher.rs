@@ -156,8 +156,7 @@ impl Constraint for Matcher {
         let vocabulary = self.grammar.vocabulary().clone();
         self.with(|shared, mut state, _| {
             while run.len() < FORCED_RUN
-                && let Some(only) = shared.machine.mask(state).only
-                && !vocabulary.ends().contains(&only)
+                && let Some(only) = shared.machine.only_token(state)
             {
                 run.push(only);
                 state = shared.machine.read(state, vocabulary.token(only));

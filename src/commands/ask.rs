@@ -69,7 +69,8 @@ fn constraint(args: &Ask) -> Result<Option<Constraint>, Error> {
     let kind = if let Some(regex) = &args.regex {
         Kind::Regex(regex.clone())
     } else if let Some(file) = &args.json_schema {
-        Kind::JsonSchema(JsonSchema { schema: read_text("--json-schema", file)?, ..JsonSchema::default() })
+        let schema = read_text("--json-schema", file)?;
+        Kind::JsonSchema(JsonSchema { schema, compact: args.compact, ..JsonSchema::default() })
     } else if !args.choice.is_empty() {
         Kind::Choice(Choice { options: args.choice.clone() })
     } else {

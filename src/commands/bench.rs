@@ -1,8 +1,10 @@
 //! `understudy bench`: how fast, beside what this machine can do at most.
 
+mod grammar;
 mod serve;
 mod start;
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -23,8 +25,21 @@ pub async fn run(command: BenchCommand) -> Result<(), Error> {
             let task = tokio::task::spawn_blocking(move || engine(&args));
             task.await.map_err(|error| Error::internal(error.to_string()))?
         }
+        BenchCommand::Grammar(args) => {
+            let task = tokio::task::spawn_blocking(move || grammar::run(&args));
+            task.await.map_err(|error| Error::internal(error.to_string()))?
+        }
         BenchCommand::Serve(args) => serve::run(args).await,
     }
+}
+
+/// The file of a model by name or path; one of the catalogue is got first.
+fn model_file(model: &str) -> Result<PathBuf, Error> {
+    let puller = Puller::from_env()?;
+    Ok(match puller.catalogue().resolve(&ModelSpec::from(model))? {
+        Resolved::File(path) => path,
+        Resolved::Catalogued(model) => puller.pull(&model.name, &mut |_| {}, &AtomicBool::new(false))?.path,
+    })
 }
 
 fn engine(args: &BenchEngine) -> Result<(), Error> {
@@ -33,11 +48,7 @@ fn engine(args: &BenchEngine) -> Result<(), Error> {
     config.engine.device = args.device;
     config.engine.activations = args.activations;
     config.engine.require_fast = args.require_fast;
-    let puller = Puller::from_env()?;
-    let path = match puller.catalogue().resolve(&ModelSpec::from(args.model.as_str()))? {
-        Resolved::File(path) => path,
-        Resolved::Catalogued(model) => puller.pull(&model.name, &mut |_| {}, &AtomicBool::new(false))?.path,
-    };
+    let path = model_file(&args.model)?;
     let engines = GgufEngines::new(&config)?;
     if args.start {
         return start::once(&engines, &path, &args.model);

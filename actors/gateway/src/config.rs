@@ -104,6 +104,9 @@ pub struct Engine {
     pub require_fast: bool,
     /// Sequences that one model decodes at the same time. Default 16.
     pub max_sequences: usize,
+    /// Most tokens that a constraint leaves no choice about and that are computed with the token before
+    /// them; 0 turns it off. Default 7.
+    pub foreseen_tokens: usize,
     /// Bytes that the weights and the KV memory of all loaded models may take together; 0 is three
     /// quarters of what this process may use. Default 0.
     pub memory: u64,
@@ -123,6 +126,7 @@ impl Default for Engine {
             activations: None,
             require_fast: false,
             max_sequences: 16,
+            foreseen_tokens: 7,
             memory: 0,
             pin: Vec::new(),
             preload: false,

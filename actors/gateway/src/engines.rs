@@ -65,6 +65,7 @@ impl GgufEngines {
                 max_sequences: settings.max_sequences * 2,
                 kv_tokens: settings.kv_tokens,
                 context: settings.context_tokens,
+                foreseen: settings.foreseen_tokens,
             },
         })
     }

@@ -89,7 +89,7 @@ fn constraint(constraint: v1::Constraint) -> Result<Pattern, Failure> {
         Some(Kind::Regex(pattern)) => Ok(Pattern::Regex(pattern)),
         Some(Kind::Choice(choice)) => Ok(Pattern::Choice(choice.options)),
         Some(Kind::JsonSchema(json)) => Ok(Pattern::Json(JsonSpec {
-            whitespace: if json.compact { Whitespace::None } else { Whitespace::Any },
+            whitespace: if json.compact { Whitespace::None } else { Whitespace::Usual },
             formats: !json.ignore_formats,
             ..JsonSpec::new(json.schema)
         })),

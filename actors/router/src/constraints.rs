@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use understudy_engine::{codec::Codec, gate::TokenGate, verbs::TokenId};
-use understudy_grammars::{Budget, Constraint, GrammarCache, GrammarError, Matcher, Pattern, Vocabulary};
+use understudy_grammars::{Budget, Constraint, Grammar, GrammarCache, GrammarError, Pattern, Vocabulary};
 
 use crate::RouterError;
 
@@ -40,10 +40,10 @@ impl Constraints {
         let make = tokio::task::spawn_blocking(move || {
             let vocabulary = store.vocabulary(codec.as_ref());
             let grammar = store.grammars.get_or_compile(&pattern, &vocabulary, &budget)?;
-            Gate::after(grammar.matcher(), &emitted, left)
+            gate(&grammar, codec, &emitted, left)
         });
         let made = tokio::time::timeout(limit, make).await.map_err(|_| GrammarError::TooSlow(limit))?;
-        Ok(Box::new(made.map_err(|failed| RouterError::Internal(failed.to_string()))??))
+        made.map_err(|failed| RouterError::Internal(failed.to_string()))?
     }
 
     fn vocabulary(&self, codec: &dyn Codec) -> Arc<Vocabulary> {
@@ -52,9 +52,7 @@ impl Constraints {
         if let Some(known) = known(&self.vocabularies.lock().unwrap_or_else(PoisonError::into_inner)) {
             return known;
         }
-        let ids = 0..codec.vocab_size() as TokenId;
-        let ends = ids.clone().filter(|id| codec.is_end(*id)).collect();
-        let made = Arc::new(Vocabulary::new(digest, ids.map(|id| codec.token_bytes(id)), ends));
+        let made = Arc::new(vocabulary_of(codec));
         let mut kept = self.vocabularies.lock().unwrap_or_else(PoisonError::into_inner);
         if known(&kept).is_none() {
             if kept.len() >= VOCABULARY_CAPACITY {
@@ -66,25 +64,42 @@ impl Constraints {
     }
 }
 
+/// The gate of a text under a grammar, after `emitted` of its tokens, with `left` tokens to complete it.
+///
+/// # Errors
+/// [`RouterError::TooFewTokens`] where a text begins that `left` tokens cannot complete.
+pub fn gate(
+    grammar: &Arc<Grammar>,
+    codec: Arc<dyn Codec>,
+    emitted: &[TokenId],
+    left: u32,
+) -> Result<Box<dyn TokenGate>, RouterError> {
+    let mut matcher = grammar.matcher();
+    if matcher.validate(emitted) < emitted.len() {
+        return Err(RouterError::Internal("the constraint refuses the text it made".into()));
+    }
+    let needed = matcher.min_close_tokens().unwrap_or(usize::MAX);
+    // What has begun goes on: another way to its end was known when it did.
+    if emitted.is_empty() && needed > left as usize {
+        return Err(RouterError::TooFewTokens { left, needed });
+    }
+    Ok(Box::new(Gate { constraint: Box::new(matcher), codec, left }))
+}
+
+/// A model's tokens as constraints need them.
+pub fn vocabulary_of(codec: &dyn Codec) -> Vocabulary {
+    let ids = 0..codec.vocab_size() as TokenId;
+    let ends = ids.clone().filter(|id| codec.is_end(*id)).collect();
+    Vocabulary::new(codec.digest(), ids.map(|id| codec.token_bytes(id)), ends)
+}
+
 /// A constraint as the sampler sees it: what it allows can be completed with the tokens that are
 /// left.
 struct Gate {
     constraint: Box<dyn Constraint>,
+    /// Spells what is foreseen as the model would.
+    codec: Arc<dyn Codec>,
     left: u32,
-}
-
-impl Gate {
-    fn after(mut matcher: Matcher, emitted: &[TokenId], left: u32) -> Result<Self, RouterError> {
-        if matcher.validate(emitted) < emitted.len() {
-            return Err(RouterError::Internal("the constraint refuses the text it made".into()));
-        }
-        let needed = matcher.min_close_tokens().unwrap_or(usize::MAX);
-        // What has begun goes on: another way to its end was known when it did.
-        if emitted.is_empty() && needed > left as usize {
-            return Err(RouterError::TooFewTokens { left, needed });
-        }
-        Ok(Self { constraint: Box::new(matcher), left })
-    }
 }
 
 impl TokenGate for Gate {
@@ -104,13 +119,25 @@ impl TokenGate for Gate {
     }
 
     fn fork(&self) -> Box<dyn TokenGate> {
-        Box::new(Self { constraint: self.constraint.fork(), left: self.left })
+        Box::new(Self { constraint: self.constraint.fork(), codec: self.codec.clone(), left: self.left })
     }
 
     fn forced(&mut self) -> Vec<TokenId> {
         let mut forced = self.constraint.forced();
         forced.truncate(self.left as usize);
         forced
+    }
+
+    /// The next bytes, where there is no choice about them, in the spelling that models learn: which of
+    /// its tokens spell them stays the model's choice.
+    fn foreseen(&mut self, most: usize) -> Vec<TokenId> {
+        let mut bytes = self.constraint.forced_bytes();
+        let whole = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
+        bytes.truncate(whole);
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let mut tokens = self.codec.encode_text(&text).unwrap_or_default();
+        tokens.truncate(most);
+        tokens
     }
 
     fn is_complete(&mut self) -> bool {

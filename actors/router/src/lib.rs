@@ -56,6 +56,7 @@ pub mod transcript;
 
 pub use actor::RouterActor;
 pub use config::{RouterConfig, Rung};
+pub use constraints::{gate, vocabulary_of};
 pub use error::RouterError;
 pub use events::{AnswerEvent, FinishReason, Finished};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};

@@ -59,7 +59,10 @@ pub(crate) struct Json {
     pub(super) trouble: Option<SchemaError>,
 }
 
-/// The lexemes between values. Each takes the whitespace on both its sides where any is allowed.
+/// A space, or a new line with what indents it.
+const USUAL: &str = "(?: |\\r?\\n[ \\t]{0,40})?";
+
+/// The lexemes between values. Each takes the whitespace beside it.
 pub(super) struct Punctuation {
     pub(super) open_object: Arc<Lexeme>,
     pub(super) open_array: Arc<Lexeme>,
@@ -79,7 +82,7 @@ impl Punctuation {
     ) -> Result<Self, GrammarError> {
         let (before, after) = match whitespace {
             Whitespace::None => ("", ""),
-            Whitespace::Any => ("[ \\t\\n\\r]*", "[ \\t\\n\\r]*"),
+            Whitespace::Usual => (USUAL, USUAL),
         };
         let lexeme = |expression: String| {
             vocabulary.lexicon().get(&format!("punctuation {expression}"), || {
@@ -93,8 +96,8 @@ impl Punctuation {
             no_item: lexeme("\\]".into())?,
             close_object: lexeme(format!("{before}\\}}"))?,
             close_array: lexeme(format!("{before}\\]"))?,
-            comma: lexeme(format!("{before},{after}"))?,
-            colon: lexeme(format!("{before}:{after}"))?,
+            comma: lexeme(format!(",{after}"))?,
+            colon: lexeme(format!(":{after}"))?,
         })
     }
 }

@@ -57,9 +57,9 @@ pub struct JsonSpec {
 }
 
 impl JsonSpec {
-    /// Values of a schema, formats asserted, any whitespace.
+    /// Values of a schema, formats asserted, usual whitespace.
     pub fn new(schema: impl Into<String>) -> Self {
-        Self { schema: schema.into(), whitespace: Whitespace::Any, formats: true }
+        Self { schema: schema.into(), whitespace: Whitespace::Usual, formats: true }
     }
 
     /// Any object.
@@ -73,8 +73,9 @@ impl JsonSpec {
 pub enum Whitespace {
     /// None: the shortest texts, and the most forced tokens.
     None,
-    /// Any, except before the first and after the last token.
-    Any,
+    /// What printers write: after `{`, `[`, `,` and `:` and before `}` and `]` a space, or a new line and
+    /// up to 40 spaces or tabs. Where more is allowed, small models indent until no tokens are left.
+    Usual,
 }
 
 /// Largest schema read, in bytes.

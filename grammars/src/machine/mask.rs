@@ -18,8 +18,6 @@ use crate::{TokenId, Vocabulary};
 #[derive(Debug)]
 pub(crate) struct StateMask {
     pub(crate) words: Box<[u32]>,
-    /// The one allowed token, where there is just one and the text may not end.
-    pub(crate) only: Option<TokenId>,
     /// Tokens that depend on what was captured: each is to be tried from the state itself.
     doubtful: Box<[TokenId]>,
     /// Most tokens that are needed after any of the allowed ones, as far as closes know.
@@ -67,7 +65,7 @@ impl<L: Language> Machine<L> {
             }
         };
         let mut doubtful = common.doubtful.to_vec();
-        self.add_refused(state, &mut doubtful);
+        self.add_refused(state, &common.words, &mut doubtful);
         let mask = match doubtful.is_empty() {
             true => common,
             false => Arc::new(self.resolved(state, &common, &doubtful, UNLIMITED)),
@@ -89,6 +87,34 @@ impl<L: Language> Machine<L> {
         self.states[state as usize].mask = Some(mask);
     }
 
+    /// The one token that may follow, where there is just one and the text may not end: found by trying
+    /// tokens until there are two, which is soon where there is a choice.
+    pub(crate) fn only_token(&mut self, state: StateId) -> Option<TokenId> {
+        if self.can_end(state) {
+            return None;
+        }
+        let vocabulary = self.vocabulary.clone();
+        let tree = vocabulary.tree();
+        let mut path = vec![state; tree.depth() + 1];
+        let (mut only, mut at) = (None, 0);
+        while let Some(node) = tree.nodes().get(at) {
+            let depth = usize::from(node.depth);
+            let next = self.step(path[depth], node.byte);
+            if next == DEAD {
+                at += node.size as usize;
+                continue;
+            }
+            path[depth + 1] = next;
+            match (tree.ids(node), only) {
+                ([], _) => {}
+                ([id], None) => only = Some(*id),
+                _ => return None,
+            }
+            at += 1;
+        }
+        only
+    }
+
     /// Whether after every token that may follow `left` more suffice.
     pub(crate) fn fits_all(&mut self, state: StateId, left: u32) -> bool {
         self.mask(state).worst <= left
@@ -101,7 +127,7 @@ impl<L: Language> Machine<L> {
         let shared = self.forgetful(state);
         let common = self.common_mask(shared, left);
         let mut doubtful = common.doubtful.to_vec();
-        self.add_refused(state, &mut doubtful);
+        self.add_refused(state, &common.words, &mut doubtful);
         let mut within = self.resolved(state, &common, &doubtful, left);
         if let Some(first) = plan.first().filter(|_| plan.len() <= left as usize + 1) {
             within.words[*first as usize / 32] |= 1 << (first % 32);
@@ -123,7 +149,7 @@ impl<L: Language> Machine<L> {
                 worst = worst.max(self.bound(next).unwrap_or(UNLIMITED));
             }
         }
-        self.finish(state, Sketch { words, doubtful: Vec::new(), left, worst })
+        StateMask { words, doubtful: Box::default(), worst }
     }
 
     /// The mask of a state that knows no captured text.
@@ -140,19 +166,7 @@ impl<L: Language> Machine<L> {
                 sketch.words[*id as usize / 32] |= 1 << (id % 32);
             }
         }
-        self.finish(state, sketch)
-    }
-
-    fn finish(&mut self, state: StateId, sketch: Sketch) -> StateMask {
-        let mut set = sketch.words.iter().enumerate().filter(|(_, word)| **word != 0);
-        let only = match (set.next(), set.next()) {
-            (Some((index, word)), None) if word.is_power_of_two() => {
-                Some(index as u32 * 32 + word.trailing_zeros())
-            }
-            _ => None,
-        };
-        let only = if only.is_some() && self.can_end(state) { None } else { only };
-        StateMask { words: sketch.words, only, doubtful: sketch.doubtful.into(), worst: sketch.worst }
+        StateMask { words: sketch.words, doubtful: sketch.doubtful.into(), worst: sketch.worst }
     }
 
     /// The threads of a state, by where they are.
@@ -268,8 +282,8 @@ impl<L: Language> Machine<L> {
     }
 
     /// Tokens on the way to or through a text that the frame of some thread refuses, or of one that is due
-    /// if the lexeme ends here.
-    fn add_refused(&mut self, state: StateId, doubtful: &mut Vec<TokenId>) {
+    /// if the lexeme ends here; where such a text is complete, the `allowed` ones that end it.
+    fn add_refused(&mut self, state: StateId, allowed: &[u32], doubtful: &mut Vec<TokenId>) {
         let mut threads = self.states[state as usize].threads.to_vec();
         for thread in threads.clone() {
             if let Some(outcome) = self.ended(&thread) {
@@ -282,12 +296,36 @@ impl<L: Language> Machine<L> {
             let (frame, _) = self.stacks.top(thread.stack);
             let frame = self.frames.get(frame).clone();
             for refused in self.language.refused(&frame, usize::from(thread.choice)) {
-                if let Some(rest) = refused.strip_prefix(text.as_slice()) {
-                    doubtful.extend(self.vocabulary.tree().ids_along(rest));
+                match refused.strip_prefix(text.as_slice()) {
+                    Some([]) => doubtful.extend(self.allowed_to_end(&thread, allowed)),
+                    Some(rest) => doubtful.extend(self.vocabulary.tree().ids_along(rest)),
+                    None => {}
                 }
             }
         }
     }
+}
+
+impl<L: Language> Machine<L> {
+    /// The allowed tokens that do not continue a thread's lexeme.
+    fn allowed_to_end(&mut self, thread: &Thread, allowed: &[u32]) -> Vec<TokenId> {
+        let offer = self.offer_of(thread.stack);
+        let automaton = &offer.choices[usize::from(thread.choice)].lexeme.automaton;
+        let ends = |id: &TokenId| {
+            let first = self.vocabulary.token(*id).first();
+            first.is_some_and(|byte| automaton.step(thread.at, *byte).is_none())
+        };
+        set_bits(allowed).filter(ends).collect()
+    }
+}
+
+/// The tokens of a mask.
+fn set_bits(mask: &[u32]) -> impl Iterator<Item = TokenId> + '_ {
+    let bits = |(index, word): (usize, &u32)| {
+        let word = *word;
+        (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as TokenId * 32 + bit)
+    };
+    mask.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(bits)
 }
 
 fn draw_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &mut [u32]) {

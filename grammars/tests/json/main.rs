@@ -161,15 +161,39 @@ fn instances_are_judged_as_the_oracle_judges_them() {
 fn whitespace_is_read_where_it_is_wanted() {
     let schema =
         json!({"type": "object", "properties": {"a": {"type": "array"}}, "required": ["a"]}).to_string();
-    let any = Grammar::compile(&Pattern::Json(JsonSpec::new(&schema)), &vocabulary(), &Budget::default())
+    let usual = Grammar::compile(&Pattern::Json(JsonSpec::new(&schema)), &vocabulary(), &Budget::default())
         .expect("compiles");
-    assert!(accepts(&any, "{ \"a\" :\n [ 1 , 2 ] }"));
-    assert!(accepts(&any, "{\"a\":[1,2]}"));
+    for text in ["{ \"a\": [ 1, 2 ] }", "{\"a\":[1,2]}", "{\n\t\"a\": [\n\t\t1,\r\n\t\t2\n\t]\n}"] {
+        assert!(accepts(&usual, text), "{text}");
+    }
+    let wide = format!("{{\n{}\"a\":[]}}", " ".repeat(41));
+    for text in ["{\"a\" : []}", "{\"a\": [1 ,2]}", "{\n\n\"a\":[]}", "{  \"a\":[]}", wide.as_str()] {
+        assert!(!accepts(&usual, text), "{text}");
+    }
     let spec = JsonSpec { whitespace: Whitespace::None, ..JsonSpec::new(&schema) };
     let none = Grammar::compile(&Pattern::Json(spec), &vocabulary(), &Budget::default()).expect("compiles");
     assert!(accepts(&none, "{\"a\":[1,2]}"));
     assert!(!accepts(&none, "{\"a\": [1,2]}"));
     assert!(none.matcher().forced_bytes().starts_with(b"{\""));
+}
+
+/// A text may be one that is refused and yet go on: `1` in `[1,12]`.
+#[test]
+fn masks_know_what_an_item_may_not_be() {
+    let grammar = compile(&json!({"type": "array", "uniqueItems": true})).expect("compiles");
+    for text in ["[1,1", "[1.5,true,1.5", "[\"a\",\"a", "[1,12,1", "[0,-0", "[\"1\",1"] {
+        let mut matcher = grammar.matcher();
+        assert!(text.bytes().all(|byte| matcher.try_accept(u32::from(byte))), "{text}");
+        let masked = allowed(&mut matcher);
+        let tried: std::collections::BTreeSet<_> = (0..vocabulary().len() as u32)
+            .filter(|id| {
+                let accepted = matcher.try_accept(*id);
+                matcher.rollback(usize::from(accepted));
+                accepted
+            })
+            .collect();
+        assert_eq!(masked, tried, "after {text}");
+    }
 }
 
 #[test]

@@ -25,6 +25,13 @@ pub trait TokenGate: Send {
     /// Tokens that must come next, in order; empty when there is a choice.
     fn forced(&mut self) -> Vec<TokenId>;
 
+    /// Up to `most` tokens that are likely to come next, in order, since the text is known or nearly
+    /// so; each must be allowed after those before it. They are offered, not imposed: the model is
+    /// asked about all of them in one pass.
+    fn foreseen(&mut self, _most: usize) -> Vec<TokenId> {
+        Vec::new()
+    }
+
     /// Nothing can follow: the constrained text is complete.
     fn is_complete(&mut self) -> bool;
 }

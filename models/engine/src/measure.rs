@@ -202,6 +202,7 @@ impl Bench {
             max_sequences: streams,
             kv_tokens: streams * tokens.next_multiple_of(PAGE_LEN) + PAGE_LEN,
             context: tokens,
+            ..EngineOptions::default()
         };
         let decoder = model.decoder(options.pages(model.config()))?;
         let engine = Engine::over(decoder, Vec::new(), &options, Pulse::default());

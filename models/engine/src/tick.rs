@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::verbs::{Cost, JobEvent, JobId, Verb};
 
@@ -44,6 +45,33 @@ pub struct EngineStats {
     pub kv_pages_total: usize,
     /// Sum of the cost of all jobs.
     pub total: Cost,
+    /// What passes waited for masks.
+    pub masks: MaskStats,
+}
+
+/// What passes waited for masks, which are made while they compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MaskStats {
+    /// Passes with masks.
+    pub passes: u64,
+    /// Of them, those that waited for longer than 50 microseconds.
+    pub late: u64,
+    /// The sum of all waits.
+    pub waited: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+}
+
+impl MaskStats {
+    /// Longest wait that nobody notices: a step takes hundreds of times as long.
+    const LATE: Duration = Duration::from_micros(50);
+
+    pub(crate) fn note(&mut self, wait: Duration) {
+        self.passes += 1;
+        self.late += u64::from(wait > Self::LATE);
+        self.waited += wait;
+        self.longest = self.longest.max(wait);
+    }
 }
 
 /// A synchronous engine with a single owner. It never blocks on anything but arithmetic,

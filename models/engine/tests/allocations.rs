@@ -102,7 +102,8 @@ fn a_warm_decode_tick_allocates_nothing() {
     for activations in Activations::ALL {
         let options = ModelOptions { activations, packs: None };
         let model = Arc::new(Model::open_with(&file, &options, &pool).unwrap());
-        let options = EngineOptions { max_sequences: 4, kv_tokens: 1024, context: 256 };
+        let options =
+            EngineOptions { max_sequences: 4, kv_tokens: 1024, context: 256, ..EngineOptions::default() };
         let mut engine = Engine::new(model, Vec::new(), pool.clone(), &options, Pulse::default());
         for (number, streams) in runs.iter().enumerate() {
             allocations(&mut engine, streams); // grows what has to grow

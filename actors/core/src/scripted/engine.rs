@@ -232,9 +232,8 @@ impl TickEngine for ScriptedEngine {
         EngineStats {
             sequences: self.sequences.len(),
             jobs: self.runs.len() + self.quick.len(),
-            kv_pages_used: 0,
-            kv_pages_total: 0,
             total: self.total,
+            ..EngineStats::default()
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - otherwise no exponent and no `-0`; whole numbers of up to 20 digits (as many as a bound has,
 //!   up to 32; 18 where divisibility is demanded, 15 if by a fraction), or, with a fraction, up to
 //!   15 digits in all, which every float tells apart. `1.0` is an integer, as in JSON Schema;
-//! - where only certain values are left, those, with any zeros at the end of their fraction.
+//! - where only certain values are left, those, with one zero at the end of their fraction at most.
 //!
 //! A bound that no float has is moved inwards to where both readings of it agree.
 
@@ -161,8 +161,8 @@ fn spellings(value: &Decimal) -> Option<String> {
     let zeros =
         match (value.is_integer(), value.significant() <= EXACT && value.whole_digits() <= EXACT as i64) {
             (_, false) => "",
-            (true, true) => "(?:\\.0+)?",
-            (false, true) => "0*",
+            (true, true) => "(?:\\.0)?",
+            (false, true) => "0?",
         };
     Some(format!("{}{zeros}", regex_syntax::escape(&value.plain())))
 }

@@ -1,34 +1,31 @@
-//! A sequence's gate with its latest mask, made while a pass computes where that pays.
+//! A sequence's gate with its latest masks.
 
 use std::ops::{Deref, DerefMut};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::EngineError;
 use crate::gate::TokenGate;
-use crate::model::{Decoder, Row};
-use crate::tick::Pulse;
-use crate::verbs::{SeqKey, TokenId};
+use crate::verbs::TokenId;
 
-/// A gate that takes longer than this for a token is slow: its masks are made beside the pass.
-/// Starting and joining a thread takes about a fifth of it.
+/// A gate whose masks take longer than this is asked for nothing else while a pass waits.
 const SLOW: Duration = Duration::from_micros(250);
 
 /// A gate and what it last allowed.
 pub(super) struct Gated {
     gate: Box<dyn TokenGate>,
-    /// The latest mask, see [`TokenGate::mask`]; no bit past the vocabulary.
+    /// Tokens that the next pass computes besides: see [`TokenGate::foreseen`].
+    foreseen: Vec<TokenId>,
+    /// The latest masks, one after another: of the next token, and of the one after each foreseen.
+    /// No bit past the vocabulary.
     allowed: Vec<u32>,
-    /// Tokens that it allows.
-    choices: usize,
-    /// Time that the gate took for the latest token, and so far for the next.
+    /// Tokens that each of them allows.
+    choices: Vec<usize>,
+    /// Time that the latest masks took.
     took: Duration,
-    spent: Duration,
 }
 
 impl Gated {
     pub fn new(gate: Box<dyn TokenGate>) -> Self {
-        Self { gate, allowed: Vec::new(), choices: 0, took: Duration::ZERO, spent: Duration::ZERO }
+        Self { gate, foreseen: Vec::new(), allowed: Vec::new(), choices: Vec::new(), took: Duration::ZERO }
     }
 
     /// An independent copy.
@@ -38,36 +35,62 @@ impl Gated {
 
     /// Makes the mask of the next token.
     pub fn make_mask(&mut self, vocab: usize) {
-        let started = Instant::now();
-        self.allowed.resize(vocab.div_ceil(32), 0);
-        self.gate.mask(&mut self.allowed);
-        if let (Some(last), used @ 1..) = (self.allowed.last_mut(), vocab % 32) {
-            *last &= (1 << used) - 1;
-        }
-        self.choices = self.allowed.iter().map(|word| word.count_ones() as usize).sum();
-        self.took = std::mem::take(&mut self.spent) + started.elapsed();
+        self.allowed.clear();
+        self.choices.clear();
+        self.add_mask(vocab);
     }
 
-    /// The mask that was made last.
-    pub fn allowed(&self) -> &[u32] {
-        &self.allowed
+    /// Makes the masks of the next token and of the one after each that is foreseen.
+    pub fn make_masks(&mut self, vocab: usize) {
+        let started = Instant::now();
+        self.make_mask(vocab);
+        let mut accepted = 0;
+        while self.foreseen.get(accepted).is_some_and(|token| self.gate.accept(*token)) {
+            accepted += 1;
+            self.add_mask(vocab);
+        }
+        self.gate.rollback(accepted);
+        self.took = started.elapsed();
+    }
+
+    fn add_mask(&mut self, vocab: usize) {
+        let from = self.allowed.len();
+        self.allowed.resize(from + vocab.div_ceil(32), 0);
+        let mask = &mut self.allowed[from..];
+        self.gate.mask(mask);
+        if let (Some(last), used @ 1..) = (mask.last_mut(), vocab % 32) {
+            *last &= (1 << used) - 1;
+        }
+        self.choices.push(mask.iter().map(|word| word.count_ones() as usize).sum());
+    }
+
+    /// The mask of the next token, or of the one after so many foreseen ones; none was made after one
+    /// that is not allowed.
+    pub fn allowed(&self, foreseen: usize) -> Option<&[u32]> {
+        let words = self.allowed.len() / self.choices.len().max(1);
+        self.allowed.get(foreseen * words..(foreseen + 1) * words)
     }
 
     /// Tokens whose logits a choice reads: none where there is no choice.
-    pub fn read(&self) -> &[u32] {
-        if self.choices == 1 { &[] } else { &self.allowed }
+    pub fn read(&self, foreseen: usize) -> &[u32] {
+        let is_open = self.choices.get(foreseen).is_some_and(|choices| *choices > 1);
+        self.allowed(foreseen).filter(|_| is_open).unwrap_or_default()
+    }
+
+    /// Asks for tokens to compute besides the next, `most` at most; not a slow gate.
+    pub fn foresee(&mut self, most: usize) -> &[TokenId] {
+        self.foreseen = if self.is_slow() { Vec::new() } else { self.gate.foreseen(most) };
+        self.foreseen.truncate(most);
+        &self.foreseen
     }
 
     /// Tokens that must come next. A slow gate is asked only where its latest mask left no choice:
     /// otherwise the mask, made beside the pass, will tell.
     pub fn forced(&mut self) -> Vec<TokenId> {
-        if self.is_slow() && self.choices != 1 {
-            return Vec::new();
+        match self.is_slow() && self.choices.last() != Some(&1) {
+            true => Vec::new(),
+            false => self.gate.forced(),
         }
-        let started = Instant::now();
-        let forced = self.gate.forced();
-        self.spent = started.elapsed();
-        forced
     }
 
     fn is_slow(&self) -> bool {
@@ -87,30 +110,4 @@ impl DerefMut for Gated {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut *self.gate
     }
-}
-
-/// Computes rows and makes the masks of the gates beside them: before the pass when they are quick,
-/// on a thread of their own when any is slow.
-pub(super) fn forward_with_masks(
-    decoder: &mut dyn Decoder,
-    rows: &[Row<'_>],
-    pulse: &Pulse,
-    gates: &mut [(SeqKey, Gated)],
-) -> Result<(), EngineError> {
-    let vocab = decoder.config().vocab;
-    let make = |gates: &mut [(SeqKey, Gated)]| gates.iter_mut().for_each(|(_, gate)| gate.make_mask(vocab));
-    if !gates.iter().any(|(_, gate)| gate.is_slow()) {
-        make(gates);
-        return decoder.forward(rows, pulse);
-    }
-    let mut is_made = true;
-    let passed = thread::scope(|scope| {
-        let helper = thread::Builder::new().name("masks".into());
-        is_made = helper.spawn_scoped(scope, || make(&mut *gates)).is_ok();
-        decoder.forward(rows, pulse)
-    });
-    if !is_made {
-        make(gates);
-    }
-    passed
 }

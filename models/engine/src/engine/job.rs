@@ -18,6 +18,8 @@ pub(super) enum Work {
     Run {
         spec: RunSpec,
         produced: u32,
+        /// Tokens that are foreseen, appended to the sequence; its gate has not seen them.
+        foreseen: usize,
     },
     Propose {
         base: usize,
@@ -68,7 +70,8 @@ impl Work {
             Self::Run { spec, .. } if spec.max_tokens == 0 => {
                 Need { want_from: len - 1, end: len - 1, hidden: false }
             }
-            Self::Run { .. } | Self::Propose { .. } => Need { want_from: len - 1, end: len, hidden: false },
+            Self::Run { foreseen, .. } => Need { want_from: len - foreseen - 1, end: len, hidden: false },
+            Self::Propose { .. } => Need { want_from: len - 1, end: len, hidden: false },
             Self::Verify { base, .. } => Need { want_from: base - 1, end: len, hidden: false },
             Self::Score { base, .. } => Need { want_from: base - 1, end: len - 1, hidden: false },
             Self::Embed { .. } => Need { want_from: len, end: len, hidden: true },

@@ -3,7 +3,8 @@
 //! | module | its part of a tick |
 //! |---|---|
 //! | `sequence` | tokens and pages of each sequence |
-//! | `gated` | masks of the next tokens, beside the pass where they are slow |
+//! | `gated` | a sequence's gate and the masks of its next tokens |
+//! | `masks` | makes them beside the pass |
 //! | `job` | verbs in progress and the rows they need |
 //! | `plan` | which rows share the next pass |
 //! | `pace` | how many prompt rows a pass may carry |
@@ -12,6 +13,7 @@
 
 mod gated;
 mod job;
+mod masks;
 mod pace;
 mod plan;
 mod sequence;
@@ -31,9 +33,9 @@ use crate::model::forward::emptied;
 use crate::model::{CpuDecoder, Decoder, Head, Model, ModelConfig, Row, Want};
 use crate::sampling::Sampler;
 use crate::tick::{EngineStats, Pulse, Tick, TickEngine};
-use crate::verbs::{Cost, JobEvent, JobId, Outcome, SeqKey, SignalMode, StopReason, TokenId, Verb};
-use gated::Gated;
+use crate::verbs::{Cost, JobEvent, JobId, Outcome, SignalMode, StopReason, TokenId, Verb};
 use job::{Job, Work};
+use masks::{Gates, MaskMaker};
 use pace::Pace;
 use plan::Share;
 use sequence::SequenceTable;
@@ -47,11 +49,15 @@ pub struct EngineOptions {
     pub kv_tokens: usize,
     /// Longest sequence; capped by the model's own context.
     pub context: usize,
+    /// Most tokens that a gate foresees and a pass computes besides the next one; 0 turns it off. What
+    /// is said does not depend on it. Eight rows cost up to half a pass more (docs/performance.md), and
+    /// what is foreseen is mostly right.
+    pub foreseen: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_sequences: 16, kv_tokens: 16_384, context: 8_192 }
+        Self { max_sequences: 16, kv_tokens: 16_384, context: 8_192, foreseen: 7 }
     }
 }
 
@@ -67,6 +73,7 @@ pub struct Engine {
     decoder: Box<dyn Decoder>,
     end_ids: Vec<TokenId>,
     context: usize,
+    foreseen: usize,
     pulse: Pulse,
     pages: PageTable,
     sequences: SequenceTable,
@@ -75,6 +82,7 @@ pub struct Engine {
     /// Events that arose outside a pass. Bounded by the submissions between two ticks.
     outbox: Vec<(JobId, JobEvent)>,
     sampler: Sampler,
+    masks: MaskMaker,
     pace: Pace,
     shares: Vec<Share>,
     pass: PassMemory,
@@ -87,7 +95,7 @@ struct PassMemory {
     rows: Vec<Row<'static>>,
     heads: Vec<Head<'static>>,
     /// Gates away from their sequences, while these lend their pages to the pass.
-    gates: Vec<(SeqKey, Gated)>,
+    gates: Gates,
     /// Bytes of the head read for each row that wanted logits.
     head_bytes: Vec<u64>,
 }
@@ -117,6 +125,7 @@ impl Engine {
             pages: PageTable::new(decoder.pages()),
             sequences: SequenceTable::new(options.max_sequences),
             sampler: Sampler::new(),
+            masks: MaskMaker::new(decoder.config().vocab),
             jobs: Vec::new(),
             outbox: Vec::new(),
             pace: Pace::new(),
@@ -126,6 +135,7 @@ impl Engine {
             decoder,
             end_ids,
             context,
+            foreseen: options.foreseen.min(plan::MAX_WANTED_ROWS - 1),
             pulse,
         }
     }
@@ -164,14 +174,14 @@ impl Engine {
         }
         let is_lacking = !lacking.is_empty();
         for (index, error) in lacking.into_iter().rev() {
-            let (seq, is_run) = (self.jobs[index].seq, matches!(self.jobs[index].work, Work::Run { .. }));
-            let answer = match self.sequences.get(seq) {
-                Ok(sequence) if is_run && matches!(error, EngineError::OutOfKv(_)) => {
-                    Ok(Outcome::Ran { stop: StopReason::ContextFull, len: sequence.tokens.len() })
+            let is_run = matches!(self.jobs[index].work, Work::Run { .. });
+            // What it tried is not in the sequence afterwards.
+            let answer = match self.abandon(index) {
+                Ok(Outcome::Ran { len, .. }) if is_run && matches!(error, EngineError::OutOfKv(_)) => {
+                    Ok(Outcome::Ran { stop: StopReason::ContextFull, len })
                 }
                 _ => Err(error),
             };
-            let _ = self.abandon(index); // what it tried is not in the sequence
             self.finish_later(index, answer);
         }
         if is_lacking {
@@ -227,8 +237,9 @@ impl Engine {
                 },
             }));
         }
-        let gates = &mut self.pass.gates;
-        let passed = gated::forward_with_masks(&mut *self.decoder, &rows, &self.pulse, gates);
+        let gates = std::mem::take(&mut self.pass.gates);
+        let (gates, passed) = self.masks.beside(gates, || self.decoder.forward(&rows, &self.pulse));
+        self.pass.gates = gates;
         self.pass.rows = emptied(rows);
         passed
     }
@@ -239,11 +250,14 @@ impl Engine {
         for share in &self.shares {
             let Job { seq, work, .. } = &self.jobs[share.job];
             let gate = self.sequences.get(*seq).ok().and_then(|sequence| sequence.gate.as_ref());
-            let allowed = match work.chooses_with() {
+            let gate = match work.chooses_with() {
                 None | Some(SignalMode::Full) => None,
-                Some(SignalMode::None | SignalMode::Masked) => gate.map(Gated::read),
+                Some(SignalMode::None | SignalMode::Masked) => gate,
             };
-            heads.extend((0..share.wanted()).map(|_| Head { allowed, bytes_read: 0 }));
+            heads.extend(
+                (0..share.wanted())
+                    .map(|row| Head { allowed: gate.map(|gate| gate.read(row)), bytes_read: 0 }),
+            );
         }
         let done = self.decoder.head(&mut heads);
         self.pulse.beat();
@@ -330,6 +344,7 @@ impl TickEngine for Engine {
         self.pulse.beat();
         events.append(&mut self.outbox);
         self.append_forced_runs(events);
+        self.append_foreseen();
         self.adopt_pages();
         let most = self.decoder.prefill_rows();
         plan::plan(&self.jobs, &self.sequences, &self.pace, most, &mut self.shares);
@@ -351,6 +366,7 @@ impl TickEngine for Engine {
             kv_pages_used: self.pages.held(),
             kv_pages_total: self.pages.total(),
             total: self.total,
+            masks: self.masks.stats(),
         }
     }
 }

@@ -221,6 +221,30 @@ impl Sequence {
         accepted
     }
 
+    /// Appends up to `most` tokens that the gate foresees and that there are pages for, without telling
+    /// the gate; how many.
+    pub fn foresee(&mut self, most: usize, pages: &mut PageTable) -> usize {
+        let Some(mut gate) = self.gate.take() else { return 0 };
+        let before = self.tokens.len();
+        if self.reserve(before + most, pages) {
+            self.tokens.extend_from_slice(gate.foresee(most));
+        }
+        self.gate = Some(gate);
+        self.tokens.len() - before
+    }
+
+    /// Takes the last `count` tokens off again; their keys and values stay until
+    /// [`keep_computed`](Self::keep_computed) says which are right.
+    pub fn take_foreseen(&mut self, count: usize) -> Vec<TokenId> {
+        self.tokens.split_off(self.tokens.len() - count)
+    }
+
+    /// Forgets what was computed beyond the first `len` tokens.
+    pub fn keep_computed(&mut self, len: usize) {
+        self.computed = self.computed.min(len);
+        self.sealed = self.sealed.min(len / PAGE_LEN);
+    }
+
     /// Drops everything after `len` tokens and rewinds the gate.
     pub fn truncate(&mut self, len: usize, pages: &mut PageTable) {
         let gated = self.tokens.len().saturating_sub(len.max(self.gated_from));

@@ -4,7 +4,6 @@ use understudy_kernels::add_assign;
 
 use crate::EngineError;
 use crate::engine::Engine;
-use crate::engine::gated::Gated;
 use crate::engine::job::{Work, signals_of};
 use crate::engine::plan::Share;
 use crate::engine::sequence::Sequence;
@@ -20,7 +19,7 @@ impl Engine {
     /// runs that need nothing more end.
     pub(super) fn append_forced_runs(&mut self, events: &mut Vec<(JobId, JobEvent)>) {
         for job in &mut self.jobs {
-            let Work::Run { spec, produced } = &mut job.work else { continue };
+            let Work::Run { spec, produced, foreseen: 0 } = &mut job.work else { continue };
             let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
             let forced = match &mut sequence.gate {
                 Some(gate) if !job.paused => gate.forced(),
@@ -37,6 +36,21 @@ impl Engine {
             }
         }
         self.finish_spent(events);
+    }
+
+    /// Runs whose prompt is computed get the tokens that their gates foresee, so that one pass tells
+    /// what the model makes of them.
+    pub(super) fn append_foreseen(&mut self) {
+        for job in self.jobs.iter_mut().filter(|job| !job.paused) {
+            let Work::Run { spec, produced, foreseen: foreseen @ 0 } = &mut job.work else { continue };
+            let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
+            let len = sequence.tokens.len();
+            let left = (spec.max_tokens - *produced) as usize;
+            let most = self.foreseen.min(left.saturating_sub(1)).min(self.context.saturating_sub(len + 1));
+            if most > 0 && sequence.computed + 1 == len {
+                *foreseen = sequence.foresee(most, &mut self.pages);
+            }
+        }
     }
 
     /// Whether any job moved.
@@ -80,9 +94,15 @@ impl Engine {
         let mut step =
             Step { sequence, sampler: &mut self.sampler, end_ids: &self.end_ids, context: self.context };
         let answer = match &mut job.work {
-            Work::Run { spec, produced } => {
-                let (emitted, answer) = step.run(logits, spec, produced);
-                events.extend(emitted.map(|token| (job.id, JobEvent::Step(token))));
+            Work::Run { spec, produced, foreseen } => {
+                let foreseen = step.sequence.take_foreseen(std::mem::take(foreseen));
+                let before = step.sequence.tokens.len();
+                let mut emit = |token| events.push((job.id, JobEvent::Step(token)));
+                let answer = step.run(logits, vocab, spec, &foreseen, &mut emit);
+                let chosen = &step.sequence.tokens[before..];
+                *produced += chosen.len() as u32;
+                let right = chosen.iter().zip(&foreseen).take_while(|(a, b)| a == b).count();
+                step.sequence.keep_computed(before + right);
                 answer
             }
             Work::Propose { base, k, draft } => {
@@ -144,7 +164,7 @@ impl Engine {
             Work::Run { spec, .. } if spec.max_tokens == 0 => {
                 (sequence.computed + 1 >= len).then_some(Ok(Outcome::Ran { stop: StopReason::Length, len }))
             }
-            Work::Run { spec, produced } => {
+            Work::Run { spec, produced, .. } => {
                 let is_complete = sequence.gate.as_mut().is_some_and(|gate| gate.is_complete());
                 let stop = match () {
                     () if is_complete => StopReason::Constraint,
@@ -168,33 +188,45 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Chooses a token, and one more for as long as each is the one that was foreseen: then the next
+    /// row is of the text that there is now. What is chosen is what would be chosen one by one.
     fn run(
         &mut self,
         logits: &mut [f32],
+        vocab: usize,
         spec: &RunSpec,
-        produced: &mut u32,
-    ) -> (Option<StepResult>, Option<Answer>) {
-        let step = match self.choose(logits, signals_of(spec)) {
-            Ok(step) => step,
-            Err(error) => return (None, Some(Err(error))),
-        };
-        let stopped = |stop, len| (None, Some(Ok(Outcome::Ran { stop, len })));
-        if crosses(&spec.stop_when, &step) {
-            return stopped(StopReason::Signal, self.sequence.tokens.len());
+        foreseen: &[TokenId],
+        emit: &mut impl FnMut(StepResult),
+    ) -> Option<Answer> {
+        for (index, row) in logits.chunks_exact_mut(vocab).enumerate() {
+            let step = match self.choose(row, index, signals_of(spec)) {
+                Ok(step) => step,
+                Err(error) => return Some(Err(error)),
+            };
+            let stopped = |stop, len| Some(Ok(Outcome::Ran { stop, len }));
+            if crosses(&spec.stop_when, &step) {
+                return stopped(StopReason::Signal, self.sequence.tokens.len());
+            }
+            if self.end_ids.contains(&step.token) {
+                return stopped(StopReason::End, self.sequence.tokens.len());
+            }
+            if !self.sequence.push(step.token) {
+                return Some(Err(EngineError::DeadEnd));
+            }
+            emit(step);
+            if foreseen.get(index) != Some(&step.token) {
+                break;
+            }
+            if self.sequence.gate.as_mut().is_some_and(|gate| gate.is_complete()) {
+                break;
+            }
         }
-        if self.end_ids.contains(&step.token) {
-            return stopped(StopReason::End, self.sequence.tokens.len());
-        }
-        if !self.sequence.push(step.token) {
-            return (None, Some(Err(EngineError::DeadEnd)));
-        }
-        *produced += 1;
-        (Some(step), None)
+        None
     }
 
     fn propose(&mut self, logits: &mut [f32], k: usize, draft: &mut Draft) -> Option<Answer> {
         let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
-        let mask = gate.as_ref().map(Gated::allowed);
+        let mask = gate.as_ref().and_then(|gate| gate.allowed(0));
         let drawn = self.sampler.draft(logits, tokens, sampler, mask, tokens.len());
         let (token, q) = match drawn {
             Ok(drawn) => drawn,
@@ -248,11 +280,12 @@ impl Step<'_> {
                 gate.make_mask(vocab);
             }
             let Some(&token) = draft.ids.get(index) else {
-                verified.next = Some(self.choose(row, signals)?);
+                verified.next = Some(self.choose(row, 0, signals)?);
                 return Ok(());
             };
             let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
-            let (mask, position, q) = (gate.as_ref().map(Gated::allowed), tokens.len(), &draft.q[index]);
+            let mask = gate.as_ref().and_then(|gate| gate.allowed(0));
+            let (position, q) = (tokens.len(), &draft.q[index]);
             let step =
                 match self.sampler.accept_draft(row, tokens, sampler, mask, q, token, position, signals)? {
                     Verdict::Accepted(step) => step,
@@ -287,10 +320,19 @@ impl Step<'_> {
         Ok(verified)
     }
 
-    /// Chooses the next token. Where there is a gate, its mask has been made.
-    fn choose(&mut self, logits: &mut [f32], signals: SignalMode) -> Result<StepResult, EngineError> {
+    /// Chooses the next token, after so many that were foreseen. Where there is a gate, its mask has
+    /// been made.
+    fn choose(
+        &mut self,
+        logits: &mut [f32],
+        foreseen: usize,
+        signals: SignalMode,
+    ) -> Result<StepResult, EngineError> {
         let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
-        let mask = gate.as_ref().map(Gated::allowed);
+        let mask = match gate {
+            Some(gate) => Some(gate.allowed(foreseen).ok_or(EngineError::DeadEnd)?),
+            None => None,
+        };
         self.sampler.choose(logits, tokens, sampler, mask, tokens.len(), signals)
     }
 }

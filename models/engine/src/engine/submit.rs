@@ -97,7 +97,7 @@ impl Engine {
         at: usize,
         spec: RunSpec,
     ) -> Result<Option<Outcome>, EngineError> {
-        self.start(id, seq, at, Work::Run { spec, produced: 0 })?;
+        self.start(id, seq, at, Work::Run { spec, produced: 0, foreseen: 0 })?;
         let most = self.context.saturating_sub(at).min(spec.max_tokens as usize);
         self.sequences.get_mut(seq)?.expect_more(most);
         Ok(None)
@@ -193,7 +193,11 @@ impl Engine {
         let job = &self.jobs[index];
         let sequence = self.sequences.get_mut(job.seq)?;
         match &job.work {
-            Work::Run { .. } => Ok(Outcome::Ran { stop: StopReason::Cancelled, len: sequence.tokens.len() }),
+            Work::Run { foreseen, .. } => {
+                let len = sequence.tokens.len() - foreseen;
+                sequence.cut(len, &mut self.pages);
+                Ok(Outcome::Ran { stop: StopReason::Cancelled, len })
+            }
             Work::Propose { base, .. } => {
                 sequence.truncate(*base, &mut self.pages);
                 Err(EngineError::Cancelled)

@@ -285,7 +285,7 @@ fn costs_of_all_jobs_add_up_to_the_engines_counters() {
 
 #[test]
 fn refusals_name_the_reason_and_change_nothing() {
-    let options = EngineOptions { max_sequences: 2, kv_tokens: 128, context: 96 };
+    let options = EngineOptions { max_sequences: 2, kv_tokens: 128, context: 96, ..EngineOptions::default() };
     let mut driver = Driver::with(&options);
     let open = |prompt: Vec<TokenId>| Verb::Open(OpenSpec { prompt, sampler: warm(), gate: None });
     assert_eq!(driver.ask(open(vec![])), Err(EngineError::Empty("the prompt")));

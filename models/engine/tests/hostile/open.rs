@@ -36,7 +36,7 @@ pub fn open_and_ask(path: &Path, activations: Activations, pool: &Arc<ComputePoo
     prompt.truncate(40);
     prompt.iter().for_each(|&id| _ = text.token_bytes(id));
 
-    let options = EngineOptions { max_sequences: 2, kv_tokens: 64, context: 64 };
+    let options = EngineOptions { max_sequences: 2, kv_tokens: 64, context: 64, ..EngineOptions::default() };
     let ends = text.end_tokens().to_vec();
     let mut engine = Engine::new(Arc::new(model), ends, pool.clone(), &options, Pulse::default());
     let (mut events, at) = (Vec::new(), prompt.len());

@@ -37,7 +37,7 @@ type Check = (&'static str, fn(&mut Driver) -> Found);
 
 /// Limits under which the checks run.
 pub fn options() -> EngineOptions {
-    EngineOptions { max_sequences: 12, kv_tokens: 4096, context: 2048 }
+    EngineOptions { max_sequences: 12, kv_tokens: 4096, context: 2048, ..EngineOptions::default() }
 }
 
 /// The checks by name.

@@ -70,7 +70,8 @@ impl Decoder for Failing {
 
 fn driver() -> (Driver, Fuse) {
     let fuse = Fuse::default();
-    let options = EngineOptions { max_sequences: 4, kv_tokens: 256, context: 256 };
+    let options =
+        EngineOptions { max_sequences: 4, kv_tokens: 256, context: 256, ..EngineOptions::default() };
     let inner = CpuDecoder::new(tiny(), Arc::new(ComputePool::new(1)), 8);
     let decoder = Failing { inner, fuse: fuse.clone() };
     let engine = Engine::over(Box::new(decoder), vec![510], &options, Pulse::default());

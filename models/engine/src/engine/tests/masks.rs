@@ -237,7 +237,7 @@ fn a_token_without_alternative_is_certain() {
 }
 
 #[test]
-fn slow_masks_are_made_beside_the_pass_and_change_nothing() {
+fn masks_are_made_beside_the_pass_and_change_nothing() {
     let ids = prompt(40, 3);
     let allowed = || Always::of((0..512).step_by(9));
     let mut quick = packed();
@@ -252,8 +252,139 @@ fn slow_masks_are_made_beside_the_pass_and_change_nothing() {
     let again = slow.start(seq, ids.len(), SignalMode::None);
     slow.finish(again).unwrap();
     assert_eq!(said(&slow.steps(again)), said(&quick.steps(job)));
-    // Nobody knows how long the first takes.
     let threads = threads.lock().unwrap();
     assert_eq!(threads.len(), 16);
-    assert!(threads[1..].iter().all(|name| name.as_deref() == Some("masks")), "{threads:?}");
+    assert!(threads.iter().all(|name| name.as_deref() == Some("masks")), "{threads:?}");
+    assert_eq!(slow.engine.stats().masks.passes, 16);
+}
+
+/// A gate that foresees what a list says comes next, right or not.
+#[derive(Clone)]
+struct Seer {
+    allowed: Always,
+    said: Vec<TokenId>,
+    seen: usize,
+    asked: Arc<Mutex<Vec<usize>>>,
+}
+
+impl TokenGate for Seer {
+    fn mask(&mut self, allowed: &mut [u32]) {
+        self.allowed.mask(allowed);
+    }
+    fn accept(&mut self, token: TokenId) -> bool {
+        let accepted = self.allowed.accept(token);
+        self.seen += usize::from(accepted);
+        accepted
+    }
+    fn rollback(&mut self, count: usize) {
+        self.seen -= count;
+    }
+    fn fork(&self) -> Box<dyn TokenGate> {
+        Box::new(self.clone())
+    }
+    fn forced(&mut self) -> Vec<TokenId> {
+        Vec::new()
+    }
+    fn foreseen(&mut self, most: usize) -> Vec<TokenId> {
+        self.asked.lock().unwrap().push(most);
+        self.said.iter().skip(self.seen).copied().take(most).collect()
+    }
+    fn is_complete(&mut self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_is_foreseen_saves_passes_and_changes_nothing() {
+    let ids = prompt(40, 3);
+    let allowed = || Always::of((0..512).filter(|id| id % 3 != 0 && *id != 510));
+    let mut alone = packed();
+    let seq = alone.open_gated(&ids, 0, Some(allowed()));
+    let job = alone.start(seq, ids.len(), SignalMode::Masked);
+    let ended = alone.finish(job);
+    let expected = said(&alone.steps(job));
+    let right: Vec<TokenId> = expected.iter().map(|(token, _)| *token).collect();
+    let with_error_at = |at: &[usize]| {
+        let wrong =
+            |(index, token): (usize, &TokenId)| if at.contains(&index) { (token + 1) % 512 } else { *token };
+        right.iter().enumerate().map(wrong).collect::<Vec<_>>()
+    };
+    // Passes: seven tokens foreseen and one more come with each, as far as they are right and fit.
+    for (foreseen, most_passes) in
+        [(right.clone(), 2), (with_error_at(&[4]), 3), (with_error_at(&[0, 1, 2]), 5), (vec![3; 16], 16)]
+    {
+        let mut driver = packed();
+        let asked = Arc::<Mutex<Vec<usize>>>::default();
+        let gate = Seer { allowed: allowed(), said: foreseen, seen: 0, asked: asked.clone() };
+        let sampler = SamplerSpec { lane: 0, ..warm() };
+        let open = OpenSpec { prompt: ids.clone(), sampler, gate: Some(Box::new(gate)) };
+        let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
+        let warm = driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(0) });
+        driver.finish(warm).unwrap();
+        let job = driver.start(seq, ids.len(), SignalMode::Masked);
+        assert_eq!(driver.finish(job), ended);
+        assert_eq!(said(&driver.steps(job)), expected);
+        let cost = driver.done(job).unwrap().1;
+        assert!(cost.forward_passes <= most_passes, "{} passes", cost.forward_passes);
+        // No more is asked for than the run may still say besides the next token.
+        assert!(asked.lock().unwrap().iter().all(|most| (1..=7).contains(most)));
+        // What was wrong left nothing behind: the same sequence goes on as one that never guessed.
+        let more = driver.start(seq, ids.len() + 16, SignalMode::None);
+        driver.finish(more).unwrap();
+        let reference = alone.open_gated(&[&ids[..], &right[..]].concat(), 0, Some(allowed()));
+        let after = alone.start(reference, ids.len() + 16, SignalMode::None);
+        alone.finish(after).unwrap();
+        assert_eq!(said(&driver.steps(more)), said(&alone.steps(after)));
+        alone.ask(Verb::Close { seq: reference }).unwrap();
+    }
+}
+
+#[test]
+fn a_cancelled_run_keeps_nothing_that_was_only_foreseen() {
+    let ids = prompt(40, 3);
+    let mut driver = packed();
+    let allowed = Always::of((0..512).filter(|id| *id != 510));
+    let gate = Seer { allowed, said: vec![5; 400], seen: 0, asked: Arc::default() };
+    let open = OpenSpec { prompt: ids.clone(), sampler: warm(), gate: Some(Box::new(gate)) };
+    let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
+    let job = driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(200) });
+    driver.engine.tick(&mut driver.events);
+    driver.engine.tick(&mut driver.events);
+    driver.engine.cancel(job);
+    let Ok(Outcome::Ran { stop: StopReason::Cancelled, len }) = driver.finish(job) else { panic!("ran") };
+    assert_eq!(len, ids.len() + driver.steps(job).len());
+    driver.ask(Verb::Truncate { seq, len: ids.len() }).unwrap();
+}
+
+/// A gate with a defect.
+struct Broken;
+
+impl TokenGate for Broken {
+    fn mask(&mut self, _: &mut [u32]) {
+        panic!("a broken gate");
+    }
+    fn accept(&mut self, _: TokenId) -> bool {
+        true
+    }
+    fn rollback(&mut self, _: usize) {}
+    fn fork(&self) -> Box<dyn TokenGate> {
+        Box::new(Self)
+    }
+    fn forced(&mut self) -> Vec<TokenId> {
+        Vec::new()
+    }
+    fn is_complete(&mut self) -> bool {
+        false
+    }
+}
+
+#[test]
+#[should_panic(expected = "a broken gate")]
+fn a_gate_that_panics_stops_the_engine_with_what_it_said() {
+    let mut driver = packed();
+    let ids = prompt(40, 3);
+    let open = OpenSpec { prompt: ids.clone(), sampler: warm(), gate: Some(Box::new(Broken)) };
+    let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
+    let job = driver.start(seq, ids.len(), SignalMode::None);
+    let _ = driver.finish(job);
 }

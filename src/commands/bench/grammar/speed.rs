@@ -1,0 +1,180 @@
+//! Decoding under a constraint beside decoding without: tokens per second, passes, and what passes wait
+//! for masks.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use understudy_actors::source::EngineFactory;
+use understudy_engine::codec::{ChatMessage, Codec};
+use understudy_engine::tick::{Pulse, TickEngine};
+use understudy_engine::verbs::{
+    JobEvent, JobId, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, SignalMode, StopWhen, TokenId, Verb,
+};
+use understudy_gateway::{GgufEngines, NodeConfig};
+use understudy_grammars::{Budget, Grammar, JsonSpec, Pattern, Vocabulary, Whitespace};
+use understudy_router::gate;
+
+use crate::error::Error;
+
+/// Answers of which each kind's medians are taken, after one of each that leaves everything warm.
+const ROUNDS: usize = 5;
+/// Longest answer; free ones are as long.
+const TOKENS: u32 = 96;
+
+/// A call of a tool, as agents ask for it.
+const TOOL: &str = r#"{"type": "object", "properties": {
+    "name": {"const": "get_current_weather"},
+    "arguments": {"type": "object", "properties": {
+        "location": {"type": "string", "maxLength": 40},
+        "temperature_unit": {"enum": ["celsius", "fahrenheit"]},
+        "include_forecast": {"type": "boolean"},
+        "number_of_days": {"type": "integer", "minimum": 1, "maximum": 14}},
+      "required": ["location", "temperature_unit", "include_forecast", "number_of_days"],
+      "additionalProperties": false}},
+  "required": ["name", "arguments"], "additionalProperties": false}"#;
+const TOOL_PROMPT: &str = "What is the weather in Paris in the next three days, in celsius? Answer with a call of the tool as compact JSON.";
+
+/// A constraint and a prompt that asks for its texts.
+struct Task {
+    name: &'static str,
+    prompt: &'static str,
+    pattern: Pattern,
+}
+
+fn tasks() -> Vec<Task> {
+    let json = |whitespace| Pattern::Json(JsonSpec { whitespace, ..JsonSpec::new(TOOL) });
+    vec![
+        Task { name: "tool_call_compact", prompt: TOOL_PROMPT, pattern: json(Whitespace::None) },
+        Task { name: "tool_call", prompt: TOOL_PROMPT, pattern: json(Whitespace::Usual) },
+    ]
+}
+
+/// Each task free, under its constraint one token at a time, and with tokens that are foreseen; in turn, on
+/// engines of the same weights.
+pub fn measure(path: &Path, model: &str, vocabulary: &Arc<Vocabulary>) -> Result<Value, Error> {
+    let mut report = serde_json::Map::new();
+    let mut engines = [Bench::open(path, model, 0)?, Bench::open(path, model, 7)?];
+    for task in tasks() {
+        let grammar = Grammar::compile(&task.pattern, vocabulary, &Budget::default())
+            .map_err(|error| Error::internal(error.to_string()))?;
+        let mut runs: [Vec<Run>; 3] = Default::default();
+        for round in 0..=ROUNDS {
+            let now = [
+                engines[0].answer(&task, None)?,
+                engines[0].answer(&task, Some(&grammar))?,
+                engines[1].answer(&task, Some(&grammar))?,
+            ];
+            if round > 0 {
+                now.into_iter().zip(&mut runs).for_each(|(run, runs)| runs.push(run));
+            }
+        }
+        let [free, alone, foreseen] = runs.map(|mut runs| {
+            runs.sort_by(|a, b| a.tok_s.total_cmp(&b.tok_s));
+            runs.swap_remove(runs.len() / 2)
+        });
+        let one = |run: &Run| json!({"tok_s": run.tok_s, "tokens": run.tokens, "passes": run.passes});
+        report.insert(
+            task.name.into(),
+            json!({
+                "text": foreseen.text,
+                "free": one(&free),
+                "constrained": one(&alone),
+                "foreseen": one(&foreseen),
+                "constrained_over_free": alone.tok_s / free.tok_s,
+                "foreseen_over_free": foreseen.tok_s / free.tok_s,
+            }),
+        );
+    }
+    let masks = engines.map(|bench| bench.engine.stats().masks);
+    report.insert(
+        "mask_waits".into(),
+        json!({
+            "passes": masks.iter().map(|stats| stats.passes).sum::<u64>(),
+            "over_50_us": masks.iter().map(|stats| stats.late).sum::<u64>(),
+            "longest_us": masks.iter().map(|stats| stats.longest.as_micros() as u64).max(),
+        }),
+    );
+    Ok(Value::Object(report))
+}
+
+/// An answer that was decoded.
+struct Run {
+    /// From the first token to the last.
+    tok_s: f64,
+    tokens: usize,
+    passes: u64,
+    text: String,
+}
+
+struct Bench {
+    engine: Box<dyn TickEngine>,
+    codec: Arc<dyn Codec>,
+    jobs: u64,
+}
+
+impl Bench {
+    fn open(path: &Path, model: &str, foreseen: usize) -> Result<Self, Error> {
+        let mut config = NodeConfig::default();
+        config.engine.foreseen_tokens = foreseen;
+        let engines = GgufEngines::new(&config)?;
+        let loaded = engines.load(path, model).map_err(|error| Error::invalid(error.to_string()))?;
+        let engine =
+            (loaded.make_engine)(Pulse::default()).map_err(|error| Error::invalid(error.to_string()))?;
+        Ok(Self { engine, codec: loaded.codec, jobs: 0 })
+    }
+
+    fn answer(&mut self, task: &Task, grammar: Option<&Arc<Grammar>>) -> Result<Run, Error> {
+        let failed = |why: String| Error::internal(format!("the measured answer: {why}"));
+        let messages = [ChatMessage { role: "user".into(), content: task.prompt.into() }];
+        let rendered = self.codec.render(&messages).map_err(|error| failed(error.to_string()))?;
+        let prompt = self.codec.encode_prompt(&rendered).map_err(|error| failed(error.to_string()))?;
+        let gate = match grammar {
+            Some(grammar) => Some(
+                gate(grammar, self.codec.clone(), &[], TOKENS).map_err(|error| failed(error.to_string()))?,
+            ),
+            None => None,
+        };
+        let at = prompt.len();
+        let sampler = SamplerSpec::default();
+        let (opened, ..) = self.ask(Verb::Open(OpenSpec { prompt, sampler, gate }))?;
+        let Outcome::Opened { seq, .. } = opened else { return Err(failed("it did not open".into())) };
+        let run = self.decode(seq, at);
+        self.ask(Verb::Close { seq })?;
+        run
+    }
+
+    fn decode(&mut self, seq: SeqKey, at: usize) -> Result<Run, Error> {
+        let spec =
+            |max_tokens| RunSpec { max_tokens, stop_when: StopWhen::default(), signals: SignalMode::None };
+        self.ask(Verb::Run { seq, at, spec: spec(0) })?;
+        let started = Instant::now();
+        let (_, tokens, passes) = self.ask(Verb::Run { seq, at, spec: spec(TOKENS) })?;
+        let tok_s = tokens.len() as f64 / started.elapsed().as_secs_f64();
+        let bytes: Vec<u8> =
+            tokens.iter().flat_map(|token| self.codec.token_bytes(*token)).copied().collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Run { tok_s, tokens: tokens.len(), passes, text })
+    }
+
+    /// A verb's outcome, the tokens that it said and its passes.
+    fn ask(&mut self, verb: Verb) -> Result<(Outcome, Vec<TokenId>, u64), Error> {
+        self.jobs += 1;
+        let job = JobId(self.jobs);
+        self.engine.submit(job, verb);
+        let (mut events, mut tokens) = (Vec::new(), Vec::new());
+        loop {
+            self.engine.tick(&mut events);
+            for (_, event) in events.drain(..).filter(|(of, _)| *of == job) {
+                match event {
+                    JobEvent::Step(step) => tokens.push(step.token),
+                    JobEvent::Done { result, cost } => {
+                        let outcome = result.map_err(|error| Error::internal(error.to_string()))?;
+                        return Ok((outcome, tokens, cost.forward_passes));
+                    }
+                }
+            }
+        }
+    }
+}
