@@ -183,15 +183,15 @@ fn integers_may_have_a_point_but_no_fraction() {
 }
 
 #[test]
-fn a_value_may_be_spelled_with_zeros_at_its_end() {
+fn a_value_may_be_spelled_with_a_zero_at_its_end() {
     let values = ["1", "2.5", "-3e2", "3.141592653589793238", "1e300"];
     let logic =
         Logic::Any(values.iter().map(|value| Logic::Is(NumberTest::Equals(decimal(value)))).collect());
     let automaton = automaton(&logic).unwrap();
-    for text in ["1", "1.0", "1.00", "2.5", "2.50", "-300", "-300.0", "3.141592653589793238", "1e300"] {
+    for text in ["1", "1.0", "2.5", "2.50", "-300", "-300.0", "3.141592653589793238", "1e300"] {
         assert!(accepts(&automaton, text), "{text}");
     }
-    for text in ["2", "1.", "1.1", "2.51", "300", "-3e2", "3.14"] {
+    for text in ["2", "1.", "1.1", "1.00", "2.51", "2.500", "300", "-3e2", "3.14"] {
         assert!(!accepts(&automaton, text), "{text}");
     }
 }
