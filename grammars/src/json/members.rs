@@ -242,7 +242,7 @@ impl Json {
         }
         let lexeme = self.key_lexeme(object.keys, true)?;
         let only = Outcomes::only(tell.outcomes(), Some(tell.outcome(key)));
-        let texts = lexeme.automaton.some_texts(START, Some(&only), object.others.texts().len() + 1);
+        let texts = lexeme.some_texts(START, Some(&only), object.others.texts().len() + 1);
         texts.into_iter().map(|(text, _)| text).find(|text| !object.others.contains(text))
     }
 }

@@ -90,19 +90,14 @@ impl Automaton {
         None
     }
 
-    /// Several texts that end from here, short ones first.
-    pub(crate) fn some_texts(
+    /// Several texts that end from here, short ones first, given the [`distances`](Self::distances).
+    pub(super) fn some_texts(
         &self,
         from: u32,
-        allowed: Option<&Outcomes>,
+        allowed: &Outcomes,
+        distances: &[u32],
         most: usize,
     ) -> Vec<(Vec<u8>, u32)> {
-        let all = Outcomes::all(self.outcomes());
-        let allowed = allowed.unwrap_or(&all);
-        if most <= 1 {
-            return self.shortest(from, allowed).into_iter().collect();
-        }
-        let distances = self.distances(allowed);
         let (mut found, mut looked_at) = (Vec::new(), 0);
         // Shortest whole text first (A* with exact distances), then in the order of bytes.
         let mut todo = BinaryHeap::from([Reverse((distances[from as usize], Vec::new(), from))]);
@@ -159,7 +154,7 @@ impl Automaton {
     }
 
     /// Bytes from each state to the nearest ending among some outcomes.
-    fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
+    pub(super) fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
         let mut sources: Vec<Vec<u32>> = vec![Vec::new(); self.states()];
         for (state, row) in self.next.chunks(self.stride).enumerate() {
             for target in row.iter().filter(|target| **target != NOWHERE) {

@@ -6,7 +6,8 @@
 //!
 //! What depends on nothing but the lexeme and the vocabulary is computed once and kept: which
 //! tokens stay inside of it from some state ([`Spread`]), and which leave it with bytes to
-//! spare.
+//! spare. Most strings go on like any other one after a while: what tokens do there is shared
+//! ([`Tail`]).
 
 mod automaton;
 mod endings;
@@ -15,6 +16,7 @@ mod json;
 mod outcomes;
 mod regular;
 mod spread;
+mod tail;
 mod utf8;
 mod words;
 
@@ -26,6 +28,7 @@ pub(crate) use json::{AnyJsonText, JsonText, spelled};
 pub(crate) use outcomes::Outcomes;
 pub(crate) use regular::Regular;
 pub(crate) use spread::{Spread, TokenSet};
+use tail::Tail;
 pub(crate) use utf8::{AnyText, Utf8};
 pub(crate) use words::Words;
 
@@ -36,6 +39,11 @@ use crate::{GrammarError, Vocabulary};
 pub(crate) struct Lexeme {
     pub(crate) automaton: Automaton,
     spreads: Mutex<HashMap<u32, Arc<Spread>>>,
+    tail: OnceLock<Option<Tail>>,
+    /// The shortest text from a state to an outcome, where it was asked for.
+    endings: Mutex<HashMap<(u32, u32), Option<Arc<[u8]>>>>,
+    /// From each state, bytes to the nearest ending among some outcomes.
+    distances: Mutex<HashMap<Outcomes, Arc<[u32]>>>,
     /// From each state, and from the one where they are most.
     tokens_to_end: OnceLock<(Vec<u32>, u32)>,
 }
@@ -43,10 +51,21 @@ pub(crate) struct Lexeme {
 /// Spreads kept per lexeme. Most hold a few tokens; the largest 20 KiB of bits and the tokens
 /// that leave. When full, all are dropped and made again where needed.
 const SPREADS: usize = 512;
+/// Endings kept per lexeme, a few bytes each, and tables of distances, 4 bytes for each state. When full,
+/// all are dropped.
+const ENDINGS: usize = 16_384;
+const DISTANCES: usize = 64;
 
 impl Lexeme {
     pub(crate) fn new(automaton: Automaton) -> Arc<Self> {
-        Arc::new(Self { automaton, spreads: Mutex::default(), tokens_to_end: OnceLock::new() })
+        Arc::new(Self {
+            automaton,
+            spreads: Mutex::default(),
+            tail: OnceLock::new(),
+            endings: Mutex::default(),
+            distances: Mutex::default(),
+            tokens_to_end: OnceLock::new(),
+        })
     }
 
     /// Fewest tokens that spell the shortest text from a state to its nearest ending.
@@ -67,13 +86,70 @@ impl Lexeme {
         })
     }
 
+    /// The shortest text from a state to an ending as `outcome`.
+    pub(crate) fn shortest_to(&self, from: u32, outcome: u32) -> Option<Arc<[u8]>> {
+        if let Some(known) = locked(&self.endings).get(&(from, outcome)) {
+            return known.clone();
+        }
+        let only = Outcomes::only(self.automaton.outcomes(), Some(outcome));
+        let text: Option<Arc<[u8]>> = self.automaton.shortest(from, &only).map(|(text, _)| text.into());
+        let mut endings = locked(&self.endings);
+        if endings.len() >= ENDINGS {
+            endings.clear();
+        }
+        endings.insert((from, outcome), text.clone());
+        text
+    }
+
+    /// Several texts that end from a state as one of `allowed`, with their outcomes; short ones first.
+    pub(crate) fn some_texts(
+        &self,
+        from: u32,
+        allowed: Option<&Outcomes>,
+        most: usize,
+    ) -> Vec<(Vec<u8>, u32)> {
+        let all = Outcomes::all(self.automaton.outcomes());
+        let allowed = allowed.unwrap_or(&all);
+        if most <= 1 {
+            return self.automaton.shortest(from, allowed).into_iter().collect();
+        }
+        let known = locked(&self.distances).get(allowed).cloned();
+        let distances = known.unwrap_or_else(|| {
+            let made: Arc<[u32]> = self.automaton.distances(allowed).into();
+            let mut distances = locked(&self.distances);
+            if distances.len() >= DISTANCES {
+                distances.clear();
+            }
+            distances.insert(allowed.clone(), made.clone());
+            made
+        });
+        self.automaton.some_texts(from, allowed, &distances, most)
+    }
+
     /// What each token does from `state`.
     pub(crate) fn spread(&self, state: u32, vocabulary: &Vocabulary) -> Arc<Spread> {
+        self.kept_spread(state, || {
+            let tail = self.tail.get_or_init(|| Tail::find(&self.automaton, vocabulary));
+            match tail {
+                Some(tail) if tail.is_near(&self.automaton, state) => {
+                    Spread::beside(&self.automaton, state, vocabulary, tail)
+                }
+                _ => Spread::new(&self.automaton, state, vocabulary),
+            }
+        })
+    }
+
+    /// The same without another lexeme's help.
+    fn whole_spread(&self, state: u32, vocabulary: &Vocabulary) -> Arc<Spread> {
+        self.kept_spread(state, || Spread::new(&self.automaton, state, vocabulary))
+    }
+
+    fn kept_spread(&self, state: u32, make: impl FnOnce() -> Spread) -> Arc<Spread> {
         if let Some(known) = locked(&self.spreads).get(&state) {
             return known.clone();
         }
         // Made outside the lock: two texts may make the same one, none waits.
-        let made = Arc::new(Spread::new(&self.automaton, state, vocabulary));
+        let made = Arc::new(make());
         let mut spreads = locked(&self.spreads);
         if spreads.len() >= SPREADS {
             spreads.clear();

@@ -1,7 +1,9 @@
 //! What every token does from a state of a lexeme.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::Tail;
 use super::automaton::{Automaton, Character};
 use crate::tree::Tree;
 use crate::{TokenId, Vocabulary};
@@ -23,6 +25,20 @@ pub(crate) struct Spread {
     /// The lexeme may end before the token's first byte, as this outcome; the token's first byte
     /// must be none that continues it.
     pub(crate) here: Option<u32>,
+    /// What all tokens do that are spoken of nowhere else here.
+    pub(crate) others: Option<Others>,
+}
+
+/// Tokens that do what they do in any string (see [`Tail`]).
+#[derive(Debug)]
+pub(crate) struct Others {
+    pub(crate) spread: Arc<Spread>,
+    /// How they end the lexeme, in place of the string's own outcome.
+    pub(crate) outcome: u32,
+    /// The set of outcomes that can be reached from inside ([`Automaton::reach_number`]).
+    pub(crate) reach: u32,
+    /// Tokens that do something else, ascending.
+    pub(crate) except: Box<[TokenId]>,
 }
 
 /// The rests of tokens that leave a lexeme, after its end.
@@ -89,13 +105,7 @@ impl Default for TokenSet {
 
 impl Spread {
     pub(super) fn new(automaton: &Automaton, from: u32, vocabulary: &Vocabulary) -> Self {
-        let mut sketch = Sketch {
-            automaton,
-            vocabulary,
-            inside: HashMap::new(),
-            characters: Vec::new(),
-            leaving: HashMap::new(),
-        };
+        let mut sketch = Sketch::new(automaton, vocabulary);
         let plain = automaton.is_free(from);
         if plain {
             let all = 0..vocabulary.tree().all_ids().len();
@@ -106,10 +116,19 @@ impl Spread {
         }
         sketch.finish(from, plain)
     }
+
+    /// The same where most tokens come to a tail: only the others are looked at.
+    pub(super) fn beside(automaton: &Automaton, from: u32, vocabulary: &Vocabulary, tail: &Tail) -> Self {
+        let mut sketch = Sketch::new(automaton, vocabulary);
+        let except = sketch.walk_beside(from, tail.state);
+        let (spread, outcome) = (tail.spread.clone(), tail.outcome);
+        let others = Others { spread, outcome, reach: automaton.reach_number(tail.state), except };
+        Self { others: Some(others), ..sketch.finish(from, false) }
+    }
 }
 
 /// What is left of a token, and the token.
-type Rest<'a> = (&'a [u8], TokenId);
+type Leaving<'a> = (&'a [u8], TokenId);
 
 /// A spread in the making.
 struct Sketch<'a> {
@@ -118,10 +137,62 @@ struct Sketch<'a> {
     inside: HashMap<u32, Vec<TokenId>>,
     characters: Vec<(u32, bool, TokenId)>,
     /// By outcome and characters.
-    leaving: HashMap<(u32, u32), Vec<Rest<'a>>>,
+    leaving: HashMap<(u32, u32), Vec<Leaving<'a>>>,
 }
 
-impl Sketch<'_> {
+impl<'a> Sketch<'a> {
+    fn new(automaton: &'a Automaton, vocabulary: &'a Vocabulary) -> Self {
+        Self {
+            automaton,
+            vocabulary,
+            inside: HashMap::new(),
+            characters: Vec::new(),
+            leaving: HashMap::new(),
+        }
+    }
+
+    /// Visits the tokens that do not do from `from` what they do from `tail`; which those are.
+    fn walk_beside(&mut self, from: u32, tail: u32) -> Box<[TokenId]> {
+        let tree = self.vocabulary.tree();
+        let mut except: Vec<TokenId> = Vec::new();
+        let mut path = vec![(Some(from), Some(tail)); tree.depth() + 1];
+        let nodes = tree.nodes();
+        let mut at = 0;
+        while let Some(node) = nodes.get(at) {
+            let depth = usize::from(node.depth);
+            let (own, other) = path[depth];
+            let step = |state: Option<u32>| state.and_then(|state| self.automaton.step(state, node.byte));
+            let next = (step(own), step(other));
+            if next.0.is_some() && next.0 == next.1 {
+                at += node.size as usize; // alike from here on
+                continue;
+            }
+            let Some(state) = next.0 else {
+                let has_ended = |state: Option<u32>| {
+                    depth > 0 && state.is_some_and(|state| self.automaton.ending(state).is_some())
+                };
+                let (leaves, others) = (has_ended(own), next.1.is_some() || has_ended(other));
+                for id in tree.places(at).map(|place| tree.all_ids()[place]).filter(|_| leaves || others) {
+                    except.push(id);
+                    if leaves && let Some(own) = own {
+                        self.leaves(own, 0, depth, id);
+                    }
+                }
+                at += node.size as usize;
+                continue;
+            };
+            path[depth + 1] = next;
+            for id in tree.ids(node) {
+                self.stays(state, 0, *id);
+                except.push(*id);
+            }
+            at += 1;
+        }
+        except.sort_unstable();
+        except.dedup();
+        except.into()
+    }
+
     /// Visits the tokens that can be read from a state; what lies below a free state is not walked
     /// but taken together.
     fn walk(&mut self, from: u32) {
@@ -224,6 +295,7 @@ impl Sketch<'_> {
             self.inside.into_iter().map(|(set, ids)| (set, TokenSet::new(ids, words))).collect();
         inside.sort_by_key(|(set, _)| *set);
         let plain = plain.then(|| self.automaton.reach_number(from));
-        Spread { inside, plain, characters: self.characters, exits, here: self.automaton.ending(from) }
+        let here = self.automaton.ending(from);
+        Spread { inside, plain, characters: self.characters, exits, here, others: None }
     }
 }

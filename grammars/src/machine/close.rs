@@ -75,10 +75,8 @@ impl<L: Language> Machine<L> {
         let offer = self.offer_of(thread.stack);
         let choice = &offer.choices[usize::from(thread.choice)];
         let begun = Thread { at: START, text: super::store::BEGUN, ..*thread };
-        let automaton = &choice.lexeme.automaton;
-        let only = Outcomes::only(automaton.outcomes(), Some(outcome));
-        let text = automaton.shortest(START, &only);
-        let read = text.and_then(|(text, outcome)| self.not_refused(&begun, choice, text, outcome));
+        let text = choice.lexeme.shortest_to(START, outcome);
+        let read = text.and_then(|text| self.not_refused(&begun, choice, text.to_vec(), outcome));
         let Some((_, stacks)) = read else { return ENDLESS };
         stacks.iter().map(|stack| self.stack_tokens(*stack)).min().unwrap_or(ENDLESS)
     }
@@ -125,9 +123,8 @@ impl<L: Language> Machine<L> {
         if !choice.captured {
             return None;
         }
-        let automaton = &choice.lexeme.automaton;
-        let only = Outcomes::only(automaton.outcomes(), Some(outcome));
-        let others = automaton.some_texts(thread.at, Some(&only), OTHER_TEXTS).into_iter();
+        let only = Outcomes::only(choice.lexeme.automaton.outcomes(), Some(outcome));
+        let others = choice.lexeme.some_texts(thread.at, Some(&only), OTHER_TEXTS).into_iter();
         others.map(|(text, _)| text).find_map(|text| read(self, &text).map(|stacks| (text, stacks)))
     }
 
@@ -200,9 +197,11 @@ fn endings(choice: &Choice, at: u32, count: u32) -> Vec<(Vec<u8>, u32)> {
     let automaton = &choice.lexeme.automaton;
     let reach = automaton.reach(at).clone();
     let outcomes = reach.iter().filter(|outcome| choice.allows(*outcome)).take(OUTCOMES);
-    let total = automaton.outcomes();
-    let texts = outcomes.filter_map(|outcome| automaton.shortest(at, &Outcomes::only(total, Some(outcome))));
-    texts.map(|(text, outcome)| (fill(choice, at, count, text), outcome)).collect()
+    let text = |outcome| Some((choice.lexeme.shortest_to(at, outcome)?, outcome));
+    outcomes
+        .filter_map(text)
+        .map(|(text, outcome)| (fill(choice, at, count, text.to_vec()), outcome))
+        .collect()
 }
 
 pub(super) fn shortest(choice: &Choice) -> Option<Vec<u8>> {

@@ -100,6 +100,13 @@ impl Choice {
         super::close::shortest(self)
     }
 
+    /// Whether an allowed outcome is in a set of those that can be reached
+    /// ([`Automaton::reach_number`](crate::lexeme::Automaton::reach_number)).
+    pub(super) fn reaches(&self, set: u32) -> bool {
+        let reached = self.lexeme.automaton.reach_set(set);
+        self.allowed.as_ref().is_none_or(|allowed| reached.intersects(allowed))
+    }
+
     pub(super) fn allows(&self, outcome: u32) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.contains(outcome))
     }

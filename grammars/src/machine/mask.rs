@@ -42,6 +42,22 @@ struct Sketch {
     worst: u32,
 }
 
+impl Sketch {
+    /// What has been decided of some tokens so far, for [`put_back`](Self::put_back).
+    fn set_aside(&self, tokens: &[TokenId]) -> (Vec<TokenId>, usize) {
+        let is_allowed = |id: &TokenId| self.words[*id as usize / 32] >> (id % 32) & 1 == 1;
+        (tokens.iter().copied().filter(is_allowed).collect(), self.doubtful.len())
+    }
+
+    /// Takes back what has been decided since about some tokens, which are ascending.
+    fn put_back(&mut self, tokens: &[TokenId], (allowed, doubtful): (Vec<TokenId>, usize)) {
+        tokens.iter().for_each(|id| self.words[*id as usize / 32] &= !(1 << (id % 32)));
+        allowed.iter().for_each(|id| self.words[*id as usize / 32] |= 1 << (id % 32));
+        let later = self.doubtful.split_off(doubtful);
+        self.doubtful.extend(later.into_iter().filter(|id| tokens.binary_search(id).is_err()));
+    }
+}
+
 /// Masks kept. A mask of 151,936 tokens is 19 KiB, so these are 10 MiB at most. When full, all are
 /// dropped: a text in progress soon finds its own again.
 const MASKS: usize = 512;
@@ -202,23 +218,24 @@ impl<L: Language> Machine<L> {
         let lexeme = group.choice.lexeme.clone();
         let spread = lexeme.spread(group.at, &vocabulary);
         let worst = self.worst_inside(&group);
+        if let Some(others) = &spread.others {
+            let before = sketch.set_aside(&others.except);
+            if worst <= sketch.left && group.choice.reaches(others.reach) {
+                draw_plain(&others.spread, &vocabulary, &mut sketch.words);
+            }
+            self.draw_exits(&group, &others.spread, Some(others.outcome), sketch);
+            sketch.put_back(&others.except, before);
+        }
         if worst <= sketch.left {
             draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
             sketch.worst = sketch.worst.max(worst);
         } else {
             self.draw_each_inside(&group, &spread, sketch);
         }
+        self.draw_exits(&group, &spread, None, sketch);
 
-        let (fewest, most) = group.choice.characters;
-        for exit in &spread.exits {
-            let count = group.count.saturating_add(exit.characters);
-            if group.choice.allows(exit.outcome) && count >= fewest && count <= most {
-                let state = self.beyond(&group.threads, exit.outcome, sketch, &exit.rests);
-                self.draw_rests(&exit.rests, state, |_| true, sketch);
-            }
-        }
         let Some(outcome) = spread.here.filter(|outcome| group.choice.allows(*outcome)) else { return };
-        if group.count < fewest {
+        if group.count < group.choice.characters.0 {
             return;
         }
         let state = self.beyond(&group.threads, outcome, sketch, vocabulary.tree());
@@ -227,6 +244,19 @@ impl<L: Language> Machine<L> {
             self.draw_rests(vocabulary.tree(), state, |byte| !continues(byte), sketch);
         } else {
             todo.extend(self.groups(state));
+        }
+    }
+
+    /// Allows tokens that leave a lexeme, all as one outcome where that is given.
+    fn draw_exits(&mut self, group: &Group, spread: &Spread, outcome: Option<u32>, sketch: &mut Sketch) {
+        let (fewest, most) = group.choice.characters;
+        for exit in &spread.exits {
+            let outcome = outcome.unwrap_or(exit.outcome);
+            let count = group.count.saturating_add(exit.characters);
+            if group.choice.allows(outcome) && count >= fewest && count <= most {
+                let state = self.beyond(&group.threads, outcome, sketch, &exit.rests);
+                self.draw_rests(&exit.rests, state, |_| true, sketch);
+            }
         }
     }
 
@@ -328,11 +358,16 @@ fn set_bits(mask: &[u32]) -> impl Iterator<Item = TokenId> + '_ {
     mask.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(bits)
 }
 
+/// Allows what stays inside of any string.
+fn draw_plain(spread: &Spread, vocabulary: &Vocabulary, words: &mut [u32]) {
+    if spread.plain.is_some() {
+        vocabulary.plain().add_to(words);
+    }
+    spread.inside.iter().for_each(|(_, tokens)| tokens.add_to(words));
+}
+
 fn draw_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &mut [u32]) {
-    let automaton = &group.choice.lexeme.automaton;
-    let reaches = |set: u32| {
-        group.choice.allowed.as_ref().is_none_or(|allowed| automaton.reach_set(set).intersects(allowed))
-    };
+    let reaches = |set: u32| group.choice.reaches(set);
     let (fewest, most) = group.choice.characters;
     let room = if most == u32::MAX { u32::MAX } else { most - group.count.min(most) };
     let missing = fewest.saturating_sub(group.count);
@@ -386,7 +421,8 @@ impl<L: Language> Machine<L> {
     fn draw_each_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) {
         let vocabulary = self.vocabulary.clone();
         let state = self.state(group.threads.clone(), false);
-        for id in spread.inside.iter().flat_map(|(_, tokens)| tokens.first(TRIED)) {
+        let others = spread.others.iter().flat_map(|others| &others.spread.inside);
+        for id in spread.inside.iter().chain(others).flat_map(|(_, tokens)| tokens.first(TRIED)) {
             let next = self.step_all(state, vocabulary.token(id));
             if next != DEAD && self.completes_within(next, sketch.left) {
                 sketch.words[id as usize / 32] |= 1 << (id % 32);

@@ -201,10 +201,9 @@ impl<L: Language> Machine<L> {
         }
         let Some(text) = self.texts.get(thread.text) else { return true };
         refused.retain(|refused| refused.starts_with(&text));
-        let automaton = &choice.lexeme.automaton;
         let rests = match refused.len() {
             0 => return true,
-            some => automaton.some_texts(thread.at, choice.allowed.as_ref(), some + 1),
+            some => choice.lexeme.some_texts(thread.at, choice.allowed.as_ref(), some + 1),
         };
         rests.iter().any(|(rest, _)| !refused.iter().any(|refused| refused[text.len()..] == **rest))
     }
