@@ -22,6 +22,8 @@ pub struct Vocabulary {
     /// Tokens that are plain as a whole, and how many characters each has, most first.
     plain: TokenSet,
     plain_by_length: Vec<(u32, TokenId)>,
+    /// Tokens of letters, the longest first, each of another length.
+    letters: Vec<TokenId>,
     lexicon: Lexicon,
 }
 
@@ -51,6 +53,7 @@ impl Vocabulary {
             plain_from: Vec::new(),
             plain: TokenSet::default(),
             plain_by_length: Vec::new(),
+            letters: Vec::new(),
             lexicon: Lexicon::default(),
         };
         let usable = |id: &TokenId| {
@@ -75,6 +78,33 @@ impl Vocabulary {
         self.plain_by_length = plain.iter().map(|id| (characters(self.token(*id)), *id)).collect();
         self.plain_by_length.sort_unstable_by(|a, b| b.cmp(a));
         self.plain = TokenSet::new(plain, self.words());
+        let of_letters = self.plain_by_length.iter().map(|(_, id)| *id);
+        let mut letters: Vec<TokenId> =
+            of_letters.filter(|id| self.token(*id).iter().all(u8::is_ascii_lowercase)).collect();
+        letters.dedup_by_key(|id| self.token(*id).len());
+        self.letters = letters;
+    }
+
+    /// Tokens of so many letters in all, few of them; `None` where no letter is a token.
+    pub(crate) fn filler(&self, count: u32) -> Option<Vec<TokenId>> {
+        let (mut left, mut tokens) = (count as usize, Vec::new());
+        for id in &self.letters {
+            let length = self.token(*id).len();
+            tokens.extend(std::iter::repeat_n(*id, left / length));
+            left %= length;
+        }
+        (left == 0).then_some(tokens)
+    }
+
+    /// How many tokens [`filler`](Self::filler) has; as many as letters where there is none.
+    pub(crate) fn filler_tokens(&self, count: u32) -> u32 {
+        let (mut left, mut tokens) = (count, 0);
+        for id in &self.letters {
+            let length = self.token(*id).len() as u32;
+            tokens += left / length;
+            left %= length;
+        }
+        if left == 0 { tokens } else { count }
     }
 
     /// How many tokens there are.

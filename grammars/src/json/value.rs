@@ -67,12 +67,9 @@ impl Json {
 
     /// Short ways to complete a value.
     pub(super) fn value_ways(&mut self, formula: F) -> Vec<TextThen<Frame>> {
-        let mut ways: Vec<TextThen<Frame>> = self
-            .scalars(formula)
-            .iter()
-            .filter_map(Choice::shortest)
-            .map(|text| (text, Vec::new()))
-            .collect();
+        let scalars = self.scalars(formula);
+        let texts = scalars.iter().filter_map(|choice| choice.short_text(&self.vocabulary));
+        let mut ways: Vec<TextThen<Frame>> = texts.map(|text| (text, Vec::new())).collect();
         if ways.iter().any(|(text, _)| text.len() <= SHORT) {
             return ways;
         }

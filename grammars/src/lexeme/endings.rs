@@ -7,6 +7,9 @@ use super::automaton::{Automaton, NOWHERE, START};
 use super::outcomes::Outcomes;
 use crate::tree::Tree;
 
+/// Places in the tree of tokens that one search for few tokens looks at.
+const NODES: usize = 20_000;
+
 /// Beginnings looked at for each of several texts.
 const LOOKED_AT: usize = 256;
 
@@ -88,6 +91,57 @@ impl Automaton {
             }
         }
         None
+    }
+
+    /// A text from here that ends as `outcome` with the fewest tokens, as far as a search says that looks
+    /// at [`NODES`] places in the tree: breadth first over the states that tokens lead to. In a state in which
+    /// any text may follow, the nearest ending is taken.
+    pub(super) fn fewest_tokens(&self, from: u32, outcome: u32, tree: &Tree) -> Option<Vec<u8>> {
+        let only = Outcomes::only(self.outcomes(), Some(outcome));
+        let leads = |state: u32| self.reach(state).contains(outcome);
+        let mut before: HashMap<u32, (u32, Vec<u8>)> = HashMap::from([(from, (from, Vec::new()))]);
+        let mut layer = vec![from];
+        let mut left = NODES;
+        while !layer.is_empty() {
+            let ended = layer.iter().find(|state| self.ending(**state) == Some(outcome));
+            if let Some(last) = ended.or_else(|| layer.iter().find(|state| self.is_free(**state))) {
+                let (mut parts, mut at) = (vec![self.shortest(*last, &only)?.0], *last);
+                while at != from {
+                    let (previous, bytes) = before.get(&at)?;
+                    parts.push(bytes.clone());
+                    at = *previous;
+                }
+                return Some(parts.into_iter().rev().flatten().collect());
+            }
+            let mut next = Vec::new();
+            for state in layer {
+                let mut path = vec![state; tree.depth() + 1];
+                let mut bytes: Vec<u8> = Vec::new();
+                let mut at = 0;
+                while let Some(node) = tree.nodes().get(at) {
+                    let depth = usize::from(node.depth);
+                    let step = self.step(path[depth], node.byte).filter(|next| leads(*next));
+                    let Some(to) = step.filter(|_| left > 0) else {
+                        at += node.size as usize;
+                        continue;
+                    };
+                    left -= 1;
+                    path[depth + 1] = to;
+                    bytes.truncate(depth);
+                    bytes.push(node.byte);
+                    if !tree.ids(node).is_empty() && !before.contains_key(&to) {
+                        before.insert(to, (state, bytes.clone()));
+                        next.push(to);
+                    }
+                    at += 1;
+                }
+            }
+            if left == 0 {
+                break;
+            }
+            layer = next;
+        }
+        self.shortest(from, &only).map(|(text, _)| text)
     }
 
     /// Several texts that end from here, short ones first, given the [`distances`](Self::distances).

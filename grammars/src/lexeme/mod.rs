@@ -40,7 +40,7 @@ pub(crate) struct Lexeme {
     pub(crate) automaton: Automaton,
     spreads: Mutex<HashMap<u32, Arc<Spread>>>,
     tail: OnceLock<Option<Tail>>,
-    /// The shortest text from a state to an outcome, where it was asked for.
+    /// A text of few tokens from a state to an outcome, where it was asked for.
     endings: Mutex<HashMap<(u32, u32), Option<Arc<[u8]>>>>,
     /// From each state, bytes to the nearest ending among some outcomes.
     distances: Mutex<HashMap<Outcomes, Arc<[u32]>>>,
@@ -86,13 +86,13 @@ impl Lexeme {
         })
     }
 
-    /// The shortest text from a state to an ending as `outcome`.
-    pub(crate) fn shortest_to(&self, from: u32, outcome: u32) -> Option<Arc<[u8]>> {
+    /// A text of few tokens from a state to an ending as `outcome`.
+    pub(crate) fn short_text(&self, from: u32, outcome: u32, vocabulary: &Vocabulary) -> Option<Arc<[u8]>> {
         if let Some(known) = locked(&self.endings).get(&(from, outcome)) {
             return known.clone();
         }
-        let only = Outcomes::only(self.automaton.outcomes(), Some(outcome));
-        let text: Option<Arc<[u8]>> = self.automaton.shortest(from, &only).map(|(text, _)| text.into());
+        let text = self.automaton.fewest_tokens(from, outcome, vocabulary.tree());
+        let text: Option<Arc<[u8]>> = text.map(Into::into);
         let mut endings = locked(&self.endings);
         if endings.len() >= ENDINGS {
             endings.clear();

@@ -11,8 +11,8 @@ use super::language::{After, Choice, Language, Read};
 use super::shortest::{ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
 use super::store::{EMPTY, FrameId, StackId, UNKNOWN};
-use crate::TokenId;
 use crate::lexeme::{Outcomes, START};
+use crate::{TokenId, Vocabulary};
 
 impl<L: Language> Machine<L> {
     /// Tokens that complete the state, by the closes of what is due, spelled as a whole.
@@ -66,7 +66,8 @@ impl<L: Language> Machine<L> {
             true => self.tokens_after_some_text(thread, outcome),
             false => stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?,
         };
-        let tokens = after.saturating_add(spelled).saturating_add(missing);
+        let filler = self.vocabulary.filler_tokens(missing);
+        let tokens = after.saturating_add(spelled).saturating_add(filler);
         (tokens != ENDLESS).then_some(tokens)
     }
 
@@ -75,7 +76,7 @@ impl<L: Language> Machine<L> {
         let offer = self.offer_of(thread.stack);
         let choice = &offer.choices[usize::from(thread.choice)];
         let begun = Thread { at: START, text: super::store::BEGUN, ..*thread };
-        let text = choice.lexeme.shortest_to(START, outcome);
+        let text = choice.lexeme.short_text(START, outcome, &self.vocabulary);
         let read = text.and_then(|text| self.not_refused(&begun, choice, text.to_vec(), outcome));
         let Some((_, stacks)) = read else { return ENDLESS };
         stacks.iter().map(|stack| self.stack_tokens(*stack)).min().unwrap_or(ENDLESS)
@@ -89,7 +90,7 @@ impl<L: Language> Machine<L> {
         let offer = self.offer_of(thread.stack);
         let choice = &offer.choices[usize::from(thread.choice)];
         let mut best: Option<(u32, Vec<u8>, StackId)> = None;
-        for (text, outcome) in endings(choice, thread.at, thread.count) {
+        for (text, outcome) in endings(choice, thread.at, thread.count, &self.vocabulary.clone()) {
             let Some((text, stacks)) = self.not_refused(thread, choice, text, outcome) else { continue };
             let spelled = self.vocabulary.spell(&text)?.len() as u32;
             for stack in stacks.iter() {
@@ -178,7 +179,7 @@ impl<L: Language> Machine<L> {
             ways.push(Way { cost: 0, text: Vec::new(), then: Vec::new() });
         }
         for (number, choice) in offer.choices.iter().enumerate() {
-            for (text, outcome) in endings(choice, START, 0) {
+            for (text, outcome) in endings(choice, START, 0, &self.vocabulary.clone()) {
                 let read = Read { outcome, text: choice.captured.then_some(text.as_slice()) };
                 let After::Ways(after) = self.language.after(&value, number, read) else { continue };
                 let Some(spelled) = self.vocabulary.spell(&text) else { continue };
@@ -192,22 +193,22 @@ impl<L: Language> Machine<L> {
     }
 }
 
-/// Texts that end a lexeme from a state: the shortest of each outcome.
-fn endings(choice: &Choice, at: u32, count: u32) -> Vec<(Vec<u8>, u32)> {
+/// Texts that end a lexeme from a state: one of few tokens for each outcome.
+fn endings(choice: &Choice, at: u32, count: u32, vocabulary: &Vocabulary) -> Vec<(Vec<u8>, u32)> {
     let automaton = &choice.lexeme.automaton;
     let reach = automaton.reach(at).clone();
     let outcomes = reach.iter().filter(|outcome| choice.allows(*outcome)).take(OUTCOMES);
-    let text = |outcome| Some((choice.lexeme.shortest_to(at, outcome)?, outcome));
-    outcomes
-        .filter_map(text)
-        .map(|(text, outcome)| (fill(choice, at, count, text.to_vec()), outcome))
-        .collect()
+    let text = |outcome| {
+        let text = choice.lexeme.short_text(at, outcome, vocabulary)?;
+        Some((fill(choice, at, count, &text, vocabulary), outcome))
+    };
+    outcomes.filter_map(text).collect()
 }
 
-pub(super) fn shortest(choice: &Choice) -> Option<Vec<u8>> {
-    let all = Outcomes::all(choice.lexeme.automaton.outcomes());
-    let (text, _) = choice.lexeme.automaton.shortest(START, choice.allowed.as_ref().unwrap_or(&all))?;
-    Some(fill(choice, START, 0, text))
+/// A text of a choice with few tokens.
+pub(super) fn short_text(choice: &Choice, vocabulary: &Vocabulary) -> Option<Vec<u8>> {
+    let texts = endings(choice, START, 0, vocabulary).into_iter().map(|(text, _)| text);
+    texts.min_by_key(|text| (vocabulary.spell(text).map_or(usize::MAX, |tokens| tokens.len()), text.len()))
 }
 
 /// Outcomes of which a close is looked for.
@@ -215,28 +216,39 @@ const OUTCOMES: usize = 64;
 /// Texts tried where the language refuses the shortest.
 const OTHER_TEXTS: usize = 32;
 
-/// Adds characters to a text until there are as many as the choice wants.
-fn fill(choice: &Choice, from: u32, count: u32, text: Vec<u8>) -> Vec<u8> {
+/// Adds characters to a text, before its end, until there are as many as the choice wants.
+fn fill(choice: &Choice, from: u32, before: u32, text: &[u8], vocabulary: &Vocabulary) -> Vec<u8> {
     let automaton = &choice.lexeme.automaton;
-    let (mut filled, mut state, mut count) = (Vec::new(), from, count);
-    let mut rest = text.into_iter().peekable();
-    while let Some(byte) = rest.peek().copied() {
-        let ends = automaton.step(state, byte).is_some_and(|next| automaton.ending(next).is_some());
-        let filler = (b'a'..=b'z').chain(b' '..=b'~').find(|byte| {
-            *byte != b'\\'
-                && automaton.step(state, *byte).is_some_and(|next| automaton.ending(next).is_none())
-        });
-        let byte = match filler {
-            Some(filler) if ends && count < choice.characters.0 => filler,
-            _ => {
-                rest.next();
-                byte
-            }
-        };
-        let Some(next) = automaton.step(state, byte) else { return filled };
+    let (mut filled, mut state, mut count) = (Vec::new(), from, before);
+    for byte in text {
+        let ends = automaton.step(state, *byte).is_some_and(|next| automaton.ending(next).is_some());
+        let missing = choice.characters.0.saturating_sub(count);
+        if ends && missing > 0 {
+            let (filler, after) = filler(choice, state, missing, *byte, vocabulary);
+            filled.extend(filler);
+            state = after;
+        }
+        let Some(next) = automaton.step(state, *byte) else { return filled };
         count = counted(choice, next, count).0;
         state = next;
-        filled.push(byte);
+        filled.push(*byte);
     }
     filled
+}
+
+/// So many characters from a state after which `end` can come, and the state after them: tokens of letters,
+/// or one character again and again.
+fn filler(choice: &Choice, state: u32, missing: u32, end: u8, vocabulary: &Vocabulary) -> (Vec<u8>, u32) {
+    let automaton = &choice.lexeme.automaton;
+    let after = |bytes: &[u8]| {
+        let after = bytes.iter().try_fold(state, |state, byte| automaton.step(state, *byte))?;
+        automaton.step(after, end).map(|_| after)
+    };
+    let letters = vocabulary.filler(missing).unwrap_or_default();
+    let letters: Vec<u8> = letters.iter().flat_map(|token| vocabulary.token(*token)).copied().collect();
+    let single = (b'a'..=b'z').chain(b' '..=b'~').filter(|byte| *byte != b'\\');
+    let single = single.map(|byte| vec![byte; missing as usize]);
+    let mut fillers = std::iter::once(letters).filter(|letters| !letters.is_empty()).chain(single);
+    let found = fillers.find_map(|filler| after(&filler).map(|after| (filler, after)));
+    found.unwrap_or((Vec::new(), state))
 }

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use crate::Vocabulary;
 use crate::lexeme::{Lexeme, Outcomes};
 
 /// A language, as a grammar whose symbols are made while a text is read.
@@ -95,9 +96,9 @@ impl Choice {
         Self { captured: true, ..self }
     }
 
-    /// Its shortest text.
-    pub(crate) fn shortest(&self) -> Option<Vec<u8>> {
-        super::close::shortest(self)
+    /// A text of few tokens.
+    pub(crate) fn short_text(&self, vocabulary: &Vocabulary) -> Option<Vec<u8>> {
+        super::close::short_text(self, vocabulary)
     }
 
     /// Whether an allowed outcome is in a set of those that can be reached

@@ -413,7 +413,7 @@ impl<L: Language> Machine<L> {
             after = after.max(least);
         }
         let farthest = group.choice.lexeme.most_tokens_to_end(&self.vocabulary);
-        after.saturating_add(farthest).saturating_add(missing)
+        after.saturating_add(farthest).saturating_add(self.vocabulary.filler_tokens(missing))
     }
 
     /// Allows the tokens inside of a lexeme that leave enough for the rest: only those are tried that

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`judge`] | which patterns compile, how samples are judged, what compiling and masks take |
 //! | [`complete`] | whether a text that was cut somewhere is completed within any sufficient budget |
+//! | [`optimum`] | the fewest tokens that a text can have |
 //! | [`exact`] | whether masks equal trying each token byte by byte |
 //!
 //! Nothing here reads files: cases are given. Random choices come from a seed, so every run of the
@@ -12,6 +13,7 @@
 pub mod complete;
 pub mod exact;
 pub mod judge;
+pub mod optimum;
 
 use std::time::Duration;
 
@@ -81,6 +83,15 @@ impl Random {
     pub(crate) fn below(&mut self, count: usize) -> usize {
         (self.next() as u128 * count as u128 >> 64) as usize
     }
+}
+
+/// The tokens that a mask allows.
+pub(crate) fn allowed(mask: &[u32]) -> impl Iterator<Item = TokenId> + '_ {
+    let bits = |(index, word): (usize, &u32)| {
+        let word = *word;
+        (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as TokenId * 32 + bit)
+    };
+    mask.iter().enumerate().flat_map(bits)
 }
 
 /// The `index`th allowed token, counted from 0.

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)] // says what was not tried, and how much of a suite passes
 
 mod hostile;
+mod optimum;
 mod support;
 
 use std::path::PathBuf;

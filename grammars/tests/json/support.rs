@@ -120,3 +120,21 @@ pub fn walk(grammar: &Arc<Grammar>, choices: &[u32], budget: u32) -> Result<Vec<
     }
     Err(format!("not complete within {budget} tokens: {:?}", String::from_utf8_lossy(&text)))
 }
+
+/// Random choices that a seed decides.
+pub struct Choices(u64);
+
+impl Choices {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `count` (SplitMix64).
+    pub fn below(&mut self, count: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((bits ^ (bits >> 31)) % count as u64) as usize
+    }
+}
