@@ -4,9 +4,9 @@ use prost_reflect::{Kind, MessageDescriptor};
 
 use super::ProtoFormat;
 use super::language::Marks;
-use super::messages::{Builder, Field, Member, Values};
+use super::messages::{Builder, Field, Values};
 use super::scalars::Scalars;
-use super::shape::{Shape, ShapeId, Tagged};
+use super::shape::{Linked, Shape, ShapeId, Tagged};
 use super::text::SPACE;
 use crate::GrammarError;
 use crate::lexeme::{Regular, START, Source, Words, spelled};
@@ -23,6 +23,8 @@ pub(super) fn marks(scalars: &Scalars<'_>) -> Result<Marks, GrammarError> {
         close_list: mark(r"_?\]")?,
         comma: mark("_?,_?")?,
         colon: mark(": ?")?,
+        // No value comes without a colon here.
+        gap: mark(" ")?,
         value: mark(r#"_?,_?"value": ?"#)?,
     })
 }
@@ -39,8 +41,8 @@ const LIST_VALUE: u8 = 2;
 const ANY: u8 = 1;
 
 impl Builder<'_> {
-    /// The names of a field with its value.
-    pub(super) fn json_members(&mut self, field: &Field) -> Result<Vec<Member>, GrammarError> {
+    /// The names of a field and what follows them.
+    pub(super) fn json_member(&mut self, field: &Field) -> Result<(Vec<String>, Linked), GrammarError> {
         let value = match &field.values {
             Values::One(kind) => self.kind(kind)?,
             Values::Many(kind) => {
@@ -52,9 +54,8 @@ impl Builder<'_> {
                 self.map(key, value, MAP)?
             }
         };
-        let spellings = field.json_names.iter().map(|name| spelled(name));
-        let names = spellings.flat_map(|name| [format!("\"{name}\":"), format!("\"{name}\": ")]).collect();
-        Ok(vec![Member { names, value }])
+        let names = field.json_names.iter().map(|name| format!("\"{}\"", spelled(name))).collect();
+        Ok((names, Linked { after_colon: value, bare: None }))
     }
 
     fn map(&mut self, key: &Kind, value: ShapeId, cost: u8) -> Result<ShapeId, GrammarError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::shape::{LEVELS, Object, Shape, ShapeId, Shapes};
+use super::shape::{LEVELS, Linked, Object, Shape, ShapeId, Shapes};
 use crate::lexeme::{Lexeme, Outcomes};
 use crate::machine::{After, Choice, Language, Offer, Read, TextThen};
 
@@ -20,8 +20,10 @@ pub(super) struct Marks {
     pub(super) close_list: Arc<Lexeme>,
     /// Between two values.
     pub(super) comma: Arc<Lexeme>,
-    /// After a map's key.
+    /// After a name or a map's key.
     pub(super) colon: Arc<Lexeme>,
+    /// What may come between a name and a value that needs no colon.
+    pub(super) gap: Arc<Lexeme>,
     /// Before the value of a tagged type that stands apart.
     pub(super) value: Arc<Lexeme>,
 }
@@ -69,6 +71,7 @@ pub(crate) enum Mark {
     Close,
     ShutList,
     Colon,
+    Gap,
     Value,
 }
 
@@ -125,7 +128,10 @@ impl Language for Proto {
                     _ => Choice::new(&start.lexeme),
                 }))
             }
-            Frame::Mark(mark) => Offer::of([Choice::new(self.mark(*mark))]),
+            Frame::Mark(mark) => {
+                let optional = matches!(mark, Mark::Gap);
+                Offer { optional, ..Offer::of([Choice::new(self.mark(*mark))]) }
+            }
             Frame::Name(members) => {
                 let names = self.object(members.shape).and_then(|object| object.names.as_ref());
                 Offer::of(names.map(|names| Choice::new(names).allowing(members.open.clone())))
@@ -163,7 +169,7 @@ impl Language for Proto {
                 After::Ways(self.opened(start, *left, read.outcome))
             }
             Frame::Mark(_) => After::nothing(),
-            Frame::Name(members) => After::Ways(self.named(members, read.outcome).into_iter().collect()),
+            Frame::Name(members) => After::Ways(self.named(members, read.outcome)),
             Frame::Members(members) if choice == 0 && !members.open.is_empty() => {
                 After::Ways(vec![vec![Frame::Name(members.clone())]])
             }
@@ -201,6 +207,7 @@ impl Proto {
             Mark::Close => &self.marks.close,
             Mark::ShutList => &self.marks.shut_list,
             Mark::Colon => &self.marks.colon,
+            Mark::Gap => &self.marks.gap,
             Mark::Value => &self.marks.value,
         }
     }
@@ -285,17 +292,27 @@ impl Proto {
     fn members(&self, object: &Object, shape: ShapeId, left: u8, bare: bool) -> Members {
         let left = self.shapes.inside(shape, self.shapes.useful(shape, left));
         let mut open = Outcomes::none(object.keys.len() as u32);
-        let fits = object.keys.iter().zip(0..).filter(|(key, _)| self.shapes.fits(key.value, left));
+        let fits =
+            object.keys.iter().zip(0..).filter(|(key, _)| self.shapes.fits(key.value.after_colon, left));
         fits.for_each(|(_, index)| open.insert(index));
         Members { shape, left, open, bare }
     }
 
-    /// What is due after a name.
-    pub(super) fn named(&self, members: &Members, key: u32) -> Option<Vec<Frame>> {
-        let key = self.object(members.shape)?.keys.get(key as usize)?;
+    /// What may follow a name.
+    pub(super) fn named(&self, members: &Members, key: u32) -> Vec<Vec<Frame>> {
+        let object = self.object(members.shape);
+        let Some(key) = object.and_then(|object| object.keys.get(key as usize)) else { return Vec::new() };
         let mut rest = members.clone();
         rest.open.remove(&key.closes);
-        Some(vec![self.due(key.value, members.left), Frame::Members(rest)])
+        let ways = self.linked(key.value, members.left).into_iter();
+        ways.map(|way| way.into_iter().chain([Frame::Members(rest.clone())]).collect()).collect()
+    }
+
+    /// A value after a name: at once where it may, and after a colon.
+    pub(super) fn linked(&self, value: Linked, left: u8) -> Vec<Vec<Frame>> {
+        let bare = value.bare.map(|bare| vec![Frame::Mark(Mark::Gap), self.due(bare, left)]);
+        let after_colon = vec![Frame::Mark(Mark::Colon), self.due(value.after_colon, left)];
+        bare.into_iter().chain([after_colon]).collect()
     }
 
     /// What is due after a map's key: another one next time.

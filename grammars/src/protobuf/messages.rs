@@ -9,7 +9,7 @@ use prost_reflect::{Cardinality, ExtensionDescriptor, FieldDescriptor, Kind, Mes
 use super::ProtoFormat;
 use super::language::Proto;
 use super::scalars::Scalars;
-use super::shape::{Key, LEVELS, Object, Shape, ShapeId, Shapes};
+use super::shape::{Key, LEVELS, Linked, Object, Shape, ShapeId, Shapes};
 use super::{json, text};
 use crate::lexeme::{Automaton, Lexeme, Outcomes, START, Source, Words};
 use crate::{Budget, GrammarError, Vocabulary};
@@ -52,15 +52,12 @@ pub(super) enum Values {
     Map { key: Kind, value: Kind },
 }
 
-/// A name, in each of its spellings, and the value that follows it.
-pub(super) struct Member {
-    pub(super) names: Vec<String>,
-    pub(super) value: ShapeId,
-}
-
-/// A member of an object. Of a group there is at most one; without a group, any number.
+/// A member of an object.
 pub(super) struct Part {
-    pub(super) member: Member,
+    /// Its name, in each of its spellings.
+    pub(super) names: Vec<String>,
+    pub(super) value: Linked,
+    /// Of a group there is at most one; without a group, any number.
     pub(super) group: Option<usize>,
     pub(super) required: bool,
 }
@@ -153,16 +150,15 @@ impl<'a> Builder<'a> {
             let mut parts = Vec::new();
             let mut groups: HashMap<String, usize> = HashMap::new();
             for (index, field) in fields(&message)?.iter().enumerate() {
-                let members = match self.format {
-                    ProtoFormat::Text => self.text_members(field)?,
-                    ProtoFormat::Json => self.json_members(field)?,
+                let (names, value) = match self.format {
+                    ProtoFormat::Text => (field.text_names.clone(), self.text_value(field)?),
+                    ProtoFormat::Json => self.json_member(field)?,
                 };
                 let group = field.oneof.as_ref().map(|oneof| *groups.entry(oneof.clone()).or_insert(index));
                 // The text format repeats a field's name with each value.
                 let repeats = self.format == ProtoFormat::Text && !matches!(field.values, Values::One(_));
                 let group = (!repeats).then_some(group.unwrap_or(index));
-                let required = field.required;
-                parts.extend(members.into_iter().map(|member| Part { member, group, required }));
+                parts.push(Part { names, value, group, required: field.required });
             }
             let object = self.object(parts)?;
             self.shapes.set(shape, Shape::Object(object), MESSAGE);
@@ -178,8 +174,8 @@ impl<'a> Builder<'a> {
         let words = parts
             .iter()
             .zip(0..)
-            .flat_map(|(part, index)| part.member.names.iter().map(move |name| (name.as_bytes(), index)));
-        self.names += parts.iter().flat_map(|part| &part.member.names).map(String::len).sum::<usize>();
+            .flat_map(|(part, index)| part.names.iter().map(move |name| (name.as_bytes(), index)));
+        self.names += parts.iter().flat_map(|part| &part.names).map(String::len).sum::<usize>();
         let names = if count == 0 { None } else { self.lexeme(&Words::new(words))? };
         let reach = names.as_ref().map(|names| names.automaton.reach(START));
         let mut groups: HashMap<usize, Outcomes> = HashMap::new();
@@ -195,12 +191,12 @@ impl<'a> Builder<'a> {
             }
             let spelled = reach.is_some_and(|reach| reach.contains(index));
             keys.push(Key {
-                value: if spelled { part.member.value } else { self.never },
+                value: if spelled { part.value } else { Linked { after_colon: self.never, bare: None } },
                 closes: part
                     .group
                     .and_then(|group| groups.get(&group).cloned())
                     .unwrap_or_else(|| Outcomes::none(count)),
-                name: self.shortest_name(part.member.names),
+                name: self.shortest_name(part.names),
             });
         }
         Ok(Object { names, keys, required })

@@ -129,23 +129,27 @@ impl Scalars<'_> {
     }
 }
 
-/// Decimal numbers that a double, or a float, holds without becoming infinite. Digits are bounded,
-/// so that a number ends.
+/// Decimal numbers that a double, or a float, holds without becoming infinite. After the point there
+/// are no more digits than tell any two of them apart, so that a number ends: small models write
+/// zeros for as long as they may.
 fn finite(single: bool) -> String {
-    // Largest powers of ten: of one digit before the point, and of up to eight.
-    let (one, eight, digits, largest) = match single {
-        true => ("[0-9]|[12][0-9]|3[0-7]", "[0-9]|[12][0-9]|30", 37, r"[12](?:\.[0-9]{1,20})?[eE]\+?38"),
+    // Digits after the point, and largest powers of ten: of one digit before it, and of up to eight.
+    let (places, one, eight, largest) = match single {
+        true => (9, "[0-9]|[12][0-9]|3[0-7]", "[0-9]|[12][0-9]|30", r"[12](?:\.[0-9]{1,9})?[eE]\+?38"),
         false => (
+            17,
             "[0-9]|[1-9][0-9]|[12][0-9]{2}|30[0-7]",
             "[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-8][0-9]|29[0-9]|300",
-            39,
-            r"1(?:\.[0-6][0-9]{0,19}|\.7976931348623157)?[eE]\+?308",
+            r"1(?:\.[0-6][0-9]{0,16}|\.7976931348623157)?[eE]\+?308",
         ),
     };
+    let fraction = format!(r"(?:\.[0-9]{{1,{places}}})?");
     let small = "[0-9]|[1-9][0-9]|[12][0-9]{2}|30[0-8]";
-    format!(
-        r"-?(?:(?:0|[1-9][0-9]{{0,{digits}}})(?:\.[0-9]{{1,20}})?|[0-9](?:\.[0-9]{{1,20}})?[eE](?:\+?(?:{one})|-(?:{small}))|[1-9][0-9]{{1,7}}(?:\.[0-9]{{1,20}})?[eE](?:\+?(?:{eight})|-(?:{small}))|{largest})"
-    )
+    // Larger ones than of 21 digits are usually written with an exponent.
+    let plain = format!("(?:0|[1-9][0-9]{{0,20}}){fraction}");
+    let of_one = format!(r"[0-9]{fraction}[eE](?:\+?(?:{one})|-(?:{small}))");
+    let of_eight = format!(r"[1-9][0-9]{{1,7}}{fraction}[eE](?:\+?(?:{eight})|-(?:{small}))");
+    format!("-?(?:{plain}|{of_one}|{of_eight}|{largest})")
 }
 
 /// The least and the most of an integer kind, the least without its sign.

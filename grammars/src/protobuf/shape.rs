@@ -44,11 +44,19 @@ pub(super) struct Object {
 
 #[derive(Debug)]
 pub(super) struct Key {
-    pub(super) value: ShapeId,
+    pub(super) value: Linked,
     /// Keys that may not follow this one.
     pub(super) closes: Outcomes,
     /// Its shortest name.
     pub(super) name: String,
+}
+
+/// What may follow a name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Linked {
+    pub(super) after_colon: ShapeId,
+    /// What needs no colon.
+    pub(super) bare: Option<ShapeId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +158,7 @@ impl Shapes {
                 Shape::List(_) | Shape::Map { .. } => (0, 2),
                 Shape::Object(object) => object.required.iter().fold((0, 2), |(levels, bytes), key| {
                     let key = &object.keys[key as usize];
-                    let (more, longer) = self.effort(key.value);
+                    let (more, longer) = self.effort(key.value.after_colon);
                     (more.max(levels), longer.saturating_add(key.name.len() as u32).saturating_add(bytes))
                 }),
                 Shape::Either(some) => self.least_of(some.iter().copied()),
@@ -181,7 +189,7 @@ impl Shapes {
             let inside = match &node.shape {
                 Shape::Token(_) => 0,
                 Shape::List(value) | Shape::Map { value, .. } => most(&mut [*value].into_iter()),
-                Shape::Object(object) => most(&mut object.keys.iter().map(|key| key.value)),
+                Shape::Object(object) => most(&mut object.keys.iter().map(|key| key.value.after_colon)),
                 Shape::Either(some) => most(&mut some.iter().copied()),
                 Shape::Tagged { types, .. } => most(&mut types.iter().map(|tagged| tagged.shape)),
             };

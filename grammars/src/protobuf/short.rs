@@ -14,10 +14,11 @@ impl Proto {
     pub(super) fn short_way(&self, frame: &Frame) -> Short {
         match frame {
             Frame::Value { shape, left } => self.short_value(*shape, *left),
+            Frame::Mark(Mark::Gap) => Some((Vec::new(), Vec::new())),
             Frame::Mark(mark) => Some((text(self.mark(*mark))?, Vec::new())),
             Frame::Name(members) => {
                 let key = self.nearest_key(members)?;
-                Some((self.name(members.shape, key)?, self.named(members, key)?))
+                Some((self.name(members.shape, key)?, self.named(members, key).into_iter().next()?))
             }
             Frame::Members(members) => Some((Vec::new(), self.rest(members)?)),
             Frame::Values { .. } => Some((text(&self.marks.close_list)?, Vec::new())),
@@ -26,7 +27,7 @@ impl Proto {
             Frame::Missing { shape, key, left } => {
                 let value = self.object(*shape)?.keys.get(*key as usize)?.value;
                 let separated = [text(&self.marks.next)?, self.name(*shape, *key)?].concat();
-                Some((separated, vec![self.due(value, *left)]))
+                Some((separated, self.linked(value, *left).into_iter().next()?))
             }
         }
     }
@@ -56,7 +57,7 @@ impl Proto {
         let required = members.open.iter().find(|key| object.required.contains(*key));
         let effort = |key: &u32| {
             let key = &object.keys[*key as usize];
-            let (levels, bytes) = self.shapes.effort(key.value);
+            let (levels, bytes) = self.shapes.effort(key.value.after_colon);
             (levels, bytes.saturating_add(key.name.len() as u32))
         };
         required.or_else(|| members.open.iter().min_by_key(effort))

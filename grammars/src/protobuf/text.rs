@@ -3,13 +3,14 @@
 use prost_reflect::Kind;
 
 use super::language::Marks;
-use super::messages::{Builder, Field, Member, Part, Values};
+use super::messages::{Builder, Field, Part, Values};
 use super::scalars::Scalars;
-use super::shape::{Shape, ShapeId};
+use super::shape::{Linked, Shape, ShapeId};
 use crate::GrammarError;
 
-/// A space, or a new line with its indentation.
-pub(super) const SPACE: &str = r"(?: |\n(?: {0,80}|\t{0,20}))";
+/// A space, or a new line with its indentation. That has no bound: what a token does would have to
+/// be found out for every depth.
+pub(super) const SPACE: &str = r"(?: |\n[ \t]*)";
 
 /// Fields are set apart by white space; the braces of a message follow the field's name at once or
 /// after the name's colon or space.
@@ -24,8 +25,9 @@ pub(super) fn marks(scalars: &Scalars<'_>) -> Result<Marks, GrammarError> {
         shut_list: mark(r"\]")?,
         close_list: mark(r"_?\]")?,
         comma: mark("_?,_?")?,
-        // Maps are repeated messages here, and no type is tagged.
-        colon: mark(":")?,
+        colon: mark(": ?")?,
+        gap: mark(" ")?,
+        // No type is tagged here.
         value: mark(":")?,
     })
 }
@@ -36,47 +38,38 @@ const LIST: u8 = 1;
 const ENTRY: u8 = 1;
 
 impl Builder<'_> {
-    /// The names of a field and what follows each.
-    pub(super) fn text_members(&mut self, field: &Field) -> Result<Vec<Member>, GrammarError> {
-        let names = &field.text_names;
+    /// What follows the name of a field.
+    pub(super) fn text_value(&mut self, field: &Field) -> Result<Linked, GrammarError> {
         let (value, is_message) = match &field.values {
-            Values::One(kind) => {
-                let value = self.kind(kind)?;
-                return Ok(vec![Member { names: with_ends(names, ends(kind)), value }]);
-            }
+            Values::One(kind) => return self.text_kind(kind),
             Values::Many(kind) => (self.kind(kind)?, kind.as_message().is_some()),
             Values::Map { key, value } => (self.entry(key, value)?, true),
         };
         // After a colon there may be a list of values.
         let list = self.shapes.add(Shape::List(value), LIST);
-        let either = self.shapes.add(Shape::Either(vec![value, list]), 0);
-        let mut members = vec![Member { names: with_ends(names, COLON), value: either }];
-        if is_message {
-            members.push(Member { names: with_ends(names, BARE), value });
-        }
-        Ok(members)
+        let after_colon = self.shapes.add(Shape::Either(vec![value, list]), 0);
+        Ok(Linked { after_colon, bare: is_message.then_some(value) })
+    }
+
+    /// One value; a message needs no colon before it.
+    fn text_kind(&mut self, kind: &Kind) -> Result<Linked, GrammarError> {
+        let value = self.kind(kind)?;
+        Ok(Linked { after_colon: value, bare: kind.as_message().map(|_| value) })
     }
 
     /// A map's entry: a message whose key and value are both there, in any order.
     fn entry(&mut self, key: &Kind, value: &Kind) -> Result<ShapeId, GrammarError> {
         let mut parts = Vec::new();
         for (name, kind) in [("key", key), ("value", value)] {
-            let member = Member { names: with_ends(&[name.to_owned()], ends(kind)), value: self.kind(kind)? };
-            parts.push(Part { member, group: Some(parts.len()), required: true });
+            let value = self.text_kind(kind)?;
+            parts.push(Part {
+                names: vec![name.to_owned()],
+                value,
+                group: Some(parts.len()),
+                required: true,
+            });
         }
         let object = self.object(parts)?;
         Ok(self.shapes.add(Shape::Object(object), ENTRY))
     }
-}
-
-const COLON: &[&str] = &[":", ": "];
-const BARE: &[&str] = &["", " "];
-
-/// What comes between a field's name and its one value.
-fn ends(kind: &Kind) -> &'static [&'static str] {
-    if kind.as_message().is_some() { &["", " ", ":", ": "] } else { COLON }
-}
-
-fn with_ends(names: &[String], ends: &[&str]) -> Vec<String> {
-    names.iter().flat_map(|name| ends.iter().map(move |end| format!("{name}{end}"))).collect()
 }
