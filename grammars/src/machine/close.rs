@@ -195,14 +195,26 @@ impl<L: Language> Machine<L> {
     }
 }
 
-/// Texts that end a lexeme from a state: the shortest of each outcome.
+/// Texts that end a lexeme from a state: the shortest of each outcome. Of more than are looked at
+/// the nearest is among them, since bounds count on it.
 fn endings(choice: &Choice, at: u32, count: u32) -> Vec<(Vec<u8>, u32)> {
     let automaton = &choice.lexeme.automaton;
     let reach = automaton.reach(at).clone();
-    let outcomes = reach.iter().filter(|outcome| choice.allows(*outcome)).take(OUTCOMES);
     let total = automaton.outcomes();
+    let nearest = nearest(choice, at);
+    let others = reach.iter().filter(|outcome| Some(*outcome) != nearest && choice.allows(*outcome));
+    let outcomes = nearest.into_iter().chain(others).take(OUTCOMES);
     let texts = outcomes.filter_map(|outcome| automaton.shortest(at, &Outcomes::only(total, Some(outcome))));
     texts.map(|(text, outcome)| (fill(choice, at, count, text), outcome)).collect()
+}
+
+/// The outcome of the nearest ending that is allowed.
+fn nearest(choice: &Choice, at: u32) -> Option<u32> {
+    let automaton = &choice.lexeme.automaton;
+    let nearest = automaton.nearest_outcome(at).filter(|outcome| choice.allows(*outcome));
+    let all = || Outcomes::all(automaton.outcomes());
+    let among = |allowed: &Outcomes| automaton.shortest(at, allowed).map(|(_, outcome)| outcome);
+    nearest.or_else(|| choice.allowed.as_ref().map_or_else(|| among(&all()), among))
 }
 
 pub(super) fn shortest(choice: &Choice) -> Option<Vec<u8>> {
