@@ -35,7 +35,14 @@ pub(crate) struct Proto {
     pub(super) marks: Marks,
     /// The outermost object has no brackets.
     pub(super) bare: bool,
+    /// About how many bytes the frames take that were given out.
+    pub(super) given: usize,
 }
+
+/// About what a key of a map takes of each frame that holds it.
+const BYTES_PER_KEY: usize = 64;
+/// Bytes of frames after which all are forgotten.
+const FRAMES: usize = 64 << 20;
 
 /// Something that is due. Levels are those left for what is inside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -169,7 +176,11 @@ impl Language for Proto {
                 After::Ways(self.opened(start, *left, read.outcome))
             }
             Frame::Mark(_) => After::nothing(),
-            Frame::Name(members) => After::Ways(self.named(members, read.outcome)),
+            Frame::Name(members) => {
+                let keys = self.object(members.shape).map_or(0, |object| object.keys.len());
+                self.given += keys / 8;
+                After::Ways(self.named(members, read.outcome))
+            }
             Frame::Members(members) if choice == 0 && !members.open.is_empty() => {
                 After::Ways(vec![vec![Frame::Name(members.clone())]])
             }
@@ -179,7 +190,10 @@ impl Language for Proto {
                 }
                 _ => After::nothing(),
             },
-            Frame::Key(entries) => self.entered(entries, read.text),
+            Frame::Key(entries) => {
+                self.given += entries.used.keys.len() * BYTES_PER_KEY;
+                self.entered(entries, read.text)
+            }
             Frame::Entries(entries) if choice == 0 && self.has_room(entries) => {
                 After::Ways(vec![vec![Frame::Key(entries.clone())]])
             }
@@ -193,6 +207,14 @@ impl Language for Proto {
             Frame::Key(entries) => entries.used.keys.iter().cloned().collect(),
             _ => Vec::new(),
         }
+    }
+
+    fn forget(&mut self) -> bool {
+        let too_much = self.given > FRAMES;
+        if too_much {
+            self.given = 0;
+        }
+        too_much
     }
 
     fn ways(&mut self, frame: &Frame) -> Option<Vec<TextThen<Frame>>> {

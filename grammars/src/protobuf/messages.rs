@@ -34,7 +34,7 @@ pub(super) fn language(
     if !shapes.fits(root, LEVELS) {
         return Err(GrammarError::ProtobufEndless(message.full_name().to_owned(), LEVELS));
     }
-    Ok(Proto { shapes, root, marks, bare: format == ProtoFormat::Text })
+    Ok(Proto { shapes, root, marks, bare: format == ProtoFormat::Text, given: 0 })
 }
 
 /// A field or an extension.
@@ -216,7 +216,10 @@ impl<'a> Builder<'a> {
             let reason = format!("the messages that can be nested have more than {limit} bytes of names");
             return Err(GrammarError::Protobuf(reason));
         }
-        match Automaton::build(source, self.scalars.vocabulary.spellable(), self.scalars.budget) {
+        // Their states are as many as bytes of names, which are bounded.
+        let max_states = self.scalars.budget.max_states.saturating_mul(10);
+        let budget = Budget { max_states, ..*self.scalars.budget };
+        match Automaton::build(source, self.scalars.vocabulary.spellable(), &budget) {
             Ok(automaton) => Ok(Some(Lexeme::new(automaton))),
             Err(GrammarError::NothingMatches(_)) => Ok(None),
             Err(error) => Err(error),

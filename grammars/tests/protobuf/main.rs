@@ -112,6 +112,36 @@ fn messages_of_many_fields_are_no_exception() {
     }
 }
 
+/// More outcomes than a close looks at, of which one of the last is by far the shortest.
+#[test]
+fn a_text_is_closed_by_its_nearest_field() {
+    let heavy: String = (0..80).map(|n| format!("  optional Heavy heavy_{n} = {};\n", n + 1)).collect();
+    let needs: String = (1..20).map(|n| format!("  required string needed_{n} = {n};\n")).collect();
+    let file = format!(
+        "message Heavy {{\n{needs}}}\nmessage M {{\n{heavy}  optional bool hey = 90; optional bool a = 91; }}"
+    );
+    let source = ProtoSource::Files([("m.proto".to_owned(), file)].into());
+    for (format, begun) in [(ProtoFormat::Text, "he"), (ProtoFormat::Json, "{\"he")] {
+        let mut matcher = compile(&spec(&source, "M", format)).expect("compiles").matcher();
+        assert!(begun.bytes().all(|byte| matcher.try_accept(TokenId::from(byte))));
+        let plan = matcher.close_path().expect("can be complete");
+        assert!(plan.len() <= 6, "{} tokens", plan.len());
+    }
+}
+
+#[test]
+fn thousands_of_fields_are_read() {
+    let fields: String =
+        (1..=3000).map(|n| format!("  optional int32 a_field_with_number_{n} = {n};\n")).collect();
+    let source =
+        ProtoSource::Files([("wide.proto".to_owned(), format!("message Wide {{\n{fields}}}"))].into());
+    let message = pool(&source).get_message_by_name("Wide").expect("is defined");
+    for format in FORMATS {
+        let grammar = compile(&spec(&source, "Wide", format)).expect("compiles");
+        sample(&grammar, &message, format, 1, 1);
+    }
+}
+
 #[test]
 fn nesting_ends_before_decoders_do() {
     let source = sources();
