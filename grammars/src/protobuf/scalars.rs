@@ -48,7 +48,7 @@ const BYTES: &str = r#""(?:[^"\\\x00-\x1f\x7f]|\\(?:[abfnrtv?"'\\]|x[0-9a-fA-F]{
 
 impl Scalars<'_> {
     pub(super) fn regex(&self, expression: &str) -> Result<Arc<Lexeme>, GrammarError> {
-        self.kept(expression, || Ok(Regular::new(expression, self.budget)?))
+        self.kept(expression, || Regular::new(expression, self.budget))
     }
 
     /// Lexemes of which each writes a value of a scalar kind; none for messages and enums.

@@ -33,9 +33,7 @@ fn what_cannot_be_is_refused_with_its_reason_and_soon() {
     let unresolved = files(&[("a.proto", "message A { optional B b = 1; }")]);
     assert!(refusal(&unresolved, "A").to_string().contains("'B'"));
     assert_eq!(refusal(&sources(), "Order"), GrammarError::ProtobufMessage("Order".to_owned()));
-    for endless in ["form.Endless"] {
-        assert!(matches!(refusal(&sources(), endless), GrammarError::ProtobufEndless(..)), "{endless}");
-    }
+    assert!(matches!(refusal(&sources(), "form.Endless"), GrammarError::ProtobufEndless(..)));
     let garbage = ProtoSource::Descriptors(vec![0xFF; 100]);
     assert!(matches!(refusal(&garbage, "A"), GrammarError::Protobuf(_)));
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
