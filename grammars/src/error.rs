@@ -30,6 +30,31 @@ pub enum GrammarError {
     /// No text matches, or none that the vocabulary can spell.
     #[error("no text that the model can write matches the pattern{}", missing(.0))]
     NothingMatches(Vec<u8>),
+    /// Definitions of Protobuf messages do not compile.
+    #[error("the Protobuf definitions are not usable: {0}")]
+    Protobuf(String),
+    /// A `.proto` file imports one that is neither given nor a well-known one.
+    #[error("{file} imports {import:?}, which is not among the given files; add it by that name")]
+    ProtobufImport {
+        /// The file with the import.
+        file: String,
+        /// What it imports.
+        import: String,
+    },
+    /// There is no message of the name that was asked for.
+    #[error("the Protobuf definitions have no message {0:?}; give its full name, package included")]
+    ProtobufMessage(String),
+    /// Required fields lead back to the message itself, or deeper than decoders follow.
+    #[error("no {0} can be complete: its required fields nest without end, or deeper than {1} levels")]
+    ProtobufEndless(String, u8),
+    /// A text is not one of the message.
+    #[error("the text is no {message}: {reason}")]
+    ProtobufText {
+        /// The message's full name.
+        message: String,
+        /// What a reader of the format says.
+        reason: String,
+    },
 }
 
 fn missing(bytes: &[u8]) -> String {

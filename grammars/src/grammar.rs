@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::machine::{DEAD, Language, Machine, StateId, StateMask};
 use crate::matcher::Matcher;
 use crate::plain::Plain;
-use crate::{GrammarError, Pattern, TokenId, Vocabulary, json};
+use crate::{GrammarError, Pattern, TokenId, Vocabulary, json, protobuf};
 
 /// What compiling may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,7 @@ impl Grammar {
             Pattern::Regex(expression) => Self::of(Plain::regex(expression, vocabulary, budget)?, vocabulary),
             Pattern::Choice(options) => Self::of(Plain::choice(options, vocabulary, budget)?, vocabulary),
             Pattern::Json(spec) => Self::of(json::compile(spec, vocabulary, budget)?, vocabulary),
+            Pattern::Protobuf(spec) => Self::of(protobuf::compile(spec, vocabulary, budget)?, vocabulary),
         }
     }
 

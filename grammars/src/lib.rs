@@ -7,6 +7,7 @@
 //! | [`pattern`] | [`Pattern`]: what texts are wanted |
 //! | [`grammar`], [`matcher`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
 //! | [`json`] | JSON under JSON Schema; [`Partial`]: the value that a JSON text has so far |
+//! | [`protobuf`] | Protobuf messages in the text format and as JSON, and their encoding |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`measure`] | what constraints cost and whether they keep their promises, on given cases |
 //! | [`error`] | [`GrammarError`] |
@@ -49,6 +50,7 @@ pub mod measure;
 pub mod pattern;
 mod plain;
 mod plainness;
+pub mod protobuf;
 mod tree;
 pub mod vocabulary;
 
@@ -60,4 +62,5 @@ pub use json::partial::{Partial, PartialError, PartialValue};
 pub use json::{JsonSpec, SchemaError, Whitespace};
 pub use matcher::Matcher;
 pub use pattern::Pattern;
+pub use protobuf::{ProtoFormat, ProtoSource, ProtobufSpec};
 pub use vocabulary::{TokenId, Vocabulary};

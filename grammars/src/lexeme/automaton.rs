@@ -150,7 +150,7 @@ impl Automaton {
             outcomes: 0,
         };
         if automaton.prune(&members) {
-            automaton.find_outcomes();
+            automaton.find_outcomes(budget)?;
             automaton.free = free::states(&automaton);
             Ok(automaton)
         } else {
@@ -256,39 +256,87 @@ impl Automaton {
     }
 
     /// Outcomes that each state can reach, by passing them on against the transitions until
-    /// nothing changes.
-    fn find_outcomes(&mut self) {
+    /// nothing changes. Sets are kept once: thousands of names have some ten times as many states,
+    /// of which most lead to just one other.
+    fn find_outcomes(&mut self, budget: &Budget) -> Result<(), GrammarError> {
         let outcomes = self.ending.iter().filter(|outcome| **outcome != NOWHERE);
         let count = outcomes.max().map_or(0, |most| most + 1);
         self.outcomes = count;
         if count <= 1 {
             self.reach = vec![0; self.states()];
             self.sets = vec![Outcomes::all(count)];
-            return;
+            return Ok(());
         }
-        let mut reach: Vec<Outcomes> =
-            (0..self.states() as u32).map(|state| Outcomes::only(count, self.ending(state))).collect();
+        let mut sets = Sets::default();
+        let own = |state: u32| Outcomes::only(count, self.ending(state));
+        let mut reach: Vec<u32> = (0..self.states() as u32).map(|state| sets.number(own(state))).collect();
+        let nothing = sets.number(Outcomes::none(count));
+        let limit = budget.max_bytes / count.div_ceil(8) as usize;
         let mut changed = true;
         while changed {
             changed = false;
             // Backwards, since most transitions go to states that were found later.
             for state in (0..self.states()).rev() {
-                let mut own = std::mem::take(&mut reach[state]);
-                for target in &self.next[state * self.stride..(state + 1) * self.stride] {
-                    if *target != NOWHERE && *target as usize != state {
-                        changed |= own.add(&reach[*target as usize]);
-                    }
+                let row = &self.next[state * self.stride..(state + 1) * self.stride];
+                let targets = row.iter().filter(|target| **target != NOWHERE);
+                let number = targets.fold(Union::Of(reach[state]), |union, target| {
+                    union.with(reach[*target as usize], nothing, &sets)
+                });
+                let number = match number {
+                    Union::Of(number) => number,
+                    Union::New(set) => sets.number(set),
+                };
+                changed |= number != reach[state];
+                reach[state] = number;
+                if sets.all.len() > limit {
+                    return Err(GrammarError::TooLarge { what: "bytes", limit: budget.max_bytes });
                 }
-                reach[state] = own;
             }
         }
-        let mut numbers: HashMap<Outcomes, u32> = HashMap::new();
-        for set in reach {
-            let number = *numbers.entry(set.clone()).or_insert_with(|| {
-                self.sets.push(set);
-                self.sets.len() as u32 - 1
-            });
-            self.reach.push(number);
+        // Those that were met on the way only are left out.
+        let mut kept = Sets::default();
+        self.reach = reach.into_iter().map(|number| kept.number(sets.all[number as usize].clone())).collect();
+        self.sets = kept.all;
+        Ok(())
+    }
+}
+
+/// Sets of outcomes by number.
+#[derive(Default)]
+struct Sets {
+    all: Vec<Outcomes>,
+    numbers: HashMap<Outcomes, u32>,
+}
+
+impl Sets {
+    fn number(&mut self, set: Outcomes) -> u32 {
+        *self.numbers.entry(set).or_insert_with_key(|set| {
+            self.all.push(set.clone());
+            self.all.len() as u32 - 1
+        })
+    }
+}
+
+/// Several sets as one: a known one where that is enough.
+enum Union {
+    Of(u32),
+    New(Outcomes),
+}
+
+impl Union {
+    fn with(self, other: u32, nothing: u32, sets: &Sets) -> Self {
+        let more = &sets.all[other as usize];
+        match self {
+            Self::Of(own) if own == other || other == nothing => Self::Of(own),
+            Self::Of(own) if own == nothing => Self::Of(other),
+            Self::Of(own) => {
+                let mut set = sets.all[own as usize].clone();
+                if set.add(more) { Self::New(set) } else { Self::Of(own) }
+            }
+            Self::New(mut set) => {
+                set.add(more);
+                Self::New(set)
+            }
         }
     }
 }

@@ -193,16 +193,28 @@ impl<L: Language> Machine<L> {
     }
 }
 
-/// Texts that end a lexeme from a state: one of few tokens for each outcome.
+/// Texts that end a lexeme from a state: one of few tokens for each outcome. Of more than are looked at
+/// the nearest is among them, since bounds count on it.
 fn endings(choice: &Choice, at: u32, count: u32, vocabulary: &Vocabulary) -> Vec<(Vec<u8>, u32)> {
     let automaton = &choice.lexeme.automaton;
     let reach = automaton.reach(at).clone();
-    let outcomes = reach.iter().filter(|outcome| choice.allows(*outcome)).take(OUTCOMES);
+    let many = reach.iter().filter(|outcome| choice.allows(*outcome)).nth(OUTCOMES).is_some();
+    let nearest = if many { nearest(choice, at) } else { None };
+    let others = reach.iter().filter(|outcome| Some(*outcome) != nearest && choice.allows(*outcome));
     let text = |outcome| {
         let text = choice.lexeme.short_text(at, outcome, vocabulary)?;
         Some((fill(choice, at, count, &text, vocabulary), outcome))
     };
-    outcomes.filter_map(text).collect()
+    nearest.into_iter().chain(others).take(OUTCOMES).filter_map(text).collect()
+}
+
+/// The outcome of the nearest ending that is allowed.
+fn nearest(choice: &Choice, at: u32) -> Option<u32> {
+    let automaton = &choice.lexeme.automaton;
+    let nearest = automaton.nearest_outcome(at).filter(|outcome| choice.allows(*outcome));
+    let all = || Outcomes::all(automaton.outcomes());
+    let among = |allowed: &Outcomes| automaton.shortest(at, allowed).map(|(_, outcome)| outcome);
+    nearest.or_else(|| choice.allowed.as_ref().map_or_else(|| among(&all()), among))
 }
 
 /// A text of a choice with few tokens.

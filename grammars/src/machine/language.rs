@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::Vocabulary;
-use crate::lexeme::{Lexeme, Outcomes};
+use crate::lexeme::{Lexeme, Outcomes, START};
 
 /// A language, as a grammar whose symbols are made while a text is read.
 ///
@@ -94,6 +94,13 @@ impl Choice {
 
     pub(crate) fn captured(self) -> Self {
         Self { captured: true, ..self }
+    }
+
+    /// Its shortest text in bytes, characters not counted.
+    pub(crate) fn shortest(&self) -> Option<Vec<u8>> {
+        let automaton = &self.lexeme.automaton;
+        let all = Outcomes::all(automaton.outcomes());
+        automaton.shortest(START, self.allowed.as_ref().unwrap_or(&all)).map(|(text, _)| text)
     }
 
     /// A text of few tokens.
