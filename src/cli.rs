@@ -30,7 +30,7 @@ pub enum Command {
     Models(Listing),
     /// One answer, streamed to the terminal.
     #[command(
-        after_help = "Examples:\n  understudy ask \"What is the capital of France?\"\n  understudy ask --explain \"Write a SQL query that counts users per country\"\n  understudy ask --policy direct --model qwen2.5-coder-0.5b \"Reverse a list in Python\"\n  git diff | understudy ask --system \"Review this change.\" --file -"
+        after_help = "Examples:\n  understudy ask \"What is the capital of France?\"\n  understudy ask --explain \"Write a SQL query that counts users per country\"\n  understudy ask --policy direct --model qwen2.5-coder-0.5b \"Reverse a list in Python\"\n  understudy ask --sql schema.sql \"Which customers bought nothing?\"\n  git diff | understudy ask --system \"Review this change.\" --file -"
     )]
     Ask(Box<Ask>),
     /// A conversation in the terminal; /help lists its commands.
@@ -267,21 +267,63 @@ pub struct Ask {
     /// A text that ends the answer; may be repeated.
     #[arg(long, value_name = "S")]
     pub stop: Vec<String>,
+    /// What the answer is held to.
+    #[command(flatten)]
+    pub constrained: Constrained,
+    /// One JSON object on stdout, with usage, timing and ledger.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What an answer is held to: one of these at most. It is then valid and complete.
+#[derive(Debug, Default, Args)]
+pub struct Constrained {
     /// The whole answer matches this regular expression.
-    #[arg(long, value_name = "RE", conflicts_with = "choice")]
+    #[arg(long, value_name = "RE", group = "constraint")]
     pub regex: Option<String>,
     /// The answer is one of these.
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', group = "constraint")]
     pub choice: Vec<String>,
     /// The answer is JSON that the JSON Schema in this file accepts.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["regex", "choice"])]
+    #[arg(long, value_name = "FILE", group = "constraint")]
     pub json_schema: Option<PathBuf>,
     /// That JSON without whitespace: fewer tokens, and more of them known beforehand.
     #[arg(long, requires = "json_schema")]
     pub compact: bool,
-    /// One JSON object on stdout, with usage, timing and ledger.
-    #[arg(long)]
-    pub json: bool,
+    /// The answer is a SQL query about the tables that this file creates.
+    #[arg(long, value_name = "FILE", group = "constraint")]
+    pub sql: Option<PathBuf>,
+    /// Whose SQL that is.
+    #[arg(long, value_name = "NAME", requires = "sql", value_enum, default_value_t)]
+    pub dialect: DialectName,
+    /// INSERT, UPDATE and DELETE besides SELECT.
+    #[arg(long, requires = "sql")]
+    pub sql_writes: bool,
+    /// The answer is a GraphQL document that is valid under the schema in this file.
+    #[arg(long, value_name = "FILE", group = "constraint")]
+    pub graphql: Option<PathBuf>,
+    /// The answer is a message that this .proto file defines, in the text format; may be repeated for files
+    /// that it imports, by the paths that imports name.
+    #[arg(long, value_name = "FILE", group = "constraint", requires = "message")]
+    pub proto: Vec<PathBuf>,
+    /// The message's full name.
+    #[arg(long, value_name = "NAME", requires = "proto")]
+    pub message: Option<String>,
+    /// The message as JSON in place of the text format.
+    #[arg(long, requires = "proto")]
+    pub proto_json: bool,
+}
+
+/// Dialects of SQL.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DialectName {
+    /// SQLite.
+    #[default]
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL.
+    Mysql,
 }
 
 /// `chat`.

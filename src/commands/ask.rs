@@ -1,14 +1,10 @@
 //! `understudy ask`: one answer.
 
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
-use understudy_proto::v1::{
-    Choice, Constraint, Finished, GenerateRequest, JsonSchema, Message, Sampling, constraint::Kind,
-    generate_event::Event,
-};
+use understudy_proto::v1::{Finished, GenerateRequest, Message, Sampling, generate_event::Event};
 
+use super::constraint::{constraint, read_text};
 use crate::cli::{Answering, Ask};
 use crate::error::Error;
 use crate::render::answer::AnswerView;
@@ -31,7 +27,7 @@ pub async fn run(args: Ask) -> Result<(), Error> {
     messages.push(message("user", &prompt));
     let mut request = request(&args.answering, messages);
     request.stop = args.stop.clone();
-    request.constraint = constraint(&args)?;
+    request.constraint = constraint(&args.constrained)?;
 
     let source = Source::find(&args.answering).await?;
     let mut stream = source.ask(request, Duration::from_secs(args.answering.timeout)).await?;
@@ -63,33 +59,6 @@ pub(super) fn request(answering: &Answering, messages: Vec<Message>) -> Generate
 
 pub(super) fn message(role: &str, content: &str) -> Message {
     Message { role: role.to_owned(), content: content.to_owned() }
-}
-
-fn constraint(args: &Ask) -> Result<Option<Constraint>, Error> {
-    let kind = if let Some(regex) = &args.regex {
-        Kind::Regex(regex.clone())
-    } else if let Some(file) = &args.json_schema {
-        let schema = read_text("--json-schema", file)?;
-        Kind::JsonSchema(JsonSchema { schema, compact: args.compact, ..JsonSchema::default() })
-    } else if !args.choice.is_empty() {
-        Kind::Choice(Choice { options: args.choice.clone() })
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(Constraint { kind: Some(kind) }))
-}
-
-fn read_text(flag: &str, file: &Path) -> Result<String, Error> {
-    let mut raw = Vec::new();
-    let read = match file.as_os_str() == "-" {
-        true => std::io::stdin().lock().read_to_end(&mut raw).map(|_| ()),
-        false => std::fs::read(file).map(|content| raw = content),
-    };
-    read.map_err(|error| Error::invalid(format!("{flag} {}: {error}", file.display())))?;
-    String::from_utf8(raw).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Error::invalid(format!("{flag} {}: not UTF-8 at byte {at}", file.display()))
-    })
 }
 
 async fn last_event(stream: &mut Stream) -> Result<Finished, Error> {

@@ -1,8 +1,9 @@
-//! One file per command.
+//! One file per command, and `constraint`, which several share.
 
 mod ask;
 mod bench;
 mod chat;
+mod constraint;
 mod doctor;
 mod eval;
 mod models;

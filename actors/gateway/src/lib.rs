@@ -61,6 +61,7 @@ pub mod admission;
 mod call;
 pub mod codes;
 pub mod config;
+mod constraint;
 pub mod engines;
 pub mod failure;
 mod health;

@@ -1,12 +1,12 @@
 //! Between the protos and the router's own types.
 
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
-use understudy_proto::v1::{self, constraint::Kind, generate_event::Event};
+use understudy_proto::v1::{self, generate_event::Event};
 use understudy_router::{
-    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, JsonSpec, Ledger, Pattern, PolicySpec,
-    Whitespace,
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, PolicySpec,
 };
 
+use crate::constraint::pattern;
 use crate::{Failure, codes};
 
 /// Reads a request. What the router checks itself is left to it.
@@ -24,7 +24,7 @@ pub(crate) fn answer_request(
         max_tokens: request.max_tokens.unwrap_or(default_max_tokens),
         sampler: request.sampling.map(sampler).unwrap_or_default(),
         stop: request.stop,
-        constraint: request.constraint.map(constraint).transpose()?,
+        constraint: request.constraint.map(pattern).transpose()?,
     })
 }
 
@@ -81,23 +81,6 @@ fn sampler(sampling: v1::Sampling) -> SamplerSpec {
         presence_penalty: sampling.presence_penalty,
         seed: sampling.seed.unwrap_or(defaults.seed),
         ..defaults
-    }
-}
-
-fn constraint(constraint: v1::Constraint) -> Result<Pattern, Failure> {
-    match constraint.kind {
-        Some(Kind::Regex(pattern)) => Ok(Pattern::Regex(pattern)),
-        Some(Kind::Choice(choice)) => Ok(Pattern::Choice(choice.options)),
-        Some(Kind::JsonSchema(json)) => Ok(Pattern::Json(JsonSpec {
-            whitespace: if json.compact { Whitespace::None } else { Whitespace::Usual },
-            formats: !json.ignore_formats,
-            ..JsonSpec::new(json.schema)
-        })),
-        None => {
-            let why = "names no kind that this node knows";
-            Err(Failure::new(codes::CONSTRAINT_INVALID, format!("constraint {why}"))
-                .with_field("constraint", why))
-        }
     }
 }
 
@@ -225,19 +208,6 @@ mod tests {
         assert_eq!(policy(&with("cascade", "m")).unwrap_err().code, codes::REQUEST_INVALID);
         assert_eq!(policy(&with("direct:model=n", "m")).unwrap_err().code, codes::REQUEST_INVALID);
         assert_eq!(policy(&with("cascde", "")).unwrap_err().code, codes::POLICY_UNKNOWN);
-    }
-
-    #[test]
-    fn json_schemas_arrive_with_their_flags() {
-        let arrived = |json: v1::JsonSchema| {
-            let constraint = Some(v1::Constraint { kind: Some(Kind::JsonSchema(json)) });
-            answer_request(v1::GenerateRequest { constraint, ..ask("a") }, 1).unwrap().constraint
-        };
-        let schema = v1::JsonSchema { schema: "true".into(), compact: false, ignore_formats: false };
-        assert_eq!(arrived(schema.clone()), Some(Pattern::Json(JsonSpec::new("true"))));
-        let spec = JsonSpec { whitespace: Whitespace::None, formats: false, ..JsonSpec::new("true") };
-        let flagged = v1::JsonSchema { compact: true, ignore_formats: true, ..schema };
-        assert_eq!(arrived(flagged), Some(Pattern::Json(spec)));
     }
 
     #[test]
