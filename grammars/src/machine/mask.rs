@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::Machine;
 use super::language::{Choice, Language};
-use super::step::{DEAD, StateId, Thread};
-use super::store::{StackId, UNKNOWN};
+use super::step::{Capture, DEAD, StateId, Thread};
+use super::store::StackId;
 use crate::lexeme::Spread;
 use crate::tree::Tree;
 use crate::{TokenId, Vocabulary};
@@ -162,8 +162,6 @@ impl<L: Language> Machine<L> {
         for thread in threads.iter().filter(|thread| thread.stack != super::store::EMPTY) {
             let offer = self.offer_of(thread.stack);
             let choice = &offer.choices[usize::from(thread.choice)];
-            // What is read of it from here on, in many ways at once, is not known.
-            let thread = &Thread { text: thread.text.min(UNKNOWN), ..*thread };
             let same = |group: &&mut Group| {
                 Arc::ptr_eq(&group.choice.lexeme, &choice.lexeme)
                     && (group.at, group.count) == (thread.at, thread.count)
@@ -187,19 +185,21 @@ impl<L: Language> Machine<L> {
         let vocabulary = self.vocabulary.clone();
         let lexeme = group.choice.lexeme.clone();
         let spread = lexeme.spread(group.at, &vocabulary);
-        let worst = self.worst_inside(&group);
+        // What is read from here on, in many ways at once, is not known.
+        let longer: Vec<Thread> = group.threads.iter().map(Thread::forgetful).collect();
+        let worst = self.worst_inside(&group, &longer);
         if worst <= sketch.left {
             draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
             sketch.worst = sketch.worst.max(worst);
         } else {
-            self.draw_each_inside(&group, &spread, sketch);
+            self.draw_each_inside(&longer, &spread, sketch);
         }
 
         let (fewest, most) = group.choice.characters;
         for exit in &spread.exits {
             let count = group.count.saturating_add(exit.characters);
             if group.choice.allows(exit.outcome) && count >= fewest && count <= most {
-                let state = self.beyond(&group.threads, exit.outcome, sketch, &exit.rests);
+                let state = self.beyond(&longer, exit.outcome, sketch, &exit.rests);
                 self.draw_rests(&exit.rests, state, |_| true, sketch);
             }
         }
@@ -226,7 +226,7 @@ impl<L: Language> Machine<L> {
                 sketch.doubtful.extend_from_slice(rests.all_ids());
             }
         }
-        self.state_at(&stacks)
+        self.state_at(&stacks, Capture::Refused)
     }
 
     /// Allows the tokens whose rests can be read from a state.
@@ -278,13 +278,8 @@ impl<L: Language> Machine<L> {
             }
         }
         for thread in threads {
-            let Some(text) = self.texts.get(thread.text) else { continue };
-            let (frame, _) = self.stacks.top(thread.stack);
-            let frame = self.frames.get(frame).clone();
-            for refused in self.language.refused(&frame, usize::from(thread.choice)) {
-                if let Some(rest) = refused.strip_prefix(text.as_slice()) {
-                    doubtful.extend(self.vocabulary.tree().ids_along(rest));
-                }
+            for rest in self.refused_rests(&thread) {
+                doubtful.extend(self.vocabulary.tree().ids_along(&rest, self.language.folds_case()));
             }
         }
     }
@@ -321,14 +316,14 @@ fn draw_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &
 
 impl<L: Language> Machine<L> {
     /// Most tokens that are needed after any token that stays inside of a group's lexeme.
-    fn worst_inside(&mut self, group: &Group) -> u32 {
+    fn worst_inside(&mut self, group: &Group, longer: &[Thread]) -> u32 {
         let automaton = &group.choice.lexeme.automaton;
         let missing = group.choice.characters.0.saturating_sub(group.count);
         let mut after = 0;
         let reach = automaton.reach(group.at).clone();
         for outcome in reach.iter().filter(|outcome| group.choice.allows(*outcome)) {
             let mut least = UNLIMITED;
-            for thread in &group.threads {
+            for thread in longer {
                 let (stacks, unknown) = self.pop(thread, outcome);
                 for stack in stacks.iter() {
                     least = least.min(self.stack_tokens(*stack));
@@ -345,14 +340,20 @@ impl<L: Language> Machine<L> {
 
     /// Allows the tokens inside of a lexeme that leave enough for the rest: only those are tried that
     /// are not plain text, for that brings no end nearer.
-    fn draw_each_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) {
+    fn draw_each_inside(&mut self, threads: &[Thread], spread: &Spread, sketch: &mut Sketch) {
         let vocabulary = self.vocabulary.clone();
-        let state = self.state(group.threads.clone(), false);
+        let state = self.state(threads.to_vec(), false, Capture::Refused);
         for id in spread.inside.iter().flat_map(|(_, tokens)| tokens.first(TRIED)) {
             let next = self.step_all(state, vocabulary.token(id));
-            if next != DEAD && self.completes_within(next, sketch.left) {
-                sketch.words[id as usize / 32] |= 1 << (id % 32);
-                sketch.worst = sketch.worst.max(self.bound(next).unwrap_or(UNLIMITED));
+            match self.bound(next) {
+                _ if next == DEAD => {}
+                // It depends on a text that is not known here.
+                None => sketch.doubtful.push(id),
+                Some(bound) if bound <= sketch.left => {
+                    sketch.words[id as usize / 32] |= 1 << (id % 32);
+                    sketch.worst = sketch.worst.max(bound);
+                }
+                Some(_) => {}
             }
         }
     }
