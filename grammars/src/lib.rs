@@ -7,6 +7,7 @@
 //! | [`pattern`] | [`Pattern`]: what texts are wanted |
 //! | [`grammar`], [`matcher`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
 //! | [`json`] | JSON under JSON Schema; [`Partial`]: the value that a JSON text has so far |
+//! | [`sql`] | SQL whose names are those of a schema |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`error`] | [`GrammarError`] |
 //!
@@ -47,6 +48,7 @@ pub mod matcher;
 pub mod pattern;
 mod plain;
 mod plainness;
+pub mod sql;
 mod tree;
 pub mod vocabulary;
 
@@ -58,4 +60,5 @@ pub use json::partial::{Partial, PartialError, PartialValue};
 pub use json::{JsonSpec, SchemaError, Whitespace};
 pub use matcher::Matcher;
 pub use pattern::Pattern;
+pub use sql::{Dialect, SqlSpec};
 pub use vocabulary::{TokenId, Vocabulary};

@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::{GrammarError, JsonSpec};
+use crate::{GrammarError, JsonSpec, SqlSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -11,13 +11,15 @@ pub enum Pattern {
     Choice(Vec<String>),
     /// JSON values of a schema.
     Json(JsonSpec),
+    /// SQL whose tables, columns and aliases are those of a schema.
+    Sql(SqlSpec),
 }
 
 impl Pattern {
     /// Whether the pattern is well formed. Cheap: nothing is compiled.
     ///
     /// # Errors
-    /// [`GrammarError::Regex`] or [`GrammarError::EmptyChoice`].
+    /// [`GrammarError::Regex`], [`GrammarError::EmptyChoice`] or [`GrammarError::SqlSchema`].
     pub fn check(&self) -> Result<(), GrammarError> {
         match self {
             Self::Regex(expression) => regex_syntax::parse(expression)
@@ -26,6 +28,7 @@ impl Pattern {
             Self::Choice(options) if options.is_empty() || options.iter().any(String::is_empty) => {
                 Err(GrammarError::EmptyChoice)
             }
+            Self::Sql(spec) => spec.check(),
             Self::Choice(_) | Self::Json(_) => Ok(()),
         }
     }
