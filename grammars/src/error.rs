@@ -27,6 +27,9 @@ pub enum GrammarError {
     /// A JSON Schema that cannot be used.
     #[error(transparent)]
     Schema(#[from] crate::json::SchemaError),
+    /// The text of the SQL schema cannot be read, or has something of which names cannot be told.
+    #[error("the SQL schema is not usable: {0}")]
+    SqlSchema(String),
     /// No text matches, or none that the vocabulary can spell.
     #[error("no text that the model can write matches the pattern{}", missing(.0))]
     NothingMatches(Vec<u8>),

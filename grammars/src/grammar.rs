@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::machine::{DEAD, Language, Machine, StateId, StateMask};
 use crate::matcher::Matcher;
 use crate::plain::Plain;
+use crate::sql::Sql;
 use crate::{GrammarError, Pattern, TokenId, Vocabulary, json, protobuf};
 
 /// What compiling may cost.
@@ -120,6 +121,7 @@ impl Grammar {
             Pattern::Choice(options) => Self::of(Plain::choice(options, vocabulary, budget)?, vocabulary),
             Pattern::Json(spec) => Self::of(json::compile(spec, vocabulary, budget)?, vocabulary),
             Pattern::Protobuf(spec) => Self::of(protobuf::compile(spec, vocabulary, budget)?, vocabulary),
+            Pattern::Sql(spec) => Self::of(Sql::new(spec, vocabulary, budget)?, vocabulary),
         }
     }
 

@@ -8,6 +8,7 @@
 //! | [`grammar`], [`matcher`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
 //! | [`json`] | JSON under JSON Schema; [`Partial`]: the value that a JSON text has so far |
 //! | [`protobuf`] | Protobuf messages in the text format and as JSON, and their encoding |
+//! | [`sql`] | SQL whose names are those of a schema |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`measure`] | what constraints cost and whether they keep their promises, on given cases |
 //! | [`error`] | [`GrammarError`] |
@@ -51,6 +52,7 @@ pub mod pattern;
 mod plain;
 mod plainness;
 pub mod protobuf;
+pub mod sql;
 mod tree;
 pub mod vocabulary;
 
@@ -63,4 +65,5 @@ pub use json::{JsonSpec, SchemaError, Whitespace};
 pub use matcher::Matcher;
 pub use pattern::Pattern;
 pub use protobuf::{ProtoFormat, ProtoSource, ProtobufSpec};
+pub use sql::{Dialect, SqlSpec};
 pub use vocabulary::{TokenId, Vocabulary};

@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::{GrammarError, JsonSpec, ProtobufSpec};
+use crate::{GrammarError, JsonSpec, ProtobufSpec, SqlSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,13 +13,15 @@ pub enum Pattern {
     Json(JsonSpec),
     /// Protobuf messages, as text.
     Protobuf(ProtobufSpec),
+    /// SQL whose tables, columns and aliases are those of a schema.
+    Sql(SqlSpec),
 }
 
 impl Pattern {
     /// Whether the pattern is well formed. Cheap: nothing is compiled.
     ///
     /// # Errors
-    /// [`GrammarError::Regex`] or [`GrammarError::EmptyChoice`].
+    /// [`GrammarError::Regex`], [`GrammarError::EmptyChoice`] or [`GrammarError::SqlSchema`].
     pub fn check(&self) -> Result<(), GrammarError> {
         match self {
             Self::Regex(expression) => regex_syntax::parse(expression)
@@ -29,6 +31,7 @@ impl Pattern {
                 Err(GrammarError::EmptyChoice)
             }
             Self::Choice(_) | Self::Json(_) | Self::Protobuf(_) => Ok(()),
+            Self::Sql(spec) => spec.check(),
         }
     }
 }

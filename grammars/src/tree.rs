@@ -106,20 +106,28 @@ impl Tree {
         &self.ids
     }
 
-    /// Tokens that `bytes` lead to, through, or past.
-    pub(crate) fn ids_along(&self, bytes: &[u8]) -> Vec<TokenId> {
+    /// Tokens that `bytes` lead to, through, or past, in either case of their letters if `folds`.
+    pub(crate) fn ids_along(&self, bytes: &[u8], folds: bool) -> Vec<TokenId> {
         let mut along = Vec::new();
-        let Some((last, before)) = bytes.split_last() else { return along };
-        let mut below = self.root();
-        for byte in before {
-            let Some(found) = self.child(&below, *byte) else { return along };
-            along.extend_from_slice(self.ids_at(&found));
-            below = found.start + 1..found.end;
-        }
-        if let Some(found) = self.child(&below, *last) {
-            along.extend_from_slice(&self.ids[self.places(found.start)]);
-        }
+        self.add_along(self.root(), bytes, folds, &mut along);
         along
+    }
+
+    fn add_along(&self, below: Range<usize>, bytes: &[u8], folds: bool, along: &mut Vec<TokenId>) {
+        let Some((byte, rest)) = bytes.split_first() else { return };
+        let other = match byte.is_ascii_alphabetic() && folds {
+            true => Some(byte ^ 0x20),
+            false => None,
+        };
+        for byte in [Some(*byte), other].into_iter().flatten() {
+            let Some(found) = self.child(&below, byte) else { continue };
+            if rest.is_empty() {
+                along.extend_from_slice(&self.ids[self.places(found.start)]);
+            } else {
+                along.extend_from_slice(self.ids_at(&found));
+                self.add_along(found.start + 1..found.end, rest, folds, along);
+            }
+        }
     }
 }
 

@@ -36,6 +36,18 @@ pub(crate) trait Language: Send + 'static {
         Vec::new()
     }
 
+    /// Whether texts are refused in either case of their letters. Then a choice must never have so few
+    /// texts that all of them can be refused.
+    fn folds_case(&self) -> bool {
+        false
+    }
+
+    /// Whether what follows a captured text depends on it so much that masks are not to be shared by
+    /// places that differ in such texts only.
+    fn texts_decide(&self) -> bool {
+        false
+    }
+
     /// Forgets what texts have made known if it is too much; then frames that were given out mean
     /// nothing any more. Whether it did.
     fn forget(&mut self) -> bool {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::Machine;
 use super::language::{Choice, Language};
-use super::step::{DEAD, StateId, Thread};
-use super::store::{StackId, UNKNOWN};
+use super::step::{Capture, DEAD, StateId, Thread};
+use super::store::StackId;
 use crate::lexeme::Spread;
 use crate::tree::Tree;
 use crate::{TokenId, Vocabulary};
@@ -30,6 +30,17 @@ struct Group {
     at: u32,
     count: u32,
     threads: Vec<Thread>,
+}
+
+impl Group {
+    /// The same for threads of which any texts have been captured.
+    fn longer(&self) -> Self {
+        Self {
+            choice: self.choice.clone(),
+            threads: self.threads.iter().map(Thread::forgetful).collect(),
+            ..*self
+        }
+    }
 }
 
 /// A mask in the making.
@@ -192,8 +203,6 @@ impl<L: Language> Machine<L> {
         for thread in threads.iter().filter(|thread| thread.stack != super::store::EMPTY) {
             let offer = self.offer_of(thread.stack);
             let choice = &offer.choices[usize::from(thread.choice)];
-            // What is read of it from here on, in many ways at once, is not known.
-            let thread = &Thread { text: thread.text.min(UNKNOWN), ..*thread };
             let same = |group: &&mut Group| {
                 Arc::ptr_eq(&group.choice.lexeme, &choice.lexeme)
                     && (group.at, group.count) == (thread.at, thread.count)
@@ -217,22 +226,24 @@ impl<L: Language> Machine<L> {
         let vocabulary = self.vocabulary.clone();
         let lexeme = group.choice.lexeme.clone();
         let spread = lexeme.spread(group.at, &vocabulary);
-        let worst = self.worst_inside(&group);
+        // What is read from here on, in many ways at once, is not known.
+        let longer = group.longer();
+        let worst = self.worst_inside(&longer);
         if let Some(others) = &spread.others {
             let before = sketch.set_aside(&others.except);
             if worst <= sketch.left && group.choice.reaches(others.reach) {
                 draw_plain(&others.spread, &vocabulary, &mut sketch.words);
             }
-            self.draw_exits(&group, &others.spread, Some(others.outcome), sketch);
+            self.draw_exits(&longer, &others.spread, Some(others.outcome), sketch);
             sketch.put_back(&others.except, before);
         }
         if worst <= sketch.left {
             draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
             sketch.worst = sketch.worst.max(worst);
         } else {
-            self.draw_each_inside(&group, &spread, sketch);
+            self.draw_each_inside(&longer, &spread, sketch);
         }
-        self.draw_exits(&group, &spread, None, sketch);
+        self.draw_exits(&longer, &spread, None, sketch);
 
         let Some(outcome) = spread.here.filter(|outcome| group.choice.allows(*outcome)) else { return };
         if group.count < group.choice.characters.0 {
@@ -270,7 +281,7 @@ impl<L: Language> Machine<L> {
                 sketch.doubtful.extend_from_slice(rests.all_ids());
             }
         }
-        self.state_at(&stacks)
+        self.state_at(&stacks, Capture::Refused)
     }
 
     /// Allows the tokens whose rests can be read from a state.
@@ -322,14 +333,12 @@ impl<L: Language> Machine<L> {
             }
         }
         for thread in threads {
-            let Some(text) = self.texts.get(thread.text) else { continue };
-            let (frame, _) = self.stacks.top(thread.stack);
-            let frame = self.frames.get(frame).clone();
-            for refused in self.language.refused(&frame, usize::from(thread.choice)) {
-                match refused.strip_prefix(text.as_slice()) {
-                    Some([]) => doubtful.extend(self.allowed_to_end(&thread, allowed)),
-                    Some(rest) => doubtful.extend(self.vocabulary.tree().ids_along(rest)),
-                    None => {}
+            for rest in self.refused_rests(&thread) {
+                match rest.is_empty() {
+                    true => doubtful.extend(self.allowed_to_end(&thread, allowed)),
+                    false => {
+                        doubtful.extend(self.vocabulary.tree().ids_along(&rest, self.language.folds_case()))
+                    }
                 }
             }
         }
@@ -420,13 +429,19 @@ impl<L: Language> Machine<L> {
     /// are not plain text, for that brings no end nearer.
     fn draw_each_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) {
         let vocabulary = self.vocabulary.clone();
-        let state = self.state(group.threads.clone(), false);
+        let state = self.state(group.threads.clone(), false, Capture::Refused);
         let others = spread.others.iter().flat_map(|others| &others.spread.inside);
         for id in spread.inside.iter().chain(others).flat_map(|(_, tokens)| tokens.first(TRIED)) {
             let next = self.step_all(state, vocabulary.token(id));
-            if next != DEAD && self.completes_within(next, sketch.left) {
-                sketch.words[id as usize / 32] |= 1 << (id % 32);
-                sketch.worst = sketch.worst.max(self.bound(next).unwrap_or(UNLIMITED));
+            match self.bound(next) {
+                _ if next == DEAD => {}
+                // It depends on a text that is not known here.
+                None => sketch.doubtful.push(id),
+                Some(bound) if bound <= sketch.left => {
+                    sketch.words[id as usize / 32] |= 1 << (id % 32);
+                    sketch.worst = sketch.worst.max(bound);
+                }
+                Some(_) => {}
             }
         }
     }

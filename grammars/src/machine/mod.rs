@@ -12,6 +12,9 @@
 //! A *thread* is one reading of the text so far: a stack of frames, the choice that is being read
 //! of the first one, and the place in its lexeme. A *state* is a set of threads. States, and the
 //! steps and masks found so far, are shared by all texts of a grammar.
+//!
+//! Masks are walked from states that many texts share, which know captured texts only as far as
+//! that decides something: a text is *unknown* once it is none that its frame refuses.
 
 mod close;
 mod language;
@@ -30,7 +33,7 @@ pub(crate) use step::{DEAD, StateId};
 pub(crate) use store::Store;
 
 use crate::Vocabulary;
-use step::State;
+use step::{Capture, State, StateIds};
 use store::{FrameId, Stacks, Texts};
 
 /// A language with what has been found out about its texts.
@@ -43,7 +46,8 @@ pub(crate) struct Machine<L: Language> {
     stacks: Stacks,
     texts: Texts,
     states: Vec<State>,
-    state_ids: HashMap<Arc<[step::Thread]>, StateId>,
+    state_ids: StateIds,
+    refused: HashMap<(FrameId, u16), Arc<[Vec<u8>]>>,
     expanded: HashMap<store::StackId, Arc<[step::Thread]>>,
     popped: HashMap<(store::StackId, u16, u32), Arc<[store::StackId]>>,
     /// States whose masks are kept.
@@ -66,7 +70,8 @@ impl<L: Language> Machine<L> {
             stacks: Stacks::default(),
             texts: Texts::default(),
             states: vec![State::dead()],
-            state_ids: HashMap::new(),
+            state_ids: StateIds::default(),
+            refused: HashMap::new(),
             expanded: HashMap::new(),
             popped: HashMap::new(),
             masked: Vec::new(),
@@ -93,7 +98,8 @@ impl<L: Language> Machine<L> {
         self.stacks = Stacks::default();
         self.texts = Texts::default();
         self.states = vec![State::dead()];
-        self.state_ids.clear();
+        self.state_ids = StateIds::default();
+        self.refused.clear();
         self.expanded.clear();
         self.popped.clear();
         self.masked.clear();
@@ -104,6 +110,6 @@ impl<L: Language> Machine<L> {
     fn begin(&mut self) {
         let ways = self.language.start();
         let stacks: Vec<_> = ways.into_iter().map(|frames| self.push(store::EMPTY, frames)).collect();
-        self.start = self.state_at(&stacks);
+        self.start = self.state_at(&stacks, Capture::All);
     }
 }

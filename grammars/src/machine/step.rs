@@ -1,5 +1,6 @@
 //! States and the steps between them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::language::{After, Language, Offer, Read};
@@ -32,10 +33,44 @@ pub(crate) struct Thread {
     pub(super) text: TextId,
 }
 
+impl Thread {
+    /// The same for any captured text.
+    pub(super) fn forgetful(&self) -> Self {
+        Self { text: self.text.min(UNKNOWN), ..*self }
+    }
+}
+
+/// Which captured texts a state and those that it leads to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Capture {
+    /// All: a text in progress.
+    All,
+    /// Beginnings of texts that are refused, since no other text matters: tokens that are tried, or each
+    /// new text in them would make states of its own.
+    Refused,
+}
+
+/// Numbers of states by their threads: those that know all captured texts, and those that know less.
+#[derive(Debug, Default)]
+pub(super) struct StateIds {
+    all: HashMap<Arc<[Thread]>, StateId>,
+    refused: HashMap<Arc<[Thread]>, StateId>,
+}
+
+impl StateIds {
+    fn of(&mut self, capture: Capture) -> &mut HashMap<Arc<[Thread]>, StateId> {
+        match capture {
+            Capture::All => &mut self.all,
+            Capture::Refused => &mut self.refused,
+        }
+    }
+}
+
 /// A set of threads, with what has been found out about it.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(super) threads: Arc<[Thread]>,
+    capture: Capture,
     /// Some thread depends on a text that is not known: see [`After::Unknown`].
     pub(super) doubtful: bool,
     row: Option<Box<[StateId; 256]>>,
@@ -48,12 +83,13 @@ pub(crate) struct State {
 
 impl State {
     pub(super) fn dead() -> Self {
-        Self::of(Arc::new([]))
+        Self::of(Arc::new([]), Capture::All)
     }
 
-    fn of(threads: Arc<[Thread]>) -> Self {
+    fn of(threads: Arc<[Thread]>, capture: Capture) -> Self {
         Self {
             threads,
+            capture,
             doubtful: false,
             row: None,
             can_end: None,
@@ -73,11 +109,15 @@ impl<L: Language> Machine<L> {
             return row[usize::from(byte)];
         }
         let threads = self.states[from as usize].threads.clone();
+        let capture = self.states[from as usize].capture;
         let (mut next, mut doubtful) = (Vec::new(), false);
         for thread in threads.iter() {
             self.advance(*thread, byte, &mut next, &mut doubtful);
         }
-        let target = self.state(next, doubtful);
+        if capture == Capture::Refused {
+            next.iter_mut().for_each(|thread| self.forget_free(thread));
+        }
+        let target = self.state(next, doubtful, capture);
         let row = self.states[from as usize].row.get_or_insert_with(|| Box::new([UNTRIED; 256]));
         row[usize::from(byte)] = target;
         target
@@ -113,26 +153,26 @@ impl<L: Language> Machine<L> {
     }
 
     /// The state before some stacks' first frames.
-    pub(super) fn state_at(&mut self, stacks: &[StackId]) -> StateId {
+    pub(super) fn state_at(&mut self, stacks: &[StackId], capture: Capture) -> StateId {
         let threads = stacks.iter().flat_map(|stack| self.expand(*stack).to_vec()).collect();
-        self.state(threads, false)
+        self.state(threads, false, capture)
     }
 
-    pub(super) fn state(&mut self, mut threads: Vec<Thread>, doubtful: bool) -> StateId {
+    pub(super) fn state(&mut self, mut threads: Vec<Thread>, doubtful: bool, capture: Capture) -> StateId {
         threads.sort_unstable();
         threads.dedup();
         threads.truncate(THREADS);
         if threads.is_empty() && !doubtful {
             return DEAD;
         }
-        if let Some(known) = self.state_ids.get(threads.as_slice()).filter(|_| !doubtful) {
+        if let Some(known) = self.state_ids.of(capture).get(threads.as_slice()).filter(|_| !doubtful) {
             return *known;
         }
         let threads: Arc<[Thread]> = threads.into();
         let id = self.states.len() as StateId;
-        self.states.push(State { doubtful, ..State::of(threads.clone()) });
+        self.states.push(State { doubtful, ..State::of(threads.clone(), capture) });
         if !doubtful {
-            self.state_ids.insert(threads, id);
+            self.state_ids.of(capture).insert(threads, id);
         }
         id
     }
@@ -140,11 +180,38 @@ impl<L: Language> Machine<L> {
     /// The same state without knowing what was captured so far: many texts share it.
     pub(super) fn forgetful(&mut self, state: StateId) -> StateId {
         let threads = self.states[state as usize].threads.clone();
-        if threads.iter().all(|thread| thread.text <= UNKNOWN) {
+        if self.language.texts_decide() || threads.iter().all(|thread| thread.text <= UNKNOWN) {
             return state;
         }
-        let forget = |thread: &Thread| Thread { text: thread.text.min(UNKNOWN), ..*thread };
-        self.state(threads.iter().map(forget).collect(), false)
+        self.state(threads.iter().map(Thread::forgetful).collect(), false, Capture::Refused)
+    }
+
+    /// Forgets a captured text that cannot become one that is refused.
+    fn forget_free(&mut self, thread: &mut Thread) {
+        if thread.text > UNKNOWN && self.refused_rests(thread).is_empty() {
+            thread.text = UNKNOWN;
+        }
+    }
+
+    /// What is missing of texts that a thread's frame refuses and that begin with its own.
+    pub(super) fn refused_rests(&mut self, thread: &Thread) -> Vec<Vec<u8>> {
+        let Some(text) = self.texts.get(thread.text) else { return Vec::new() };
+        let folds = self.language.folds_case();
+        let same = |refused: &[u8]| if folds { refused.eq_ignore_ascii_case(&text) } else { refused == text };
+        let refused = self.refused(thread);
+        let begin = refused.iter().filter(|refused| refused.get(..text.len()).is_some_and(same));
+        begin.map(|refused| refused[text.len()..].to_vec()).collect()
+    }
+
+    fn refused(&mut self, thread: &Thread) -> Arc<[Vec<u8>]> {
+        let (frame, _) = self.stacks.top(thread.stack);
+        if let Some(known) = self.refused.get(&(frame, thread.choice)) {
+            return known.clone();
+        }
+        let value = self.frames.get(frame).clone();
+        let refused: Arc<[_]> = self.language.refused(&value, usize::from(thread.choice)).into();
+        self.refused.insert((frame, thread.choice), refused.clone());
+        refused
     }
 
     fn advance(&mut self, thread: Thread, byte: u8, next: &mut Vec<Thread>, doubtful: &mut bool) {
@@ -193,19 +260,18 @@ impl<L: Language> Machine<L> {
     }
 
     fn has_text_left(&mut self, thread: &Thread, choice: &Choice) -> bool {
-        let (frame, _) = self.stacks.top(thread.stack);
-        let frame = self.frames.get(frame).clone();
-        let mut refused = self.language.refused(&frame, usize::from(thread.choice));
+        let refused = self.refused_rests(thread);
         if refused.is_empty() {
             return true;
         }
-        let Some(text) = self.texts.get(thread.text) else { return true };
-        refused.retain(|refused| refused.starts_with(&text));
-        let rests = match refused.len() {
-            0 => return true,
-            some => choice.lexeme.some_texts(thread.at, choice.allowed.as_ref(), some + 1),
+        let folds = self.language.folds_case();
+        let same = |rest: &[u8], refused: &[u8]| {
+            if folds { rest.eq_ignore_ascii_case(refused) } else { rest == refused }
         };
-        rests.iter().any(|(rest, _)| !refused.iter().any(|refused| refused[text.len()..] == **rest))
+        let rests = choice.lexeme.some_texts(thread.at, choice.allowed.as_ref(), refused.len() + 1);
+        // Where case does not matter all may be spellings of the refused ones: others follow.
+        rests.len() > refused.len()
+            || rests.iter().any(|(rest, _)| !refused.iter().any(|text| same(rest, text)))
     }
 
     /// The outcome if the thread's lexeme may end here.
