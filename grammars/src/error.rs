@@ -27,9 +27,21 @@ pub enum GrammarError {
     /// A JSON Schema that cannot be used.
     #[error(transparent)]
     Schema(#[from] crate::json::SchemaError),
+    /// The GraphQL schema is none, or does not go with the operation.
+    #[error("the GraphQL schema is not usable: {problem}{}", at_line(*.line))]
+    Graphql {
+        /// The line, 0 where it is of no single one.
+        line: u32,
+        /// What is wrong there.
+        problem: String,
+    },
     /// No text matches, or none that the vocabulary can spell.
     #[error("no text that the model can write matches the pattern{}", missing(.0))]
     NothingMatches(Vec<u8>),
+}
+
+fn at_line(line: u32) -> String {
+    if line == 0 { String::new() } else { format!(" (line {line})") }
 }
 
 fn missing(bytes: &[u8]) -> String {

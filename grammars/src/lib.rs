@@ -7,6 +7,7 @@
 //! | [`pattern`] | [`Pattern`]: what texts are wanted |
 //! | [`grammar`], [`matcher`] | [`Grammar`], a pattern compiled for a vocabulary, and its [`Matcher`] |
 //! | [`json`] | JSON under JSON Schema; [`Partial`]: the value that a JSON text has so far |
+//! | [`graphql`] | GraphQL operations under a schema |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`error`] | [`GrammarError`] |
 //!
@@ -40,6 +41,7 @@ pub mod cache;
 pub mod constraint;
 pub mod error;
 pub mod grammar;
+pub mod graphql;
 pub mod json;
 mod lexeme;
 mod machine;
@@ -54,6 +56,7 @@ pub use cache::GrammarCache;
 pub use constraint::Constraint;
 pub use error::GrammarError;
 pub use grammar::{Budget, Grammar};
+pub use graphql::{GraphqlSpec, OperationKind};
 pub use json::partial::{Partial, PartialError, PartialValue};
 pub use json::{JsonSpec, SchemaError, Whitespace};
 pub use matcher::Matcher;

@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::{GrammarError, JsonSpec};
+use crate::{GrammarError, GraphqlSpec, JsonSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -11,6 +11,8 @@ pub enum Pattern {
     Choice(Vec<String>),
     /// JSON values of a schema.
     Json(JsonSpec),
+    /// GraphQL documents that are valid under a schema.
+    GraphQl(GraphqlSpec),
 }
 
 impl Pattern {
@@ -26,7 +28,7 @@ impl Pattern {
             Self::Choice(options) if options.is_empty() || options.iter().any(String::is_empty) => {
                 Err(GrammarError::EmptyChoice)
             }
-            Self::Choice(_) | Self::Json(_) => Ok(()),
+            Self::Choice(_) | Self::Json(_) | Self::GraphQl(_) => Ok(()),
         }
     }
 }
