@@ -28,7 +28,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use acts::Act;
-use frame::{Document, Due, Fragment, Frame, Gap, Path};
+use frame::{Document, Due, Fragment, Frame, Gap, Path, Tail, TailOf};
 use hosts::Hosts;
 use lexemes::Lexemes;
 use schema::{Schema, TypeId};
@@ -131,6 +131,15 @@ impl Language for Graphql {
                 refused.chain([b"on".to_vec()]).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn echoes(&self, frame: &Frame) -> bool {
+        let variable = |tail: &Tail| matches!(tail.of, TailOf::Variable { .. });
+        match &frame.due {
+            Due::Variables | Due::Spread => true,
+            Due::Tail(tail) => variable(tail),
+            _ => false,
         }
     }
 

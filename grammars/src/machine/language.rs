@@ -35,6 +35,11 @@ pub(crate) trait Language: Send + 'static {
         Vec::new()
     }
 
+    /// Whether what completes a text after a captured choice writes the captured text once more.
+    fn echoes(&self, _frame: &Self::Frame) -> bool {
+        false
+    }
+
     /// Forgets what texts have made known if it is too much; then frames that were given out mean
     /// nothing any more. Whether it did.
     fn forget(&mut self) -> bool {

@@ -1,18 +1,15 @@
 //! The tokens that a state allows.
 //!
-//! Most tokens stay inside of the lexeme that is being read, and which ones is known beforehand
-//! ([`Spread`](crate::lexeme::Spread)); only the rests of those that leave it are walked in
-//! the state that the text is then in.
+//! Tokens are drawn for many texts at once, those whose captured texts nothing refuses. What is left
+//! to a text's own captures is tried in its own state.
 
 use std::sync::Arc;
 
 use super::Machine;
 use super::language::{Choice, Language};
 use super::step::{DEAD, StateId, Thread};
-use super::store::{StackId, UNKNOWN};
-use crate::lexeme::Spread;
-use crate::tree::Tree;
-use crate::{TokenId, Vocabulary};
+use super::store::UNKNOWN;
+use crate::TokenId;
 
 /// What may follow a state.
 #[derive(Debug)]
@@ -27,21 +24,50 @@ pub(crate) struct StateMask {
 }
 
 /// Threads that are in the same place of the same lexeme, with the same left to read of it.
-struct Group {
-    choice: Choice,
-    at: u32,
-    count: u32,
-    threads: Vec<Thread>,
+pub(super) struct Group {
+    pub(super) choice: Choice,
+    pub(super) at: u32,
+    pub(super) count: u32,
+    pub(super) threads: Vec<Thread>,
+}
+
+impl Group {
+    /// The group once more has been read of its texts, which may then be any.
+    pub(super) fn longer(&self) -> Self {
+        let forget = |thread: &Thread| Thread { text: thread.text.min(UNKNOWN), ..*thread };
+        let threads = self.threads.iter().map(forget).collect();
+        Self { choice: self.choice.clone(), threads, ..*self }
+    }
 }
 
 /// A mask in the making.
-struct Sketch {
-    words: Box<[u32]>,
-    doubtful: Vec<TokenId>,
+pub(super) struct Sketch {
+    pub(super) words: Box<[u32]>,
+    pub(super) doubtful: Vec<TokenId>,
     /// Tokens that may be needed after an allowed one; what would need more is not allowed.
     left: u32,
     /// Most tokens that are needed after any token that was allowed, as far as closes know.
     worst: u32,
+    /// Bytes of the longest captured text, which is not known where masks are drawn.
+    pub(super) captured: u32,
+    /// Tokens that it takes to write the text of the group being drawn once more.
+    pub(super) echo: u32,
+}
+
+impl Sketch {
+    fn new(words: Box<[u32]>, left: u32, captured: u32) -> Self {
+        Self { words, doubtful: Vec::new(), left, worst: 0, captured, echo: 0 }
+    }
+
+    /// Whether tokens may be allowed after which `needed` more complete the text.
+    pub(super) fn fits(&self, needed: u32) -> bool {
+        needed.saturating_add(self.echo) <= self.left
+    }
+
+    /// Notes that some were.
+    pub(super) fn note(&mut self, needed: u32) {
+        self.worst = self.worst.max(needed.saturating_add(self.echo));
+    }
 }
 
 /// Masks kept. A mask of 151,936 tokens is 19 KiB, so these are 10 MiB at most. When full, all are
@@ -61,7 +87,7 @@ impl<L: Language> Machine<L> {
         let common = match &self.states[shared as usize].common_mask {
             Some(known) => known.clone(),
             None => {
-                let made = Arc::new(self.common_mask(shared, UNLIMITED));
+                let made = Arc::new(self.common_mask(shared, Sketch::new(self.no_tokens(), UNLIMITED, 0)));
                 self.states[shared as usize].common_mask = Some(made.clone());
                 made
             }
@@ -91,7 +117,8 @@ impl<L: Language> Machine<L> {
 
     /// Whether after every token that may follow `left` more suffice.
     pub(crate) fn fits_all(&mut self, state: StateId, left: u32) -> bool {
-        self.mask(state).worst <= left
+        let echo = self.echoed(state);
+        self.mask(state).worst.saturating_add(echo) <= left
     }
 
     /// Which tokens may follow when after each of them `left` more suffice. `plan` completes the state;
@@ -99,7 +126,8 @@ impl<L: Language> Machine<L> {
     /// upper bounds.
     pub(crate) fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
         let shared = self.forgetful(state);
-        let common = self.common_mask(shared, left);
+        let captured = self.echoed(state);
+        let common = self.common_mask(shared, Sketch::new(self.no_tokens(), left, captured));
         let mut doubtful = common.doubtful.to_vec();
         self.add_refused(state, &mut doubtful);
         let mut within = self.resolved(state, &common, &doubtful, left);
@@ -111,25 +139,38 @@ impl<L: Language> Machine<L> {
 
     /// A mask with what depends on captured texts tried.
     fn resolved(&mut self, state: StateId, common: &StateMask, doubtful: &[TokenId], left: u32) -> StateMask {
-        let mut words = common.words.clone();
+        let mut sketch = Sketch::new(common.words.clone(), left, 0);
+        sketch.worst = common.worst;
         let vocabulary = self.vocabulary.clone();
-        let mut worst = common.worst;
         for id in doubtful {
             let bit = 1 << (id % 32);
-            words[*id as usize / 32] &= !bit;
+            sketch.words[*id as usize / 32] &= !bit;
             let next = self.step_all(state, vocabulary.token(*id));
-            if next != DEAD && self.completes_within(next, left) {
-                words[*id as usize / 32] |= bit;
-                worst = worst.max(self.bound(next).unwrap_or(UNLIMITED));
+            if next != DEAD {
+                self.allow_within(next, *id, &mut sketch);
             }
         }
-        self.finish(state, Sketch { words, doubtful: Vec::new(), left, worst })
+        self.finish(state, sketch)
+    }
+
+    fn no_tokens(&self) -> Box<[u32]> {
+        vec![0_u32; self.vocabulary.words()].into_boxed_slice()
+    }
+
+    /// Bytes of the longest captured text that has to be written once more.
+    fn echoed(&mut self, state: StateId) -> u32 {
+        let threads = self.states[state as usize].threads.clone();
+        let echoes = threads.iter().filter(|thread| thread.text > UNKNOWN && self.echoes(thread));
+        echoes.filter_map(|thread| self.texts.get(thread.text)).map(|text| text.len() as u32).max().unwrap_or(0)
+    }
+
+    pub(super) fn echoes(&self, thread: &Thread) -> bool {
+        let (frame, _) = self.stacks.top(thread.stack);
+        self.language.echoes(self.frames.get(frame))
     }
 
     /// The mask of a state that knows no captured text.
-    fn common_mask(&mut self, state: StateId, left: u32) -> StateMask {
-        let words = vec![0_u32; self.vocabulary.words()].into_boxed_slice();
-        let mut sketch = Sketch { words, doubtful: Vec::new(), left, worst: 0 };
+    fn common_mask(&mut self, state: StateId, mut sketch: Sketch) -> StateMask {
         let mut todo = self.groups(state);
         while let Some(group) = todo.pop() {
             self.draw(group, &mut sketch, &mut todo);
@@ -156,14 +197,15 @@ impl<L: Language> Machine<L> {
     }
 
     /// The threads of a state, by where they are.
-    fn groups(&mut self, state: StateId) -> Vec<Group> {
+    pub(super) fn groups(&mut self, state: StateId) -> Vec<Group> {
         let threads = self.states[state as usize].threads.clone();
         let mut groups: Vec<Group> = Vec::new();
         for thread in threads.iter().filter(|thread| thread.stack != super::store::EMPTY) {
             let offer = self.offer_of(thread.stack);
             let choice = &offer.choices[usize::from(thread.choice)];
             // What is read of it from here on, in many ways at once, is not known.
-            let thread = &Thread { text: thread.text.min(UNKNOWN), ..*thread };
+            let mut thread = *thread;
+            self.forget(&mut thread);
             let same = |group: &&mut Group| {
                 Arc::ptr_eq(&group.choice.lexeme, &choice.lexeme)
                     && (group.at, group.count) == (thread.at, thread.count)
@@ -171,100 +213,16 @@ impl<L: Language> Machine<L> {
                     && group.choice.allowed == choice.allowed
             };
             match groups.iter_mut().find(same) {
-                Some(group) => group.threads.push(*thread),
+                Some(group) => group.threads.push(thread),
                 None => groups.push(Group {
                     choice: choice.clone(),
                     at: thread.at,
                     count: thread.count,
-                    threads: vec![*thread],
+                    threads: vec![thread],
                 }),
             }
         }
         groups
-    }
-
-    fn draw(&mut self, group: Group, sketch: &mut Sketch, todo: &mut Vec<Group>) {
-        let vocabulary = self.vocabulary.clone();
-        let lexeme = group.choice.lexeme.clone();
-        let spread = lexeme.spread(group.at, &vocabulary);
-        let worst = self.worst_inside(&group);
-        if worst <= sketch.left {
-            draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
-            sketch.worst = sketch.worst.max(worst);
-        } else {
-            self.draw_each_inside(&group, &spread, sketch);
-        }
-
-        let (fewest, most) = group.choice.characters;
-        for exit in &spread.exits {
-            let count = group.count.saturating_add(exit.characters);
-            if group.choice.allows(exit.outcome) && count >= fewest && count <= most {
-                let state = self.beyond(&group.threads, exit.outcome, sketch, &exit.rests);
-                self.draw_rests(&exit.rests, state, |_| true, sketch);
-            }
-        }
-        let Some(outcome) = spread.here.filter(|outcome| group.choice.allows(*outcome)) else { return };
-        if group.count < fewest {
-            return;
-        }
-        let state = self.beyond(&group.threads, outcome, sketch, vocabulary.tree());
-        let continues = |byte: u8| lexeme.automaton.step(group.at, byte).is_some();
-        if (0..=u8::MAX).any(|byte| continues(byte) && self.step(state, byte) != DEAD) {
-            self.draw_rests(vocabulary.tree(), state, |byte| !continues(byte), sketch);
-        } else {
-            todo.extend(self.groups(state));
-        }
-    }
-
-    /// The state after the lexeme of some threads; rests that depend on unknown texts are noted.
-    fn beyond(&mut self, threads: &[Thread], outcome: u32, sketch: &mut Sketch, rests: &Tree) -> StateId {
-        let mut stacks: Vec<StackId> = Vec::new();
-        for thread in threads {
-            let (after, unknown) = self.pop(thread, outcome);
-            stacks.extend_from_slice(&after);
-            if unknown {
-                sketch.doubtful.extend_from_slice(rests.all_ids());
-            }
-        }
-        self.state_at(&stacks)
-    }
-
-    /// Allows the tokens whose rests can be read from a state.
-    fn draw_rests(&mut self, rests: &Tree, start: StateId, begins: impl Fn(u8) -> bool, sketch: &mut Sketch) {
-        if start == DEAD {
-            return;
-        }
-        let mut path = vec![start; rests.depth() + 1];
-        let nodes = rests.nodes();
-        let mut at = 0;
-        while let Some(node) = nodes.get(at) {
-            let depth = usize::from(node.depth);
-            let next = if depth > 0 || begins(node.byte) { self.step(path[depth], node.byte) } else { DEAD };
-            if next == DEAD {
-                at += node.size as usize;
-                continue;
-            }
-            path[depth + 1] = next;
-            if self.states[next as usize].doubtful {
-                let below = &nodes[at..at + node.size as usize];
-                below.iter().for_each(|node| sketch.doubtful.extend_from_slice(rests.ids(node)));
-                at += node.size as usize;
-                continue;
-            }
-            let ids = rests.ids(node);
-            if !ids.is_empty() {
-                match self.bound(next) {
-                    // It depends on a text that is not known here.
-                    None => sketch.doubtful.extend_from_slice(ids),
-                    Some(bound) if bound <= sketch.left => {
-                        ids.iter().for_each(|id| sketch.words[*id as usize / 32] |= 1 << (id % 32));
-                        sketch.worst = sketch.worst.max(bound);
-                    }
-                    Some(_) => {}
-                }
-            }
-            at += 1;
-        }
     }
 
     /// Tokens on the way to or through a text that the frame of some thread refuses, or of one that is due
@@ -279,9 +237,7 @@ impl<L: Language> Machine<L> {
         }
         for thread in threads {
             let Some(text) = self.texts.get(thread.text) else { continue };
-            let (frame, _) = self.stacks.top(thread.stack);
-            let frame = self.frames.get(frame).clone();
-            for refused in self.language.refused(&frame, usize::from(thread.choice)) {
+            for refused in self.refused(&thread).iter() {
                 if let Some(rest) = refused.strip_prefix(text.as_slice()) {
                     doubtful.extend(self.vocabulary.tree().ids_along(rest));
                 }
@@ -289,83 +245,3 @@ impl<L: Language> Machine<L> {
         }
     }
 }
-
-fn draw_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &mut [u32]) {
-    let automaton = &group.choice.lexeme.automaton;
-    let reaches = |set: u32| {
-        group.choice.allowed.as_ref().is_none_or(|allowed| automaton.reach_set(set).intersects(allowed))
-    };
-    let (fewest, most) = group.choice.characters;
-    let room = if most == u32::MAX { u32::MAX } else { most - group.count.min(most) };
-    let missing = fewest.saturating_sub(group.count);
-    let plain = spread.plain.is_some_and(reaches);
-    // No token has more characters than bytes.
-    if missing == 0 && room as usize >= vocabulary.tree().depth() {
-        if plain {
-            vocabulary.plain().add_to(words);
-        }
-        let inside = spread.inside.iter().filter(|(set, _)| reaches(*set));
-        inside.for_each(|(_, tokens)| tokens.add_to(words));
-        return;
-    }
-    // Counted lexemes have one outcome, so no set is left out here.
-    let mut allow = |id: TokenId| words[id as usize / 32] |= 1 << (id % 32);
-    if plain {
-        let all = vocabulary.plain_by_length();
-        let first = all.partition_point(|(characters, _)| *characters > room);
-        all[first..].iter().for_each(|(_, id)| allow(*id));
-    }
-    let fits = |(needed, ends, _): &&(u32, bool, TokenId)| *needed <= room && (!ends || *needed >= missing);
-    spread.characters.iter().filter(fits).for_each(|(_, _, id)| allow(*id));
-}
-
-impl<L: Language> Machine<L> {
-    /// Most tokens that are needed after any token that stays inside of a group's lexeme.
-    fn worst_inside(&mut self, group: &Group) -> u32 {
-        let automaton = &group.choice.lexeme.automaton;
-        let missing = group.choice.characters.0.saturating_sub(group.count);
-        let mut after = 0;
-        let reach = automaton.reach(group.at).clone();
-        for outcome in reach.iter().filter(|outcome| group.choice.allows(*outcome)) {
-            let mut least = UNLIMITED;
-            for thread in &group.threads {
-                let (stacks, unknown) = self.pop(thread, outcome);
-                for stack in stacks.iter() {
-                    least = least.min(self.stack_tokens(*stack));
-                }
-                if unknown {
-                    least = least.min(self.tokens_after_some_text(thread, outcome));
-                }
-            }
-            after = after.max(least);
-        }
-        let farthest = group.choice.lexeme.most_tokens_to_end(&self.vocabulary);
-        after.saturating_add(farthest).saturating_add(missing)
-    }
-
-    /// Allows the tokens inside of a lexeme that leave enough for the rest: only those are tried that
-    /// are not plain text, for that brings no end nearer.
-    fn draw_each_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) {
-        let vocabulary = self.vocabulary.clone();
-        let state = self.state(group.threads.clone(), false);
-        for id in spread.inside.iter().flat_map(|(_, tokens)| tokens.first(TRIED)) {
-            let next = self.step_all(state, vocabulary.token(id));
-            if next != DEAD && self.completes_within(next, sketch.left) {
-                sketch.words[id as usize / 32] |= 1 << (id % 32);
-                sketch.worst = sketch.worst.max(self.bound(next).unwrap_or(UNLIMITED));
-            }
-        }
-    }
-
-    /// Whether `left` tokens complete a state, as far as closes know.
-    fn completes_within(&mut self, state: StateId, left: u32) -> bool {
-        match self.bound(state) {
-            _ if left == UNLIMITED => true,
-            None => false,
-            Some(bound) => bound <= left,
-        }
-    }
-}
-
-/// Tokens of one set tried one by one where little is left.
-const TRIED: usize = 2048;

@@ -6,6 +6,7 @@
 //! | [`store`] | frames, stacks of them and captured texts, each kept once |
 //! | [`step`] | states, which are sets of threads, and steps between them |
 //! | [`mask`] | the tokens that a state allows |
+//! | [`draw`] | of those, the ones of a place in a lexeme |
 //! | [`close`] | the shortest way to an end |
 //! | [`shortest`] | the least fixed point that it is |
 //!
@@ -14,6 +15,7 @@
 //! steps and masks found so far, are shared by all texts of a grammar.
 
 mod close;
+mod draw;
 mod language;
 mod mask;
 mod shortest;
@@ -46,6 +48,8 @@ pub(crate) struct Machine<L: Language> {
     state_ids: HashMap<Arc<[step::Thread]>, StateId>,
     expanded: HashMap<store::StackId, Arc<[step::Thread]>>,
     popped: HashMap<(store::StackId, u16, u32), Arc<[store::StackId]>>,
+    /// Texts that are refused of a frame's choice.
+    refusals: HashMap<(FrameId, u16), Arc<[Vec<u8>]>>,
     /// States whose masks are kept.
     masked: Vec<StateId>,
     start: StateId,
@@ -69,6 +73,7 @@ impl<L: Language> Machine<L> {
             state_ids: HashMap::new(),
             expanded: HashMap::new(),
             popped: HashMap::new(),
+            refusals: HashMap::new(),
             masked: Vec::new(),
             start: DEAD,
         };
@@ -96,6 +101,7 @@ impl<L: Language> Machine<L> {
         self.state_ids.clear();
         self.expanded.clear();
         self.popped.clear();
+        self.refusals.clear();
         self.masked.clear();
         self.begin();
         true

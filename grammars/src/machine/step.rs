@@ -139,12 +139,36 @@ impl<L: Language> Machine<L> {
 
     /// The same state without knowing what was captured so far: many texts share it.
     pub(super) fn forgetful(&mut self, state: StateId) -> StateId {
-        let threads = self.states[state as usize].threads.clone();
+        let mut threads = self.states[state as usize].threads.to_vec();
         if threads.iter().all(|thread| thread.text <= UNKNOWN) {
             return state;
         }
-        let forget = |thread: &Thread| Thread { text: thread.text.min(UNKNOWN), ..*thread };
-        self.state(threads.iter().map(forget).collect(), false)
+        threads.iter_mut().for_each(|thread| self.forget(thread));
+        self.state(threads, false)
+    }
+
+    /// Forgets a thread's text, unless that very text is refused.
+    pub(super) fn forget(&mut self, thread: &mut Thread) {
+        if thread.text <= UNKNOWN {
+            return;
+        }
+        let refused = self.refused(thread);
+        let text = if refused.is_empty() { None } else { self.texts.get(thread.text) };
+        if text.is_none_or(|text| !refused.contains(&text)) {
+            thread.text = UNKNOWN;
+        }
+    }
+
+    /// Texts that are refused of a thread's choice.
+    pub(super) fn refused(&mut self, thread: &Thread) -> Arc<[Vec<u8>]> {
+        let (frame, _) = self.stacks.top(thread.stack);
+        if let Some(known) = self.refusals.get(&(frame, thread.choice)) {
+            return known.clone();
+        }
+        let value = self.frames.get(frame).clone();
+        let refused: Arc<[Vec<u8>]> = self.language.refused(&value, usize::from(thread.choice)).into();
+        self.refusals.insert((frame, thread.choice), refused.clone());
+        refused
     }
 
     fn advance(&mut self, thread: Thread, byte: u8, next: &mut Vec<Thread>, doubtful: &mut bool) {
@@ -193,14 +217,12 @@ impl<L: Language> Machine<L> {
     }
 
     fn has_text_left(&mut self, thread: &Thread, choice: &Choice) -> bool {
-        let (frame, _) = self.stacks.top(thread.stack);
-        let frame = self.frames.get(frame).clone();
-        let mut refused = self.language.refused(&frame, usize::from(thread.choice));
+        let refused = self.refused(thread);
         if refused.is_empty() {
             return true;
         }
         let Some(text) = self.texts.get(thread.text) else { return true };
-        refused.retain(|refused| refused.starts_with(&text));
+        let refused: Vec<_> = refused.iter().filter(|refused| refused.starts_with(&text)).collect();
         let automaton = &choice.lexeme.automaton;
         let rests = match refused.len() {
             0 => return true,
