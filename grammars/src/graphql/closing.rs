@@ -1,30 +1,98 @@
 //! The shortest way to the end of a document: use the variables that are left, close what is open,
 //! define the fragments that are spread.
 
+use std::sync::Arc;
+
 use super::Graphql;
 use super::acts::Act;
 use super::allowed::{is_within, position_of};
-use super::frame::{Callee, Due, Frame, Gap, TailOf, Variable};
+use super::frame::{Callee, Due, Frame, Gap, Tail, TailOf, Variable};
 use super::hosts::{FAR, Toward};
 use super::lexemes::Form;
-use super::schema::{Position, TypeSort};
+use super::schema::{Field, Position, TypeId, TypeSort};
 use crate::lexeme::{Outcomes, START};
 use crate::machine::{After, Language, Read, TextThen};
+
+/// Texts that are put together to one way.
+const STEPS: usize = 8;
 
 impl Graphql {
     /// The next text on the shortest way to the end, and the frames after it.
     pub(super) fn shortest_way(&mut self, frame: &Frame) -> Option<TextThen<Frame>> {
+        let mut at = frame.clone();
         // A name that is not known stands for one that is used nowhere else: as good as any.
-        let mut known = frame.clone();
-        known.document.doubtful = false;
-        let frame = &known;
-        let acts = self.acts(frame);
-        let (index, outcome) = self.shortest(frame, &acts)?;
-        let text = self.shortest_text(frame, &acts[index], index, outcome)?;
-        match self.step(frame, &acts[index], Read { outcome, text: Some(&text) }) {
-            After::Ways(mut ways) => ways.pop().map(|frames| (text, frames)),
-            After::Unknown => None,
+        at.document.doubtful = false;
+        let mut text = Vec::new();
+        for _ in 0..STEPS {
+            if let Some(end) = self.plain_end(&at) {
+                text.extend(end);
+                return Some((text, Vec::new()));
+            }
+            let acts = self.acts(&at);
+            let (index, outcome) = self.shortest(&at, &acts)?;
+            let read = self.shortest_text(&at, &acts[index], index, outcome)?;
+            let After::Ways(mut ways) =
+                self.step(&at, &acts[index], Read { outcome, text: Some(&read) })
+            else {
+                return None;
+            };
+            text.extend(read);
+            match ways.pop()?.pop() {
+                Some(next) => at = next,
+                None => return Some((text, Vec::new())),
+            }
         }
+        Some((text, vec![at]))
+    }
+
+    /// The shortest end of a document without variables that are left and without fragments: a field
+    /// where there has to be one, and braces.
+    fn plain_end(&mut self, frame: &Frame) -> Option<Vec<u8>> {
+        let document = &frame.document;
+        let mut open = 0;
+        for level in frame.path.levels() {
+            open += level.block().map(|_| 1)?;
+        }
+        if document.unused != 0 || document.pending().next().is_some() {
+            return None;
+        }
+        let mut text = Vec::new();
+        match &frame.due {
+            Due::Selection if !frame.block()?.empty => {}
+            Due::Tail(Tail { of: TailOf::Field(field), callee, .. }) => {
+                let required = |callee: Callee| {
+                    self.arguments(callee).iter().any(|argument| argument.position.is_required())
+                };
+                if callee.is_some_and(required) || field.repeats {
+                    return None;
+                }
+                let kind = self.field_kind(field).name;
+                if self.schema.is_composite(kind) {
+                    text.push(b'{');
+                    text.extend(self.shortest_leaf(kind).bytes());
+                    text.push(b'}');
+                }
+            }
+            _ => return None,
+        }
+        text.extend(std::iter::repeat_n(b'}', open));
+        Some(text)
+    }
+
+    /// The shortest name of a field of a type that takes neither arguments nor selections.
+    fn shortest_leaf(&mut self, kind: TypeId) -> Arc<str> {
+        if let Some(known) = self.leaves.get(&kind) {
+            return known.clone();
+        }
+        let leaf = |field: &&Field| {
+            let required = field.arguments.iter().any(|argument| argument.position.is_required());
+            !required && !self.schema.is_composite(field.kind.name)
+        };
+        let leaves = self.schema.fields(kind).iter().filter(leaf);
+        let shortest = leaves.min_by_key(|field| field.name.len());
+        let name = shortest.map_or_else(|| "__typename".into(), |field| field.name.clone());
+        self.leaves.insert(kind, name.clone());
+        name
     }
 
     /// The shortest text of an act that the rules do not refuse.

@@ -68,6 +68,8 @@ pub(crate) struct Graphql {
     hosts: Hosts,
     /// Types that overlap with all of some.
     common: HashMap<BTreeSet<TypeId>, Arc<Vec<TypeId>>>,
+    /// The shortest field without arguments and selections of each type.
+    leaves: HashMap<TypeId, Arc<str>>,
 }
 
 impl Graphql {
@@ -81,7 +83,14 @@ impl Graphql {
         let schema = Arc::new(Schema::read(&spec.schema)?);
         let hosts = Hosts::new(&schema);
         let lexemes = Lexemes::new(&schema, &hosts, vocabulary, budget)?;
-        let graphql = Self { schema, operation: spec.operation, lexemes, hosts, common: HashMap::new() };
+        let graphql = Self {
+            schema,
+            operation: spec.operation,
+            lexemes,
+            hosts,
+            common: HashMap::new(),
+            leaves: HashMap::new(),
+        };
         if graphql.operations().iter().next().is_none() {
             let problem = "the schema has no root type for the operation".into();
             return Err(GrammarError::Graphql { line: 0, problem });

@@ -18,7 +18,7 @@ impl Graphql {
     /// separators are read before it has to be known.
     pub(super) fn step(&mut self, frame: &Frame, act: &Act, read: Read<'_>) -> After<Frame> {
         if frame.document.doubtful && *act != Act::Space {
-            return After::Unknown;
+            return self.step_if_new(frame, act, read);
         }
         let name = read.text.map(|text| String::from_utf8_lossy(text).trim_matches([':', '$']).to_owned());
         let mut next = frame.clone();
@@ -147,6 +147,15 @@ impl Graphql {
             }
         }
         After::one([next])
+    }
+
+    /// The same after a name that is not known: as if it were a new one.
+    fn step_if_new(&mut self, frame: &Frame, act: &Act, read: Read<'_>) -> After<Frame> {
+        let mut known = frame.clone();
+        known.document.doubtful = false;
+        let After::Ways(mut ways) = self.step(&known, act, read) else { return After::Unknown };
+        ways.iter_mut().flatten().for_each(|frame| frame.document.doubtful = true);
+        After::IfNew(ways)
     }
 
     fn directive(&self, frame: &Frame, index: u16, next: &mut Frame) {

@@ -63,8 +63,8 @@ impl<L: Language> Machine<L> {
         let missing = choice.characters.0.saturating_sub(thread.count);
         let (stacks, unknown) = self.pop(thread, outcome);
         let after = match unknown {
-            true => self.tokens_after_some_text(thread, outcome),
-            false => stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?,
+            true if stacks.is_empty() => self.tokens_after_some_text(thread, outcome),
+            _ => stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?,
         };
         let tokens = after.saturating_add(spelled).saturating_add(missing);
         (tokens != ENDLESS).then_some(tokens)

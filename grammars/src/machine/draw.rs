@@ -176,7 +176,7 @@ impl<L: Language> Machine<L> {
                 for stack in stacks.iter() {
                     after = after.min(self.stack_tokens(*stack));
                 }
-                if unknown {
+                if unknown && stacks.is_empty() {
                     after = after.min(self.tokens_after_some_text(thread, outcome));
                 }
             }

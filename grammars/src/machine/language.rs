@@ -125,6 +125,9 @@ pub(crate) enum After<F> {
     Ways(Vec<Vec<F>>),
     /// It depends on a text that was absent before: each token is to be tried with it.
     Unknown,
+    /// The same, and what is due if every text that was absent is a new one, which tells what it takes
+    /// to complete the text.
+    IfNew(Vec<Vec<F>>),
 }
 
 impl<F> After<F> {

@@ -248,20 +248,22 @@ impl<L: Language> Machine<L> {
         if thread.text <= UNKNOWN
             && let Some(known) = self.popped.get(&key)
         {
-            return (known.clone(), false);
+            return known.clone();
         }
         let text = self.texts.get(thread.text);
         let (frame, below) = self.stacks.top(thread.stack);
         let frame = self.frames.get(frame).clone();
         let read = Read { outcome, text: text.as_deref() };
-        let After::Ways(ways) = self.language.after(&frame, usize::from(thread.choice), read) else {
-            return (Arc::new([]), true);
+        let (ways, unknown) = match self.language.after(&frame, usize::from(thread.choice), read) {
+            After::Ways(ways) => (ways, false),
+            After::IfNew(ways) => (ways, true),
+            After::Unknown => (Vec::new(), true),
         };
         let stacks: Arc<[StackId]> = ways.into_iter().map(|frames| self.push(below, frames)).collect();
         if thread.text <= UNKNOWN {
-            self.popped.insert(key, stacks.clone());
+            self.popped.insert(key, (stacks.clone(), unknown));
         }
-        (stacks, false)
+        (stacks, unknown)
     }
 
     /// Threads before the first frame of a stack.
