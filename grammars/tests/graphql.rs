@@ -386,7 +386,7 @@ fn schemas_that_are_none_are_refused_with_the_line() {
     let refused = |schema: &str| {
         let started = Instant::now();
         let error = Grammar::compile(&spec(schema, None), &vocabulary, &Budget::default()).expect_err(schema);
-        assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
         error
     };
     for (schema, line, hint) in [

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::Graphql;
 use super::acts::Act;
-use super::allowed::{is_within, position_of};
+use super::allowed::position_of;
 use super::frame::{Callee, Due, Frame, Gap, Tail, TailOf, Variable};
 use super::hosts::{FAR, Toward};
 use super::lexemes::Form;
 use super::schema::{Field, Position, TypeId, TypeSort};
+use super::uses::is_within;
 use crate::lexeme::{Outcomes, START};
 use crate::machine::{After, Language, Read, TextThen};
 

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`sdl`] | the type system language, read |
 //! | [`schema`] | a schema with its names resolved |
+//! | [`resolve`] | how they are |
 //! | [`frame`] | where in a document a text is |
 //! | [`document`] | what a state says, and how it changes |
 //! | [`acts`] | what may be read there |
 //! | [`allowed`] | what the rules of validation allow of it |
+//! | [`uses`], [`spreads`] | of those, the ones about variables and fragments |
 //! | [`step`] | what follows it |
 //! | [`hosts`] | where variables can be used |
 //! | [`closing`] | the shortest way to the end |
@@ -20,9 +22,12 @@ mod document;
 mod frame;
 mod hosts;
 mod lexemes;
+mod resolve;
 mod schema;
 mod sdl;
+mod spreads;
 mod step;
+mod uses;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

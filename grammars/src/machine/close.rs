@@ -170,7 +170,7 @@ impl<L: Language> Machine<L> {
         let value = self.frames.get(frame).clone();
         if let Some(ways) = self.language.ways(&value) {
             let with_cost = |(text, then): (Vec<u8>, Vec<L::Frame>)| {
-                let cost = self.vocabulary.spell(&text)?.len() as u32;
+                let cost = self.tokens_of(&text)?;
                 Some(Way { cost, text, then: then.into_iter().map(|frame| self.frames.id(frame)).collect() })
             };
             return ways.into_iter().filter_map(with_cost).collect();
@@ -184,14 +184,24 @@ impl<L: Language> Machine<L> {
             for (text, outcome) in endings(choice, START, 0) {
                 let read = Read { outcome, text: choice.captured.then_some(text.as_slice()) };
                 let After::Ways(after) = self.language.after(&value, number, read) else { continue };
-                let Some(spelled) = self.vocabulary.spell(&text) else { continue };
+                let Some(cost) = self.tokens_of(&text) else { continue };
                 for frames in after {
                     let then = frames.into_iter().map(|frame| self.frames.id(frame)).collect();
-                    ways.push(Way { cost: spelled.len() as u32, text: text.clone(), then });
+                    ways.push(Way { cost, text: text.clone(), then });
                 }
             }
         }
         ways
+    }
+
+    /// Fewest tokens that spell a text; closes have much the same texts.
+    fn tokens_of(&mut self, text: &[u8]) -> Option<u32> {
+        if let Some(known) = self.spelled.get(text) {
+            return *known;
+        }
+        let tokens = self.vocabulary.spell(text).map(|tokens| tokens.len() as u32);
+        self.spelled.insert(text.to_vec(), tokens);
+        tokens
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Machine<L: Language> {
     popped: HashMap<(store::StackId, u16, u32), (Arc<[store::StackId]>, bool)>,
     /// Texts that are refused of a frame's choice.
     refusals: HashMap<(FrameId, u16), Arc<[Vec<u8>]>>,
+    /// Tokens that spell texts of ways; absent where a byte cannot be spelled.
+    spelled: HashMap<Vec<u8>, Option<u32>>,
     /// States whose masks are kept.
     masked: Vec<StateId>,
     start: StateId,
@@ -74,6 +76,7 @@ impl<L: Language> Machine<L> {
             expanded: HashMap::new(),
             popped: HashMap::new(),
             refusals: HashMap::new(),
+            spelled: HashMap::new(),
             masked: Vec::new(),
             start: DEAD,
         };
@@ -102,6 +105,7 @@ impl<L: Language> Machine<L> {
         self.expanded.clear();
         self.popped.clear();
         self.refusals.clear();
+        self.spelled.clear();
         self.masked.clear();
         self.begin();
         true
