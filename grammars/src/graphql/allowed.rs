@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::frame::{
-    Block, BlockOf, Callee, Document, Due, Entry, FieldTail, Frame, Level, TailOf,
-};
+use super::frame::{Block, BlockOf, Callee, Document, Due, Entry, FieldTail, Frame, Level, TailOf};
 use super::hosts::member;
 use super::lexemes::Key;
 use super::schema::{Argument, Position, TypeId, TypeRef, TypeSort};
@@ -237,7 +235,6 @@ impl Graphql {
             _ => true,
         }
     }
-
 }
 
 /// `@defer` and `@stream`, where a schema has them.

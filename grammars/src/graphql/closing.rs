@@ -32,8 +32,7 @@ impl Graphql {
             let acts = self.acts(&at);
             let (index, outcome) = self.shortest(&at, &acts)?;
             let read = self.shortest_text(&at, &acts[index], index, outcome)?;
-            let After::Ways(mut ways) =
-                self.step(&at, &acts[index], Read { outcome, text: Some(&read) })
+            let After::Ways(mut ways) = self.step(&at, &acts[index], Read { outcome, text: Some(&read) })
             else {
                 return None;
             };

@@ -161,7 +161,11 @@ impl<L: Language> Machine<L> {
     fn echoed(&mut self, state: StateId) -> u32 {
         let threads = self.states[state as usize].threads.clone();
         let echoes = threads.iter().filter(|thread| thread.text > UNKNOWN && self.echoes(thread));
-        echoes.filter_map(|thread| self.texts.get(thread.text)).map(|text| text.len() as u32).max().unwrap_or(0)
+        echoes
+            .filter_map(|thread| self.texts.get(thread.text))
+            .map(|text| text.len() as u32)
+            .max()
+            .unwrap_or(0)
     }
 
     pub(super) fn echoes(&self, thread: &Thread) -> bool {

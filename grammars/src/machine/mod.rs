@@ -47,7 +47,7 @@ pub(crate) struct Machine<L: Language> {
     states: Vec<State>,
     state_ids: HashMap<Arc<[step::Thread]>, StateId>,
     expanded: HashMap<store::StackId, Arc<[step::Thread]>>,
-    popped: HashMap<(store::StackId, u16, u32), (Arc<[store::StackId]>, bool)>,
+    popped: HashMap<(store::StackId, u16, u32), step::Popped>,
     /// Texts that are refused of a frame's choice.
     refusals: HashMap<(FrameId, u16), Arc<[Vec<u8>]>>,
     /// Tokens that spell texts of ways; absent where a byte cannot be spelled.

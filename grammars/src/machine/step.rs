@@ -32,6 +32,9 @@ pub(crate) struct Thread {
     pub(super) text: TextId,
 }
 
+/// Stacks after a lexeme, and whether they depend on a text that is not known.
+pub(super) type Popped = (Arc<[StackId]>, bool);
+
 /// A set of threads, with what has been found out about it.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -243,7 +246,7 @@ impl<L: Language> Machine<L> {
     }
 
     /// What is due after a thread's lexeme has ended, and whether that depends on an unknown text.
-    pub(super) fn pop(&mut self, thread: &Thread, outcome: u32) -> (Arc<[StackId]>, bool) {
+    pub(super) fn pop(&mut self, thread: &Thread, outcome: u32) -> Popped {
         let key = (thread.stack, thread.choice, outcome);
         if thread.text <= UNKNOWN
             && let Some(known) = self.popped.get(&key)
