@@ -30,6 +30,14 @@ pub enum GrammarError {
     /// The text of the SQL schema cannot be read, or has something of which names cannot be told.
     #[error("the SQL schema is not usable: {0}")]
     SqlSchema(String),
+    /// The GraphQL schema is none, or does not go with the operation.
+    #[error("the GraphQL schema is not usable: {problem}{}", at_line(*.line))]
+    Graphql {
+        /// The line, 0 where it is of no single one.
+        line: u32,
+        /// What is wrong there.
+        problem: String,
+    },
     /// No text matches, or none that the vocabulary can spell.
     #[error("no text that the model can write matches the pattern{}", missing(.0))]
     NothingMatches(Vec<u8>),
@@ -58,6 +66,10 @@ pub enum GrammarError {
         /// What a reader of the format says.
         reason: String,
     },
+}
+
+fn at_line(line: u32) -> String {
+    if line == 0 { String::new() } else { format!(" (line {line})") }
 }
 
 fn missing(bytes: &[u8]) -> String {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::graphql::Graphql;
 use crate::machine::{DEAD, Language, Machine, StateId, StateMask};
 use crate::matcher::Matcher;
 use crate::plain::Plain;
@@ -119,6 +120,7 @@ impl Grammar {
         match pattern {
             Pattern::Regex(expression) => Self::of(Plain::regex(expression, vocabulary, budget)?, vocabulary),
             Pattern::Choice(options) => Self::of(Plain::choice(options, vocabulary, budget)?, vocabulary),
+            Pattern::Graphql(spec) => Self::of(Graphql::new(spec, vocabulary, budget)?, vocabulary),
             Pattern::Json(spec) => Self::of(json::compile(spec, vocabulary, budget)?, vocabulary),
             Pattern::Protobuf(spec) => Self::of(protobuf::compile(spec, vocabulary, budget)?, vocabulary),
             Pattern::Sql(spec) => Self::of(Sql::new(spec, vocabulary, budget)?, vocabulary),

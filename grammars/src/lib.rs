@@ -9,6 +9,7 @@
 //! | [`json`] | JSON under JSON Schema; [`Partial`]: the value that a JSON text has so far |
 //! | [`protobuf`] | Protobuf messages in the text format and as JSON, and their encoding |
 //! | [`sql`] | SQL whose names are those of a schema |
+//! | [`graphql`] | GraphQL operations under a schema |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`measure`] | what constraints cost and whether they keep their promises, on given cases |
 //! | [`error`] | [`GrammarError`] |
@@ -43,6 +44,7 @@ pub mod cache;
 pub mod constraint;
 pub mod error;
 pub mod grammar;
+pub mod graphql;
 pub mod json;
 mod lexeme;
 mod machine;
@@ -60,6 +62,7 @@ pub use cache::GrammarCache;
 pub use constraint::Constraint;
 pub use error::GrammarError;
 pub use grammar::{Budget, Grammar};
+pub use graphql::{GraphqlSpec, OperationKind};
 pub use json::partial::{Partial, PartialError, PartialValue};
 pub use json::{JsonSpec, SchemaError, Whitespace};
 pub use matcher::Matcher;

@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::{GrammarError, JsonSpec, ProtobufSpec, SqlSpec};
+use crate::{GrammarError, GraphqlSpec, JsonSpec, ProtobufSpec, SqlSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Pattern {
     Protobuf(ProtobufSpec),
     /// SQL whose tables, columns and aliases are those of a schema.
     Sql(SqlSpec),
+    /// GraphQL documents that are valid under a schema.
+    Graphql(GraphqlSpec),
 }
 
 impl Pattern {
@@ -30,7 +32,7 @@ impl Pattern {
             Self::Choice(options) if options.is_empty() || options.iter().any(String::is_empty) => {
                 Err(GrammarError::EmptyChoice)
             }
-            Self::Choice(_) | Self::Json(_) | Self::Protobuf(_) => Ok(()),
+            Self::Choice(_) | Self::Json(_) | Self::Graphql(_) | Self::Protobuf(_) => Ok(()),
             Self::Sql(spec) => spec.check(),
         }
     }

@@ -17,7 +17,7 @@ pub struct Vocabulary {
     offsets: Vec<u32>,
     tree: Tree,
     spellable: [bool; 256],
-    /// For each id in the order of the tree, from which byte on it is plain.
+    /// For each id, from which byte on it is plain.
     plain_from: Vec<u16>,
     /// Tokens that are plain as a whole, and how many characters each has, most first.
     plain: TokenSet,
@@ -72,9 +72,9 @@ impl Vocabulary {
 
     fn find_plain(&mut self) {
         let ids = self.tree.all_ids();
-        self.plain_from = ids.iter().map(|id| plain_from(self.token(*id)) as u16).collect();
-        let plain = ids.iter().zip(&self.plain_from).filter(|(_, from)| **from == 0).map(|(id, _)| *id);
-        let plain: Vec<TokenId> = plain.collect();
+        let tokens = (0..self.len() as TokenId).map(|id| self.token(id));
+        self.plain_from = tokens.map(|token| plain_from(token) as u16).collect();
+        let plain: Vec<TokenId> = ids.iter().copied().filter(|id| self.plain_from(*id) == 0).collect();
         self.plain_by_length = plain.iter().map(|id| (characters(self.token(*id)), *id)).collect();
         self.plain_by_length.sort_unstable_by(|a, b| b.cmp(a));
         self.plain = TokenSet::new(plain, self.words());
@@ -151,9 +151,9 @@ impl Vocabulary {
         &self.tree
     }
 
-    /// From which byte on the token at a place in the tree's order is plain.
-    pub(crate) fn plain_from(&self, place: usize) -> usize {
-        usize::from(self.plain_from[place])
+    /// From which byte on a token is plain.
+    pub(crate) fn plain_from(&self, id: TokenId) -> usize {
+        usize::from(self.plain_from[id as usize])
     }
 
     /// Tokens that are plain as a whole.

@@ -2,9 +2,7 @@
 
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, generate_event::Event};
-use understudy_router::{
-    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, PolicySpec,
-};
+use understudy_router::{AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, PolicySpec};
 
 use crate::constraint::pattern;
 use crate::{Failure, codes};

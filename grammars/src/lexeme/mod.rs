@@ -21,13 +21,14 @@ mod utf8;
 mod words;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub(crate) use automaton::{Automaton, Both, Character, START, Source};
 pub(crate) use json::{AnyJsonText, JsonText, spelled};
 pub(crate) use outcomes::Outcomes;
 pub(crate) use regular::Regular;
-pub(crate) use spread::{Spread, TokenSet};
+pub(crate) use spread::{Exit, Spread, TokenSet};
 use tail::Tail;
 pub(crate) use utf8::{AnyText, Utf8};
 pub(crate) use words::Words;
@@ -37,6 +38,8 @@ use crate::{GrammarError, Vocabulary};
 /// A set of byte strings with what has been computed for one vocabulary.
 #[derive(Debug)]
 pub(crate) struct Lexeme {
+    /// No other lexeme has it.
+    number: u64,
     pub(crate) automaton: Automaton,
     spreads: Mutex<HashMap<u32, Arc<Spread>>>,
     tail: OnceLock<Option<Tail>>,
@@ -51,6 +54,8 @@ pub(crate) struct Lexeme {
 /// Spreads kept per lexeme. Most hold a few tokens; the largest 20 KiB of bits and the tokens
 /// that leave. When full, all are dropped and made again where needed.
 const SPREADS: usize = 512;
+/// The same for each exit of a spread.
+const SPREADS_AFTER: usize = 64;
 /// Endings kept per lexeme, a few bytes each, and tables of distances, 4 bytes for each state. When full,
 /// all are dropped.
 const ENDINGS: usize = 16_384;
@@ -58,7 +63,9 @@ const DISTANCES: usize = 64;
 
 impl Lexeme {
     pub(crate) fn new(automaton: Automaton) -> Arc<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             automaton,
             spreads: Mutex::default(),
             tail: OnceLock::new(),
@@ -155,6 +162,20 @@ impl Lexeme {
             spreads.clear();
         }
         spreads.insert(state, made.clone());
+        made
+    }
+
+    /// What the rests of tokens do that leave another lexeme before this one.
+    pub(crate) fn spread_after(&self, exit: &Exit, vocabulary: &Vocabulary) -> Arc<Spread> {
+        if let Some(known) = locked(&exit.spreads).get(&self.number) {
+            return known.clone();
+        }
+        let made = Arc::new(Spread::of_rests(&self.automaton, &exit.rests, vocabulary));
+        let mut spreads = locked(&exit.spreads);
+        if spreads.len() >= SPREADS_AFTER {
+            spreads.clear();
+        }
+        spreads.insert(self.number, made.clone());
         made
     }
 }

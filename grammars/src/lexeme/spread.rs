@@ -1,10 +1,10 @@
 //! What every token does from a state of a lexeme.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::Tail;
-use super::automaton::{Automaton, Character};
+use super::automaton::{Automaton, Character, START};
 use crate::tree::Tree;
 use crate::{TokenId, Vocabulary};
 
@@ -48,6 +48,8 @@ pub(crate) struct Exit {
     /// Characters completed before.
     pub(crate) characters: u32,
     pub(crate) rests: Tree,
+    /// What they do from the start of other lexemes, by number.
+    pub(super) spreads: Mutex<HashMap<u64, Arc<Spread>>>,
 }
 
 /// A set of tokens, in the smaller of two forms.
@@ -108,11 +110,10 @@ impl Spread {
         let mut sketch = Sketch::new(automaton, vocabulary);
         let plain = automaton.is_free(from);
         if plain {
-            let all = 0..vocabulary.tree().all_ids().len();
-            let others = all.filter(|place| vocabulary.plain_from(*place) > 0);
-            others.for_each(|place| sketch.read((from, 0), 0, vocabulary.tree().all_ids()[place]));
+            let others = vocabulary.tree().all_ids().iter().filter(|id| vocabulary.plain_from(**id) > 0);
+            others.for_each(|id| sketch.read((from, 0), 0, *id));
         } else {
-            sketch.walk(from);
+            sketch.walk(from, vocabulary.tree());
         }
         sketch.finish(from, plain)
     }
@@ -124,6 +125,13 @@ impl Spread {
         let (spread, outcome) = (tail.spread.clone(), tail.outcome);
         let others = Others { spread, outcome, reach: automaton.reach_number(tail.state), except };
         Self { others: Some(others), ..sketch.finish(from, false) }
+    }
+
+    /// What rests of tokens do from the start.
+    pub(super) fn of_rests(automaton: &Automaton, rests: &Tree, vocabulary: &Vocabulary) -> Self {
+        let mut sketch = Sketch::new(automaton, vocabulary);
+        sketch.walk(START, rests);
+        sketch.finish(START, false)
     }
 }
 
@@ -142,13 +150,8 @@ struct Sketch<'a> {
 
 impl<'a> Sketch<'a> {
     fn new(automaton: &'a Automaton, vocabulary: &'a Vocabulary) -> Self {
-        Self {
-            automaton,
-            vocabulary,
-            inside: HashMap::new(),
-            characters: Vec::new(),
-            leaving: HashMap::new(),
-        }
+        let (inside, leaving) = (HashMap::new(), HashMap::new());
+        Self { automaton, vocabulary, inside, characters: Vec::new(), leaving }
     }
 
     /// Visits the tokens that do not do from `from` what they do from `tail`; which those are.
@@ -193,10 +196,9 @@ impl<'a> Sketch<'a> {
         except.into()
     }
 
-    /// Visits the tokens that can be read from a state; what lies below a free state is not walked
-    /// but taken together.
-    fn walk(&mut self, from: u32) {
-        let (tree, vocabulary) = (self.vocabulary.tree(), self.vocabulary);
+    /// Visits the tokens, or rests of tokens, that can be read from a state; what lies below a free
+    /// state is not walked but taken together.
+    fn walk(&mut self, from: u32, tree: &Tree) {
         // Nodes are visited in preorder, so the state and count of a prefix are on this stack.
         let mut path = vec![(from, 0_u32); tree.depth() + 1];
         let nodes = tree.nodes();
@@ -212,10 +214,10 @@ impl<'a> Sketch<'a> {
             path[depth + 1] = (next, count);
             if self.automaton.is_free(next) {
                 let mut plain = Vec::new();
-                for place in tree.places(at) {
-                    let id = tree.all_ids()[place];
-                    if self.automaton.counts() || vocabulary.plain_from(place) > depth + 1 {
-                        self.read((next, count), depth + 1, id);
+                for (id, before) in tokens_below(tree, at, self.vocabulary) {
+                    let start = before + depth + 1;
+                    if self.automaton.counts() || self.vocabulary.plain_from(id) > start {
+                        self.read((next, count), start, id);
                     } else {
                         plain.push(id);
                     }
@@ -233,8 +235,8 @@ impl<'a> Sketch<'a> {
                 while child < below.end {
                     let first = &nodes[child];
                     if self.automaton.step(next, first.byte).is_none() {
-                        for place in tree.places(child) {
-                            self.leaves(next, count, depth + 1, tree.all_ids()[place]);
+                        for (id, before) in tokens_below(tree, child, self.vocabulary) {
+                            self.leaves(next, count, before + depth + 1, id);
                         }
                     }
                     child += first.size as usize;
@@ -287,7 +289,10 @@ impl<'a> Sketch<'a> {
         self.characters.sort_unstable_by(|a, b| b.cmp(a));
         let exits = self.leaving.into_iter();
         let mut exits: Vec<Exit> = exits
-            .map(|((outcome, characters), rests)| Exit { outcome, characters, rests: Tree::new(rests) })
+            .map(|((outcome, characters), rests)| {
+                let (rests, spreads) = (Tree::new(rests), Mutex::default());
+                Exit { outcome, characters, rests, spreads }
+            })
             .collect();
         exits.sort_by_key(|exit| (exit.outcome, exit.characters));
         let words = self.vocabulary.words();
@@ -298,4 +303,19 @@ impl<'a> Sketch<'a> {
         let here = self.automaton.ending(from);
         Spread { inside, plain, characters: self.characters, exits, here, others: None }
     }
+}
+
+/// Tokens at and below a node, and how many of their bytes come before those in the tree.
+fn tokens_below<'a>(
+    tree: &'a Tree,
+    index: usize,
+    vocabulary: &'a Vocabulary,
+) -> impl Iterator<Item = (TokenId, usize)> + use<'a> {
+    let whole = std::ptr::eq(tree, vocabulary.tree());
+    let nodes = &tree.nodes()[index..index + tree.nodes()[index].size as usize];
+    nodes.iter().flat_map(move |node| {
+        let length = usize::from(node.depth) + 1;
+        let before = move |id: TokenId| if whole { 0 } else { vocabulary.token(id).len() - length };
+        tree.ids(node).iter().map(move |id| (*id, before(*id)))
+    })
 }

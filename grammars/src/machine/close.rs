@@ -63,8 +63,8 @@ impl<L: Language> Machine<L> {
         let missing = choice.characters.0.saturating_sub(thread.count);
         let (stacks, unknown) = self.pop(thread, outcome);
         let after = match unknown {
-            true => self.tokens_after_some_text(thread, outcome),
-            false => stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?,
+            true if stacks.is_empty() => self.tokens_after_some_text(thread, outcome),
+            _ => stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?,
         };
         let filler = self.vocabulary.filler_tokens(missing);
         let tokens = after.saturating_add(spelled).saturating_add(filler);
@@ -168,7 +168,7 @@ impl<L: Language> Machine<L> {
         let value = self.frames.get(frame).clone();
         if let Some(ways) = self.language.ways(&value) {
             let with_cost = |(text, then): (Vec<u8>, Vec<L::Frame>)| {
-                let cost = self.vocabulary.spell(&text)?.len() as u32;
+                let cost = self.tokens_of(&text)?;
                 Some(Way { cost, text, then: then.into_iter().map(|frame| self.frames.id(frame)).collect() })
             };
             return ways.into_iter().filter_map(with_cost).collect();
@@ -182,14 +182,24 @@ impl<L: Language> Machine<L> {
             for (text, outcome) in endings(choice, START, 0, &self.vocabulary.clone()) {
                 let read = Read { outcome, text: choice.captured.then_some(text.as_slice()) };
                 let After::Ways(after) = self.language.after(&value, number, read) else { continue };
-                let Some(spelled) = self.vocabulary.spell(&text) else { continue };
+                let Some(cost) = self.tokens_of(&text) else { continue };
                 for frames in after {
                     let then = frames.into_iter().map(|frame| self.frames.id(frame)).collect();
-                    ways.push(Way { cost: spelled.len() as u32, text: text.clone(), then });
+                    ways.push(Way { cost, text: text.clone(), then });
                 }
             }
         }
         ways
+    }
+
+    /// Fewest tokens that spell a text; closes have much the same texts.
+    fn tokens_of(&mut self, text: &[u8]) -> Option<u32> {
+        if let Some(known) = self.spelled.get(text) {
+            return *known;
+        }
+        let tokens = self.vocabulary.spell(text).map(|tokens| tokens.len() as u32);
+        self.spelled.insert(text.to_vec(), tokens);
+        tokens
     }
 }
 

@@ -48,6 +48,11 @@ pub(crate) trait Language: Send + 'static {
         false
     }
 
+    /// Whether what completes a text after a captured choice writes the captured text once more.
+    fn echoes(&self, _frame: &Self::Frame) -> bool {
+        false
+    }
+
     /// Forgets what texts have made known if it is too much; then frames that were given out mean
     /// nothing any more. Whether it did.
     fn forget(&mut self) -> bool {
@@ -147,6 +152,9 @@ pub(crate) enum After<F> {
     Ways(Vec<Vec<F>>),
     /// It depends on a text that was absent before: each token is to be tried with it.
     Unknown,
+    /// The same, and what is due if every text that was absent is a new one, which tells what it takes
+    /// to complete the text.
+    IfNew(Vec<Vec<F>>),
 }
 
 impl<F> After<F> {

@@ -1,18 +1,15 @@
 //! The tokens that a state allows.
 //!
-//! Most tokens stay inside of the lexeme that is being read, and which ones is known beforehand
-//! ([`Spread`](crate::lexeme::Spread)); only the rests of those that leave it are walked in
-//! the state that the text is then in.
+//! Tokens are drawn for many texts at once, those whose captured texts nothing refuses. What is left
+//! to a text's own captures is tried in its own state.
 
 use std::sync::Arc;
 
 use super::Machine;
 use super::language::{Choice, Language};
-use super::step::{Capture, DEAD, StateId, Thread};
-use super::store::StackId;
-use crate::lexeme::Spread;
-use crate::tree::Tree;
-use crate::{TokenId, Vocabulary};
+use super::step::{DEAD, StateId, Thread};
+use super::store::UNKNOWN;
+use crate::TokenId;
 
 /// What may follow a state.
 #[derive(Debug)]
@@ -25,43 +22,62 @@ pub(crate) struct StateMask {
 }
 
 /// Threads that are in the same place of the same lexeme, with the same left to read of it.
-struct Group {
-    choice: Choice,
-    at: u32,
-    count: u32,
-    threads: Vec<Thread>,
+pub(super) struct Group {
+    pub(super) choice: Choice,
+    pub(super) at: u32,
+    pub(super) count: u32,
+    pub(super) threads: Vec<Thread>,
 }
 
 impl Group {
-    /// The same for threads of which any texts have been captured.
-    fn longer(&self) -> Self {
-        Self {
-            choice: self.choice.clone(),
-            threads: self.threads.iter().map(Thread::forgetful).collect(),
-            ..*self
-        }
+    /// The group once more has been read of its texts, which may then be any.
+    pub(super) fn longer(&self) -> Self {
+        let threads = self.threads.iter().map(Thread::forgetful).collect();
+        Self { choice: self.choice.clone(), threads, ..*self }
     }
 }
 
 /// A mask in the making.
-struct Sketch {
-    words: Box<[u32]>,
-    doubtful: Vec<TokenId>,
+pub(super) struct Sketch {
+    pub(super) words: Box<[u32]>,
+    pub(super) doubtful: Vec<TokenId>,
     /// Tokens that may be needed after an allowed one; what would need more is not allowed.
     left: u32,
     /// Most tokens that are needed after any token that was allowed, as far as closes know.
     worst: u32,
+    /// Bytes of the longest captured text, which is not known where masks are drawn.
+    pub(super) captured: u32,
+    /// Tokens that it takes to write the text of the group being drawn once more.
+    pub(super) echo: u32,
 }
 
 impl Sketch {
+    fn new(words: Box<[u32]>, left: u32, captured: u32) -> Self {
+        Self { words, doubtful: Vec::new(), left, worst: 0, captured, echo: 0 }
+    }
+
+    /// Whether tokens may be allowed after which `needed` more complete the text.
+    pub(super) fn fits(&self, needed: u32) -> bool {
+        needed.saturating_add(self.echo) <= self.left
+    }
+
+    fn finish(self) -> StateMask {
+        StateMask { words: self.words, doubtful: self.doubtful.into(), worst: self.worst }
+    }
+
+    /// Notes that some were.
+    pub(super) fn note(&mut self, needed: u32) {
+        self.worst = self.worst.max(needed.saturating_add(self.echo));
+    }
+
     /// What has been decided of some tokens so far, for [`put_back`](Self::put_back).
-    fn set_aside(&self, tokens: &[TokenId]) -> (Vec<TokenId>, usize) {
+    pub(super) fn set_aside(&self, tokens: &[TokenId]) -> (Vec<TokenId>, usize) {
         let is_allowed = |id: &TokenId| self.words[*id as usize / 32] >> (id % 32) & 1 == 1;
         (tokens.iter().copied().filter(is_allowed).collect(), self.doubtful.len())
     }
 
     /// Takes back what has been decided since about some tokens, which are ascending.
-    fn put_back(&mut self, tokens: &[TokenId], (allowed, doubtful): (Vec<TokenId>, usize)) {
+    pub(super) fn put_back(&mut self, tokens: &[TokenId], (allowed, doubtful): (Vec<TokenId>, usize)) {
         tokens.iter().for_each(|id| self.words[*id as usize / 32] &= !(1 << (id % 32)));
         allowed.iter().for_each(|id| self.words[*id as usize / 32] |= 1 << (id % 32));
         let later = self.doubtful.split_off(doubtful);
@@ -86,13 +102,13 @@ impl<L: Language> Machine<L> {
         let common = match &self.states[shared as usize].common_mask {
             Some(known) => known.clone(),
             None => {
-                let made = Arc::new(self.common_mask(shared, UNLIMITED));
+                let made = Arc::new(self.common_mask(shared, Sketch::new(self.no_tokens(), UNLIMITED, 0)));
                 self.states[shared as usize].common_mask = Some(made.clone());
                 made
             }
         };
         let mut doubtful = common.doubtful.to_vec();
-        self.add_refused(state, &common.words, &mut doubtful);
+        self.add_refused(state, &mut doubtful);
         let mask = match doubtful.is_empty() {
             true => common,
             false => Arc::new(self.resolved(state, &common, &doubtful, UNLIMITED)),
@@ -144,7 +160,8 @@ impl<L: Language> Machine<L> {
 
     /// Whether after every token that may follow `left` more suffice.
     pub(crate) fn fits_all(&mut self, state: StateId, left: u32) -> bool {
-        self.mask(state).worst <= left
+        let echo = self.echoed(state);
+        self.mask(state).worst.saturating_add(echo) <= left
     }
 
     /// Which tokens may follow when after each of them `left` more suffice. `plan` completes the state;
@@ -152,9 +169,10 @@ impl<L: Language> Machine<L> {
     /// upper bounds.
     pub(crate) fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
         let shared = self.forgetful(state);
-        let common = self.common_mask(shared, left);
+        let captured = self.echoed(state);
+        let common = self.common_mask(shared, Sketch::new(self.no_tokens(), left, captured));
         let mut doubtful = common.doubtful.to_vec();
-        self.add_refused(state, &common.words, &mut doubtful);
+        self.add_refused(state, &mut doubtful);
         let mut within = self.resolved(state, &common, &doubtful, left);
         if let Some(first) = plan.first().filter(|_| plan.len() <= left as usize + 1) {
             within.words[*first as usize / 32] |= 1 << (first % 32);
@@ -164,25 +182,42 @@ impl<L: Language> Machine<L> {
 
     /// A mask with what depends on captured texts tried.
     fn resolved(&mut self, state: StateId, common: &StateMask, doubtful: &[TokenId], left: u32) -> StateMask {
-        let mut words = common.words.clone();
+        let mut sketch = Sketch::new(common.words.clone(), left, 0);
+        sketch.worst = common.worst;
         let vocabulary = self.vocabulary.clone();
-        let mut worst = common.worst;
         for id in doubtful {
             let bit = 1 << (id % 32);
-            words[*id as usize / 32] &= !bit;
+            sketch.words[*id as usize / 32] &= !bit;
             let next = self.step_all(state, vocabulary.token(*id));
-            if next != DEAD && self.completes_within(next, left) {
-                words[*id as usize / 32] |= bit;
-                worst = worst.max(self.bound(next).unwrap_or(UNLIMITED));
+            if next != DEAD {
+                self.allow_within(next, *id, &mut sketch);
             }
         }
-        StateMask { words, doubtful: Box::default(), worst }
+        sketch.finish()
+    }
+
+    fn no_tokens(&self) -> Box<[u32]> {
+        vec![0_u32; self.vocabulary.words()].into_boxed_slice()
+    }
+
+    /// Bytes of the longest captured text that has to be written once more.
+    fn echoed(&mut self, state: StateId) -> u32 {
+        let threads = self.states[state as usize].threads.clone();
+        let echoes = threads.iter().filter(|thread| thread.text > UNKNOWN && self.echoes(thread));
+        echoes
+            .filter_map(|thread| self.texts.get(thread.text))
+            .map(|text| text.len() as u32)
+            .max()
+            .unwrap_or(0)
+    }
+
+    pub(super) fn echoes(&self, thread: &Thread) -> bool {
+        let (frame, _) = self.stacks.top(thread.stack);
+        self.language.echoes(self.frames.get(frame))
     }
 
     /// The mask of a state that knows no captured text.
-    fn common_mask(&mut self, state: StateId, left: u32) -> StateMask {
-        let words = vec![0_u32; self.vocabulary.words()].into_boxed_slice();
-        let mut sketch = Sketch { words, doubtful: Vec::new(), left, worst: 0 };
+    fn common_mask(&mut self, state: StateId, mut sketch: Sketch) -> StateMask {
         let mut todo = self.groups(state);
         while let Some(group) = todo.pop() {
             self.draw(group, &mut sketch, &mut todo);
@@ -193,11 +228,11 @@ impl<L: Language> Machine<L> {
                 sketch.words[*id as usize / 32] |= 1 << (id % 32);
             }
         }
-        StateMask { words: sketch.words, doubtful: sketch.doubtful.into(), worst: sketch.worst }
+        sketch.finish()
     }
 
     /// The threads of a state, by where they are.
-    fn groups(&mut self, state: StateId) -> Vec<Group> {
+    pub(super) fn groups(&mut self, state: StateId) -> Vec<Group> {
         let threads = self.states[state as usize].threads.clone();
         let mut groups: Vec<Group> = Vec::new();
         for thread in threads.iter().filter(|thread| thread.stack != super::store::EMPTY) {
@@ -222,109 +257,9 @@ impl<L: Language> Machine<L> {
         groups
     }
 
-    fn draw(&mut self, group: Group, sketch: &mut Sketch, todo: &mut Vec<Group>) {
-        let vocabulary = self.vocabulary.clone();
-        let lexeme = group.choice.lexeme.clone();
-        let spread = lexeme.spread(group.at, &vocabulary);
-        // What is read from here on, in many ways at once, is not known.
-        let longer = group.longer();
-        let worst = self.worst_inside(&longer);
-        if let Some(others) = &spread.others {
-            let before = sketch.set_aside(&others.except);
-            if worst <= sketch.left && group.choice.reaches(others.reach) {
-                draw_plain(&others.spread, &vocabulary, &mut sketch.words);
-            }
-            self.draw_exits(&longer, &others.spread, Some(others.outcome), sketch);
-            sketch.put_back(&others.except, before);
-        }
-        if worst <= sketch.left {
-            draw_inside(&group, &spread, &vocabulary, &mut sketch.words);
-            sketch.worst = sketch.worst.max(worst);
-        } else {
-            self.draw_each_inside(&longer, &spread, sketch);
-        }
-        self.draw_exits(&longer, &spread, None, sketch);
-
-        let Some(outcome) = spread.here.filter(|outcome| group.choice.allows(*outcome)) else { return };
-        if group.count < group.choice.characters.0 {
-            return;
-        }
-        let state = self.beyond(&group.threads, outcome, sketch, vocabulary.tree());
-        let continues = |byte: u8| lexeme.automaton.step(group.at, byte).is_some();
-        if (0..=u8::MAX).any(|byte| continues(byte) && self.step(state, byte) != DEAD) {
-            self.draw_rests(vocabulary.tree(), state, |byte| !continues(byte), sketch);
-        } else {
-            todo.extend(self.groups(state));
-        }
-    }
-
-    /// Allows tokens that leave a lexeme, all as one outcome where that is given.
-    fn draw_exits(&mut self, group: &Group, spread: &Spread, outcome: Option<u32>, sketch: &mut Sketch) {
-        let (fewest, most) = group.choice.characters;
-        for exit in &spread.exits {
-            let outcome = outcome.unwrap_or(exit.outcome);
-            let count = group.count.saturating_add(exit.characters);
-            if group.choice.allows(outcome) && count >= fewest && count <= most {
-                let state = self.beyond(&group.threads, outcome, sketch, &exit.rests);
-                self.draw_rests(&exit.rests, state, |_| true, sketch);
-            }
-        }
-    }
-
-    /// The state after the lexeme of some threads; rests that depend on unknown texts are noted.
-    fn beyond(&mut self, threads: &[Thread], outcome: u32, sketch: &mut Sketch, rests: &Tree) -> StateId {
-        let mut stacks: Vec<StackId> = Vec::new();
-        for thread in threads {
-            let (after, unknown) = self.pop(thread, outcome);
-            stacks.extend_from_slice(&after);
-            if unknown {
-                sketch.doubtful.extend_from_slice(rests.all_ids());
-            }
-        }
-        self.state_at(&stacks, Capture::Refused)
-    }
-
-    /// Allows the tokens whose rests can be read from a state.
-    fn draw_rests(&mut self, rests: &Tree, start: StateId, begins: impl Fn(u8) -> bool, sketch: &mut Sketch) {
-        if start == DEAD {
-            return;
-        }
-        let mut path = vec![start; rests.depth() + 1];
-        let nodes = rests.nodes();
-        let mut at = 0;
-        while let Some(node) = nodes.get(at) {
-            let depth = usize::from(node.depth);
-            let next = if depth > 0 || begins(node.byte) { self.step(path[depth], node.byte) } else { DEAD };
-            if next == DEAD {
-                at += node.size as usize;
-                continue;
-            }
-            path[depth + 1] = next;
-            if self.states[next as usize].doubtful {
-                let below = &nodes[at..at + node.size as usize];
-                below.iter().for_each(|node| sketch.doubtful.extend_from_slice(rests.ids(node)));
-                at += node.size as usize;
-                continue;
-            }
-            let ids = rests.ids(node);
-            if !ids.is_empty() {
-                match self.bound(next) {
-                    // It depends on a text that is not known here.
-                    None => sketch.doubtful.extend_from_slice(ids),
-                    Some(bound) if bound <= sketch.left => {
-                        ids.iter().for_each(|id| sketch.words[*id as usize / 32] |= 1 << (id % 32));
-                        sketch.worst = sketch.worst.max(bound);
-                    }
-                    Some(_) => {}
-                }
-            }
-            at += 1;
-        }
-    }
-
     /// Tokens on the way to or through a text that the frame of some thread refuses, or of one that is due
-    /// if the lexeme ends here; where such a text is complete, the `allowed` ones that end it.
-    fn add_refused(&mut self, state: StateId, allowed: &[u32], doubtful: &mut Vec<TokenId>) {
+    /// if the lexeme ends here.
+    fn add_refused(&mut self, state: StateId, doubtful: &mut Vec<TokenId>) {
         let mut threads = self.states[state as usize].threads.to_vec();
         for thread in threads.clone() {
             if let Some(outcome) = self.ended(&thread) {
@@ -332,129 +267,11 @@ impl<L: Language> Machine<L> {
                 stacks.iter().for_each(|stack| threads.extend_from_slice(&self.expand(*stack)));
             }
         }
+        let folds = self.language.folds_case();
         for thread in threads {
             for rest in self.refused_rests(&thread) {
-                match rest.is_empty() {
-                    true => doubtful.extend(self.allowed_to_end(&thread, allowed)),
-                    false => {
-                        doubtful.extend(self.vocabulary.tree().ids_along(&rest, self.language.folds_case()))
-                    }
-                }
+                doubtful.extend(self.vocabulary.tree().ids_along(&rest, folds));
             }
         }
     }
 }
-
-impl<L: Language> Machine<L> {
-    /// The allowed tokens that do not continue a thread's lexeme.
-    fn allowed_to_end(&mut self, thread: &Thread, allowed: &[u32]) -> Vec<TokenId> {
-        let offer = self.offer_of(thread.stack);
-        let automaton = &offer.choices[usize::from(thread.choice)].lexeme.automaton;
-        let ends = |id: &TokenId| {
-            let first = self.vocabulary.token(*id).first();
-            first.is_some_and(|byte| automaton.step(thread.at, *byte).is_none())
-        };
-        set_bits(allowed).filter(ends).collect()
-    }
-}
-
-/// The tokens of a mask.
-fn set_bits(mask: &[u32]) -> impl Iterator<Item = TokenId> + '_ {
-    let bits = |(index, word): (usize, &u32)| {
-        let word = *word;
-        (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as TokenId * 32 + bit)
-    };
-    mask.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(bits)
-}
-
-/// Allows what stays inside of any string.
-fn draw_plain(spread: &Spread, vocabulary: &Vocabulary, words: &mut [u32]) {
-    if spread.plain.is_some() {
-        vocabulary.plain().add_to(words);
-    }
-    spread.inside.iter().for_each(|(_, tokens)| tokens.add_to(words));
-}
-
-fn draw_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &mut [u32]) {
-    let reaches = |set: u32| group.choice.reaches(set);
-    let (fewest, most) = group.choice.characters;
-    let room = if most == u32::MAX { u32::MAX } else { most - group.count.min(most) };
-    let missing = fewest.saturating_sub(group.count);
-    let plain = spread.plain.is_some_and(reaches);
-    // No token has more characters than bytes.
-    if missing == 0 && room as usize >= vocabulary.tree().depth() {
-        if plain {
-            vocabulary.plain().add_to(words);
-        }
-        let inside = spread.inside.iter().filter(|(set, _)| reaches(*set));
-        inside.for_each(|(_, tokens)| tokens.add_to(words));
-        return;
-    }
-    // Counted lexemes have one outcome, so no set is left out here.
-    let mut allow = |id: TokenId| words[id as usize / 32] |= 1 << (id % 32);
-    if plain {
-        let all = vocabulary.plain_by_length();
-        let first = all.partition_point(|(characters, _)| *characters > room);
-        all[first..].iter().for_each(|(_, id)| allow(*id));
-    }
-    let fits = |(needed, ends, _): &&(u32, bool, TokenId)| *needed <= room && (!ends || *needed >= missing);
-    spread.characters.iter().filter(fits).for_each(|(_, _, id)| allow(*id));
-}
-
-impl<L: Language> Machine<L> {
-    /// Most tokens that are needed after any token that stays inside of a group's lexeme.
-    fn worst_inside(&mut self, group: &Group) -> u32 {
-        let automaton = &group.choice.lexeme.automaton;
-        let missing = group.choice.characters.0.saturating_sub(group.count);
-        let mut after = 0;
-        let reach = automaton.reach(group.at).clone();
-        for outcome in reach.iter().filter(|outcome| group.choice.allows(*outcome)) {
-            let mut least = UNLIMITED;
-            for thread in &group.threads {
-                let (stacks, unknown) = self.pop(thread, outcome);
-                for stack in stacks.iter() {
-                    least = least.min(self.stack_tokens(*stack));
-                }
-                if unknown {
-                    least = least.min(self.tokens_after_some_text(thread, outcome));
-                }
-            }
-            after = after.max(least);
-        }
-        let farthest = group.choice.lexeme.most_tokens_to_end(&self.vocabulary);
-        after.saturating_add(farthest).saturating_add(self.vocabulary.filler_tokens(missing))
-    }
-
-    /// Allows the tokens inside of a lexeme that leave enough for the rest: only those are tried that
-    /// are not plain text, for that brings no end nearer.
-    fn draw_each_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) {
-        let vocabulary = self.vocabulary.clone();
-        let state = self.state(group.threads.clone(), false, Capture::Refused);
-        let others = spread.others.iter().flat_map(|others| &others.spread.inside);
-        for id in spread.inside.iter().chain(others).flat_map(|(_, tokens)| tokens.first(TRIED)) {
-            let next = self.step_all(state, vocabulary.token(id));
-            match self.bound(next) {
-                _ if next == DEAD => {}
-                // It depends on a text that is not known here.
-                None => sketch.doubtful.push(id),
-                Some(bound) if bound <= sketch.left => {
-                    sketch.words[id as usize / 32] |= 1 << (id % 32);
-                    sketch.worst = sketch.worst.max(bound);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Whether `left` tokens complete a state, as far as closes know.
-    fn completes_within(&mut self, state: StateId, left: u32) -> bool {
-        match self.bound(state) {
-            _ if left == UNLIMITED => true,
-            None => false,
-            Some(bound) => bound <= left,
-        }
-    }
-}
-
-/// Tokens of one set tried one by one where little is left.
-const TRIED: usize = 2048;

@@ -6,6 +6,7 @@
 //! | [`store`] | frames, stacks of them and captured texts, each kept once |
 //! | [`step`] | states, which are sets of threads, and steps between them |
 //! | [`mask`] | the tokens that a state allows |
+//! | [`draw`] | of those, the ones of a place in a lexeme |
 //! | [`close`] | the shortest way to an end |
 //! | [`shortest`] | the least fixed point that it is |
 //!
@@ -17,6 +18,7 @@
 //! that decides something: a text is *unknown* once it is none that its frame refuses.
 
 mod close;
+mod draw;
 mod language;
 mod mask;
 mod shortest;
@@ -49,7 +51,9 @@ pub(crate) struct Machine<L: Language> {
     state_ids: StateIds,
     refused: HashMap<(FrameId, u16), Arc<[Vec<u8>]>>,
     expanded: HashMap<store::StackId, Arc<[step::Thread]>>,
-    popped: HashMap<(store::StackId, u16, u32), Arc<[store::StackId]>>,
+    popped: HashMap<(store::StackId, u16, u32), step::Popped>,
+    /// Tokens that spell texts of ways; absent where a byte cannot be spelled.
+    spelled: HashMap<Vec<u8>, Option<u32>>,
     /// States whose masks are kept.
     masked: Vec<StateId>,
     start: StateId,
@@ -74,6 +78,7 @@ impl<L: Language> Machine<L> {
             refused: HashMap::new(),
             expanded: HashMap::new(),
             popped: HashMap::new(),
+            spelled: HashMap::new(),
             masked: Vec::new(),
             start: DEAD,
         };
@@ -102,6 +107,7 @@ impl<L: Language> Machine<L> {
         self.refused.clear();
         self.expanded.clear();
         self.popped.clear();
+        self.spelled.clear();
         self.masked.clear();
         self.begin();
         true

@@ -65,6 +65,8 @@ impl StateIds {
         }
     }
 }
+/// Stacks after a lexeme, and whether they depend on a text that is not known.
+pub(super) type Popped = (Arc<[StackId]>, bool);
 
 /// A set of threads, with what has been found out about it.
 #[derive(Debug)]
@@ -183,7 +185,16 @@ impl<L: Language> Machine<L> {
         if self.language.texts_decide() || threads.iter().all(|thread| thread.text <= UNKNOWN) {
             return state;
         }
-        self.state(threads.iter().map(Thread::forgetful).collect(), false, Capture::Refused)
+        let threads = threads.iter().map(|thread| self.forgotten(thread)).collect();
+        self.state(threads, false, Capture::Refused)
+    }
+
+    /// A thread without its text, unless that very text is refused.
+    fn forgotten(&mut self, thread: &Thread) -> Thread {
+        match self.refused_rests(thread).iter().any(Vec::is_empty) {
+            true => *thread,
+            false => thread.forgetful(),
+        }
     }
 
     /// Forgets a captured text that cannot become one that is refused.
@@ -203,7 +214,8 @@ impl<L: Language> Machine<L> {
         begin.map(|refused| refused[text.len()..].to_vec()).collect()
     }
 
-    fn refused(&mut self, thread: &Thread) -> Arc<[Vec<u8>]> {
+    /// Texts that are refused of a thread's choice.
+    pub(super) fn refused(&mut self, thread: &Thread) -> Arc<[Vec<u8>]> {
         let (frame, _) = self.stacks.top(thread.stack);
         if let Some(known) = self.refused.get(&(frame, thread.choice)) {
             return known.clone();
@@ -286,25 +298,27 @@ impl<L: Language> Machine<L> {
     }
 
     /// What is due after a thread's lexeme has ended, and whether that depends on an unknown text.
-    pub(super) fn pop(&mut self, thread: &Thread, outcome: u32) -> (Arc<[StackId]>, bool) {
+    pub(super) fn pop(&mut self, thread: &Thread, outcome: u32) -> Popped {
         let key = (thread.stack, thread.choice, outcome);
         if thread.text <= UNKNOWN
             && let Some(known) = self.popped.get(&key)
         {
-            return (known.clone(), false);
+            return known.clone();
         }
         let text = self.texts.get(thread.text);
         let (frame, below) = self.stacks.top(thread.stack);
         let frame = self.frames.get(frame).clone();
         let read = Read { outcome, text: text.as_deref() };
-        let After::Ways(ways) = self.language.after(&frame, usize::from(thread.choice), read) else {
-            return (Arc::new([]), true);
+        let (ways, unknown) = match self.language.after(&frame, usize::from(thread.choice), read) {
+            After::Ways(ways) => (ways, false),
+            After::IfNew(ways) => (ways, true),
+            After::Unknown => (Vec::new(), true),
         };
         let stacks: Arc<[StackId]> = ways.into_iter().map(|frames| self.push(below, frames)).collect();
         if thread.text <= UNKNOWN {
-            self.popped.insert(key, stacks.clone());
+            self.popped.insert(key, (stacks.clone(), unknown));
         }
-        (stacks, false)
+        (stacks, unknown)
     }
 
     /// Threads before the first frame of a stack.
