@@ -63,4 +63,7 @@ pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
 pub use ledger::{Decision, DecisionKind, Ledger, RungCost, Span};
 pub use request::{AnswerRequest, PolicySpec};
 pub use transcript::Transcript;
-pub use understudy_grammars::{JsonSpec, Pattern, Whitespace};
+pub use understudy_grammars::{
+    Dialect, GraphqlSpec, JsonSpec, OperationKind, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec,
+    Whitespace,
+};
