@@ -135,6 +135,13 @@ pub struct BenchGrammar {
     /// Decode with the model too: free, constrained, and with tokens that are foreseen.
     #[arg(long)]
     pub speed: bool,
+    /// Let the model write texts of each language at temperature 1 with random budgets, for others to judge: a
+    /// JSON object on each line of this file.
+    #[arg(long, value_name = "FILE")]
+    pub texts: Option<PathBuf>,
+    /// How many of each language.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = count, requires = "texts")]
+    pub samples: usize,
     /// Name the cases that were refused or judged wrong, in the JSON.
     #[arg(long)]
     pub verdicts: bool,

@@ -1,11 +1,12 @@
 //! Cases from a folder of schemas and texts.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use understudy_engine::codec::Codec;
 use understudy_grammars::measure::{Case, Sample};
-use understudy_grammars::{JsonSpec, Pattern};
+use understudy_grammars::{GraphqlSpec, JsonSpec, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec};
 
 use crate::error::Error;
 
@@ -36,6 +37,84 @@ pub fn suite(folder: &Path, codec: &dyn Codec) -> Result<Vec<Case>, Error> {
         }
     }
     Ok(cases)
+}
+
+/// The schemas of Spider with their gold queries, of which those of SQLite take a text in double quotes
+/// for a string.
+pub fn sql(folder: &Path, codec: &dyn Codec) -> Result<Vec<Case>, Error> {
+    let tables = folder.join("tables.json");
+    if !tables.is_file() {
+        return Ok(Vec::new());
+    }
+    let gold =
+        std::fs::read_to_string(folder.join("gold.tsv")).map_err(|error| unreadable(folder, &error))?;
+    let mut cases = Vec::new();
+    for database in read(&tables)?.as_array().into_iter().flatten() {
+        let name = database["db_id"].as_str().unwrap_or_default();
+        let queries = gold.lines().filter_map(|line| line.rsplit_once('\t')).filter(|(_, of)| *of == name);
+        let samples = queries.map(|(query, _)| valid(query, codec)).collect::<Result<_, _>>()?;
+        let spec = SqlSpec { schema: ddl(database), double_quoted_strings: true, ..SqlSpec::default() };
+        cases.push(Case { name: name.to_owned(), pattern: Pattern::Sql(spec), samples });
+    }
+    Ok(cases)
+}
+
+/// One of Spider's databases as SQL.
+fn ddl(database: &Value) -> String {
+    let list = |field: &str| database[field].as_array().cloned().unwrap_or_default();
+    let columns = list("column_names_original");
+    let mut schema = String::new();
+    for (number, table) in list("table_names_original").iter().enumerate() {
+        let own = columns.iter().filter(|column| column[0] == number as i64);
+        let own: Vec<String> =
+            own.map(|column| format!("\"{}\"", column[1].as_str().unwrap_or_default())).collect();
+        let table = table.as_str().unwrap_or_default();
+        // SQLite keeps these names for itself.
+        if !table.starts_with("sqlite_") {
+            schema += &format!("CREATE TABLE \"{table}\" ({});\n", own.join(", "));
+        }
+    }
+    schema
+}
+
+/// Schemas, each with the documents beside it: the Star Wars API, and that of GitHub.
+pub fn graphql(folder: &Path, codec: &dyn Codec) -> Result<Vec<Case>, Error> {
+    let mut cases = Vec::new();
+    for schema in [folder.join("swapi/schema.graphql"), folder.join("github-schema.graphql")] {
+        let Ok(text) = std::fs::read_to_string(&schema) else { continue };
+        let mut samples = Vec::new();
+        if let Some(beside) = schema.parent().filter(|beside| *beside != folder) {
+            for file in files(beside, "graphql")?.iter().filter(|file| **file != schema) {
+                let query = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+                samples.push(valid(query.trim(), codec)?);
+            }
+        }
+        let spec = GraphqlSpec { schema: text, operation: None };
+        cases.push(Case { name: stem(&schema), pattern: Pattern::Graphql(spec), samples });
+    }
+    Ok(cases)
+}
+
+/// The conformance messages of Protobuf, in both formats.
+pub fn protobuf(folder: &Path) -> Result<Vec<Case>, Error> {
+    let names = ["test_messages_proto3.proto", "test_messages_proto2.proto"];
+    let text = |name: &&str| Some(((*name).to_owned(), std::fs::read_to_string(folder.join(name)).ok()?));
+    let files: BTreeMap<String, String> = names.iter().filter_map(text).collect();
+    let source = ProtoSource::Files(files);
+    let messages = source.messages().map_err(|error| unreadable(folder, &error))?;
+    let formats = [ProtoFormat::Text, ProtoFormat::Json];
+    let case = |(message, format): (String, ProtoFormat)| Case {
+        name: message.clone(),
+        pattern: Pattern::Protobuf(ProtobufSpec { source: source.clone(), message, format }),
+        samples: Vec::new(),
+    };
+    let own = messages.into_iter().filter(|message| message.starts_with("protobuf_test_messages."));
+    Ok(own.flat_map(|message| formats.map(|format| (message.clone(), format))).map(case).collect())
+}
+
+fn valid(text: &str, codec: &dyn Codec) -> Result<Sample, Error> {
+    let tokens = codec.encode_text(text).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(Sample { tokens, valid: true })
 }
 
 /// Instances as a model would write them.

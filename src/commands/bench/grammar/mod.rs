@@ -1,6 +1,7 @@
 //! `understudy bench grammar`: what constraints cost, and whether they keep their promises.
 
 mod corpus;
+mod samples;
 mod speed;
 
 use std::sync::Arc;
@@ -42,10 +43,14 @@ pub fn run(args: &BenchGrammar) -> Result<(), Error> {
     let budget = Budget::default();
     report.insert("jsonschemabench".into(), judged(&judge(&schemas, &vocabulary, &budget), args.verdicts));
     report.insert("json_schema_suite".into(), judged(&judge(&suite, &vocabulary, &budget), args.verdicts));
+    let sql = corpus::sql(&data.join("sql/spider"), codec.as_ref())?;
+    report.insert("spider".into(), judged(&judge(&sql, &vocabulary, &budget), args.verdicts));
+    let graphql = corpus::graphql(&data.join("graphql"), codec.as_ref())?;
+    report.insert("graphql".into(), judged(&judge(&graphql, &vocabulary, &budget), args.verdicts));
     if args.triples > 0 {
         report.insert(
             "completion".into(),
-            completed(&in_parallel(&schemas, |part, share| {
+            completed(&in_parallel(&[&schemas[..], &sql, &graphql].concat(), |part, share| {
                 complete(part, &vocabulary, args.triples * share.0 / share.1, args.seed, false)
             })),
         );
@@ -53,9 +58,10 @@ pub fn run(args: &BenchGrammar) -> Result<(), Error> {
     if args.pairs > 0 {
         report.insert(
             "exactness".into(),
-            exactness(&in_parallel(&schemas, |part, share| {
-                exact(part, &vocabulary, args.pairs * share.0 / share.1, args.seed)
-            })),
+            exactness(&in_parallel(
+                &[&schemas[..], &sql, &graphql[..graphql.len().min(1)]].concat(),
+                |part, share| exact(part, &vocabulary, args.pairs * share.0 / share.1, args.seed),
+            )),
         );
     }
     if args.speed {
@@ -63,6 +69,15 @@ pub fn run(args: &BenchGrammar) -> Result<(), Error> {
             "speed".into(),
             speed::measure(&super::model_file(&args.model)?, &args.model, &vocabulary)?,
         );
+    }
+    if let Some(file) = &args.texts {
+        let protobuf = corpus::protobuf(&data.join("protobuf"))?;
+        let languages =
+            [("json", &schemas[..]), ("sql", &sql), ("graphql", &graphql), ("protobuf", &protobuf)];
+        let path = super::model_file(&args.model)?;
+        let texts =
+            samples::write((&path, &args.model), &vocabulary, &languages, (args.samples, args.seed), file)?;
+        report.insert("texts".into(), texts);
     }
     match args.json {
         true => line(&Value::Object(report).to_string()),
