@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes one target for some seconds (300): fuzz/run.sh model|vocabulary|template|constraint [SECONDS]
+# Fuzzes one target for some seconds (300): fuzz/run.sh TARGET [SECONDS], TARGET a file of fuzz_targets
 # Needs a C++ compiler and `cargo install --locked cargo-fuzz`. A crash stops it and is kept in
 # fuzz/artifacts; `cargo fuzz run TARGET FILE` repeats it.
 set -euo pipefail

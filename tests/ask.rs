@@ -187,6 +187,35 @@ fn constraints_hold() {
     }
 }
 
+/// Of every language one that its own readers take, at a temperature at which the tiny model says anything.
+#[test]
+fn languages_hold_under_their_schemas() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| written(folder.path(), name, text);
+    let tables = "create table town (id integer primary key, name text, people integer);";
+    let (sql, graphql) = (file("s.sql", tables), file("s.graphql", "type Query { a: Int b(c: Int!): Query }"));
+    let proto = file("m.proto", "syntax = \"proto3\"; message M { int32 a = 1; repeated M more = 2; }");
+    let database = rusqlite::Connection::open_in_memory().expect("a database");
+    database.execute_batch(tables).expect("tables");
+    for seed in ["1", "2", "3"] {
+        let sampled = ["--max-tokens", "40", "--temperature", "1", "--seed", seed];
+        let ask = |flags: &[&str]| ask_tiny(&[flags, &sampled].concat());
+        let statement = ask(&["--sql", &sql]);
+        database.prepare(&statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
+        let document = ask(&["--graphql", &graphql]);
+        assert_eq!(document.matches('{').count(), document.matches('}').count(), "{document}");
+        let json = ask(&["--proto", &proto, "--message", "M", "--proto-json"]);
+        let json: Value = serde_json::from_str(&json).expect("complete JSON");
+        assert!(json.as_object().expect("an object").keys().all(|key| key == "a" || key == "more"), "{json}");
+        let compact = file("any.json", "{\"type\": \"object\", \"required\": [\"a\", \"b\"], \"properties\": {\"a\": {\"const\": 1}, \"b\": {\"const\": 2}}, \"additionalProperties\": false}");
+        let compact = ask(&["--json-schema", &compact, "--compact"]);
+        assert!(["{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}"].contains(&compact.trim_end()), "{compact}");
+    }
+    let refused = understudy(["ask", "--model", &tiny(), "x", "--proto", &proto, "--message", "N"]).run();
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("CONSTRAINT_INVALID"), "{}", refused.stderr);
+}
+
 #[test]
 fn a_prompt_is_the_same_wherever_it_comes_from() {
     let (folder, model) = (tempfile::tempdir().expect("a folder"), tiny());

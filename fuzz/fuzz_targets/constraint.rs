@@ -54,7 +54,7 @@ fuzz_target!(|input: Input<'_>| {
             );
         }
         let taken = before[usize::from(choice) % before.len()];
-        let place = matcher.fork();
+        let mut place = matcher.fork();
         assert!(matcher.try_accept(taken));
         if back % 4 == 0 {
             matcher.rollback(1);

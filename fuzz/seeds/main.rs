@@ -22,5 +22,15 @@ fn main() -> std::io::Result<()> {
     for (at, template) in include_str!("templates.txt").split("\n---\n").enumerate() {
         put("template", &at.to_string(), template.as_bytes())?;
     }
+    for (target, schemas) in [
+        ("json", include_str!("json.txt")),
+        ("sql", include_str!("sql.txt")),
+        ("graphql", include_str!("graphql.txt")),
+        ("protobuf", include_str!("protobuf.txt")),
+    ] {
+        for (at, schema) in schemas.split("\n---\n").enumerate() {
+            put(target, &at.to_string(), &[schema.as_bytes(), b"\0walk on and on"].concat())?;
+        }
+    }
     Ok(())
 }

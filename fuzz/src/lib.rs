@@ -1,10 +1,11 @@
-//! What the fuzz targets share: GGUF files made from parts.
+//! What the fuzz targets share: GGUF files made from parts, and walks through texts of a schema.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 mod gguf;
+pub mod schema;
 
 pub use gguf::{GgufWriter, Value};
 
