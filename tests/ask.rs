@@ -193,7 +193,8 @@ fn languages_hold_under_their_schemas() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| written(folder.path(), name, text);
     let tables = "create table town (id integer primary key, name text, people integer);";
-    let (sql, graphql) = (file("s.sql", tables), file("s.graphql", "type Query { a: Int b(c: Int!): Query }"));
+    let (sql, graphql) =
+        (file("s.sql", tables), file("s.graphql", "type Query { a: Int b(c: Int!): Query }"));
     let proto = file("m.proto", "syntax = \"proto3\"; message M { int32 a = 1; repeated M more = 2; }");
     let database = rusqlite::Connection::open_in_memory().expect("a database");
     database.execute_batch(tables).expect("tables");
@@ -207,9 +208,15 @@ fn languages_hold_under_their_schemas() {
         let json = ask(&["--proto", &proto, "--message", "M", "--proto-json"]);
         let json: Value = serde_json::from_str(&json).expect("complete JSON");
         assert!(json.as_object().expect("an object").keys().all(|key| key == "a" || key == "more"), "{json}");
-        let compact = file("any.json", "{\"type\": \"object\", \"required\": [\"a\", \"b\"], \"properties\": {\"a\": {\"const\": \"x\"}, \"b\": {\"const\": null}}, \"additionalProperties\": false}");
+        let compact = file(
+            "any.json",
+            "{\"type\": \"object\", \"required\": [\"a\", \"b\"], \"properties\": {\"a\": {\"const\": \"x\"}, \"b\": {\"const\": null}}, \"additionalProperties\": false}",
+        );
         let compact = ask(&["--json-schema", &compact, "--compact"]);
-        assert!(["{\"a\":\"x\",\"b\":null}", "{\"b\":null,\"a\":\"x\"}"].contains(&compact.trim_end()), "{compact}");
+        assert!(
+            ["{\"a\":\"x\",\"b\":null}", "{\"b\":null,\"a\":\"x\"}"].contains(&compact.trim_end()),
+            "{compact}"
+        );
     }
     let refused = understudy(["ask", "--model", &tiny(), "x", "--proto", &proto, "--message", "N"]).run();
     assert_ne!(refused.code, Some(0));

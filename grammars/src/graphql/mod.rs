@@ -2,18 +2,18 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`sdl`] | the type system language, read |
-//! | [`schema`] | a schema with its names resolved |
-//! | [`resolve`] | how they are |
-//! | [`frame`] | where in a document a text is |
-//! | [`document`] | what a state says, and how it changes |
-//! | [`acts`] | what may be read there |
-//! | [`allowed`] | what the rules of validation allow of it |
-//! | [`uses`], [`spreads`] | of those, the ones about variables and fragments |
-//! | [`step`] | what follows it |
-//! | [`hosts`] | where variables can be used |
-//! | [`closing`] | the shortest way to the end |
-//! | [`lexemes`] | names, numbers, punctuators |
+//! | `sdl` | the type system language, read |
+//! | `schema` | a schema with its names resolved |
+//! | `resolve` | how they are |
+//! | `frame` | where in a document a text is |
+//! | `document` | what a state says, and how it changes |
+//! | `acts` | what may be read there |
+//! | `allowed` | what the rules of validation allow of it |
+//! | `uses`, `spreads` | of those, the ones about variables and fragments |
+//! | `step` | what follows it |
+//! | `hosts` | where variables can be used |
+//! | `closing` | the shortest way to the end |
+//! | `lexemes` | names, numbers, punctuators |
 
 mod acts;
 mod allowed;

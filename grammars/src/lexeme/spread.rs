@@ -305,17 +305,22 @@ impl<'a> Sketch<'a> {
     }
 }
 
-/// Tokens at and below a node, and how many of their bytes come before those in the tree.
+/// Tokens at and below a node, and how many of their bytes come before those in the tree: none in
+/// the vocabulary's own, where the ids are all that is looked at.
 fn tokens_below<'a>(
     tree: &'a Tree,
     index: usize,
     vocabulary: &'a Vocabulary,
 ) -> impl Iterator<Item = (TokenId, usize)> + use<'a> {
     let whole = std::ptr::eq(tree, vocabulary.tree());
-    let nodes = &tree.nodes()[index..index + tree.nodes()[index].size as usize];
-    nodes.iter().flat_map(move |node| {
+    let (ids, nodes) = if whole {
+        (&tree.all_ids()[tree.places(index)], &[][..])
+    } else {
+        (&[][..], &tree.nodes()[index..index + tree.nodes()[index].size as usize])
+    };
+    let rests = nodes.iter().flat_map(move |node| {
         let length = usize::from(node.depth) + 1;
-        let before = move |id: TokenId| if whole { 0 } else { vocabulary.token(id).len() - length };
-        tree.ids(node).iter().map(move |id| (*id, before(*id)))
-    })
+        tree.ids(node).iter().map(move |id| (*id, vocabulary.token(*id).len() - length))
+    });
+    ids.iter().map(|id| (*id, 0)).chain(rests)
 }

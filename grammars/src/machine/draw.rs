@@ -33,7 +33,7 @@ impl<L: Language> Machine<L> {
         let spread = lexeme.spread(group.at, &vocabulary);
         // What a token makes longer is any text; those that are refused are looked at for themselves.
         let longer = group.longer();
-        sketch.echo = self.echo(&longer, sketch);
+        sketch.echo = group.echo + self.echo(&longer, sketch);
         if !self.draw_inside(&longer, &spread, sketch) {
             self.draw_each_inside(&longer, &spread, sketch);
         }
@@ -43,7 +43,6 @@ impl<L: Language> Machine<L> {
             sketch.put_back(&others.except, before);
         }
         self.draw_exits(&longer, &spread, None, sketch);
-        sketch.echo = 0;
         let Some(outcome) = spread.here.filter(|outcome| group.choice.allows(*outcome)) else { return };
         if group.count < group.choice.characters.0 {
             return;
@@ -53,7 +52,9 @@ impl<L: Language> Machine<L> {
         if (0..=u8::MAX).any(|byte| continues(byte) && self.step(state, byte) != DEAD) {
             self.draw_rests(vocabulary.tree(), state, |byte| !continues(byte), sketch);
         } else {
-            todo.extend(self.groups(state));
+            // Their texts have ended and are written once more all the same.
+            let echo = sketch.echo;
+            todo.extend(self.groups(state).into_iter().map(|next| Group { echo, ..next }));
         }
     }
 

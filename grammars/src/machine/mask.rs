@@ -27,6 +27,8 @@ pub(super) struct Group {
     pub(super) at: u32,
     pub(super) count: u32,
     pub(super) threads: Vec<Thread>,
+    /// Tokens that it takes to write texts once more that have ended before.
+    pub(super) echo: u32,
 }
 
 impl Group {
@@ -251,6 +253,7 @@ impl<L: Language> Machine<L> {
                     at: thread.at,
                     count: thread.count,
                     threads: vec![*thread],
+                    echo: 0,
                 }),
             }
         }
