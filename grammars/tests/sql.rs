@@ -105,9 +105,11 @@ fn compile(spec: SqlSpec, vocabulary: &Arc<Vocabulary>) -> Arc<Grammar> {
 
 /// An empty database that does not take texts in double quotes for strings.
 fn database(spec: &SqlSpec) -> Connection {
-    let database = Connection::open_in_memory().unwrap();
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, spec.double_quoted_strings).unwrap();
-    database.execute_batch(&spec.schema).unwrap();
+    let database = Connection::open_in_memory().expect("as it should be");
+    database
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, spec.double_quoted_strings)
+        .expect("as it should be");
+    database.execute_batch(&spec.schema).expect("as it should be");
     database
 }
 
@@ -250,7 +252,7 @@ fn budgets_are_kept() {
             text.extend_from_slice(vocabulary.token(token));
             left -= 1;
         }
-        let text = String::from_utf8(text).unwrap();
+        let text = String::from_utf8(text).expect("as it should be");
         assert!(database.prepare(&text).is_ok(), "{text}");
     }
 }
@@ -393,8 +395,8 @@ fn gold_queries_are_in_the_language() {
         return;
     };
     let folder = std::path::Path::new(&data).join("grammar/sql/spider");
-    let schemas = spider(&std::fs::read_to_string(folder.join("tables.json")).unwrap());
-    let gold = std::fs::read_to_string(folder.join("gold.tsv")).unwrap();
+    let schemas = spider(&std::fs::read_to_string(folder.join("tables.json")).expect("as it should be"));
+    let gold = std::fs::read_to_string(folder.join("gold.tsv")).expect("as it should be");
     let vocabulary = vocabulary();
     for double_quoted_strings in [true, false] {
         let mut grammars = BTreeMap::new();
@@ -433,7 +435,9 @@ fn what_the_grammar_allows_prepares_on_all_schemas() {
     let vocabulary = vocabulary();
     let count: usize =
         std::env::var("UNDERSTUDY_WALKS").ok().and_then(|count| count.parse().ok()).unwrap_or(1);
-    for (number, (name, schema)) in spider(&std::fs::read_to_string(tables).unwrap()).iter().enumerate() {
+    for (number, (name, schema)) in
+        spider(&std::fs::read_to_string(tables).expect("as it should be")).iter().enumerate()
+    {
         let spec = spec(schema);
         let (grammar, database) = (compile(spec.clone(), &vocabulary), database(&spec));
         for walk in 0..count {
@@ -449,20 +453,27 @@ fn what_the_grammar_allows_prepares_on_all_schemas() {
 
 /// The schemas of Spider's `tables.json` as DDL.
 fn spider(json: &str) -> BTreeMap<String, String> {
-    let databases: serde_json::Value = serde_json::from_str(json).unwrap();
+    let databases: serde_json::Value = serde_json::from_str(json).expect("as it should be");
     let mut schemas = BTreeMap::new();
-    for database in databases.as_array().unwrap() {
+    for database in databases.as_array().expect("as it should be") {
         let mut schema = String::new();
-        let columns = database["column_names_original"].as_array().unwrap();
-        for (number, table) in database["table_names_original"].as_array().unwrap().iter().enumerate() {
+        let columns = database["column_names_original"].as_array().expect("as it should be");
+        for (number, table) in
+            database["table_names_original"].as_array().expect("as it should be").iter().enumerate()
+        {
             let own = columns.iter().filter(|column| column[0] == number as i64);
-            let own: Vec<String> = own.map(|column| format!("\"{}\"", column[1].as_str().unwrap())).collect();
+            let own: Vec<String> =
+                own.map(|column| format!("\"{}\"", column[1].as_str().expect("as it should be"))).collect();
             // SQLite keeps these names for itself.
-            if !table.as_str().unwrap().starts_with("sqlite_") {
-                schema += &format!("CREATE TABLE \"{}\" ({});\n", table.as_str().unwrap(), own.join(", "));
+            if !table.as_str().expect("as it should be").starts_with("sqlite_") {
+                schema += &format!(
+                    "CREATE TABLE \"{}\" ({});\n",
+                    table.as_str().expect("as it should be"),
+                    own.join(", ")
+                );
             }
         }
-        schemas.insert(database["db_id"].as_str().unwrap().to_owned(), schema);
+        schemas.insert(database["db_id"].as_str().expect("as it should be").to_owned(), schema);
     }
     schemas
 }

@@ -44,12 +44,15 @@ pub(crate) struct Lexeme {
     spreads: Mutex<HashMap<u32, Arc<Spread>>>,
     tail: OnceLock<Option<Tail>>,
     /// A text of few tokens from a state to an outcome, where it was asked for.
-    endings: Mutex<HashMap<(u32, u32), Option<Arc<[u8]>>>>,
+    endings: Mutex<HashMap<(u32, u32), ShortText>>,
     /// From each state, bytes to the nearest ending among some outcomes.
     distances: Mutex<HashMap<Outcomes, Arc<[u32]>>>,
     /// From each state, and from the one where they are most.
     tokens_to_end: OnceLock<(Vec<u32>, u32)>,
 }
+
+/// A text, if there is one.
+type ShortText = Option<Arc<[u8]>>;
 
 /// Spreads kept per lexeme. Most hold a few tokens; the largest 20 KiB of bits and the tokens
 /// that leave. When full, all are dropped and made again where needed.
@@ -94,12 +97,12 @@ impl Lexeme {
     }
 
     /// A text of few tokens from a state to an ending as `outcome`.
-    pub(crate) fn short_text(&self, from: u32, outcome: u32, vocabulary: &Vocabulary) -> Option<Arc<[u8]>> {
+    pub(crate) fn short_text(&self, from: u32, outcome: u32, vocabulary: &Vocabulary) -> ShortText {
         if let Some(known) = locked(&self.endings).get(&(from, outcome)) {
             return known.clone();
         }
         let text = self.automaton.fewest_tokens(from, outcome, vocabulary.tree());
-        let text: Option<Arc<[u8]>> = text.map(Into::into);
+        let text: ShortText = text.map(Into::into);
         let mut endings = locked(&self.endings);
         if endings.len() >= ENDINGS {
             endings.clear();

@@ -81,7 +81,7 @@ impl Random {
 
     /// A number below `count`; 0 where that is 0.
     pub(crate) fn below(&mut self, count: usize) -> usize {
-        (self.next() as u128 * count as u128 >> 64) as usize
+        ((u128::from(self.next()) * count as u128) >> 64) as usize
     }
 }
 

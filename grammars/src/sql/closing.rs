@@ -63,7 +63,7 @@ impl Sql {
             Due::Tail(over) => self.tail(query, *over),
             Due::Sorted => self.tail(query, Over::No),
             Due::Named(relation, own) => match self.named_query(relation, own.as_ref(), query) {
-                Some(query) => self.from_tail(&query),
+                Some(query) => self.after_table(&query),
                 None => return false,
             },
             Due::Targeted(Write::Delete) => return true,
@@ -92,7 +92,7 @@ impl Sql {
                 let is_owed =
                     !self.labels_for(&query.scope, relation, query.is_natural(), query).owed.is_empty();
                 match self.named_query(relation, own.as_ref(), query).filter(|_| !is_owed) {
-                    Some(query) => self.ending(self.from_tail(&query), &query)?,
+                    Some(query) => self.ending(self.after_table(&query), &query)?,
                     None => Step::new(1, 0, " "),
                 }
             }

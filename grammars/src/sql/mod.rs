@@ -2,13 +2,13 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`ddl`], [`schema`] | the schema's text, and its tables and columns |
-//! | [`dialect`], [`words`] | functions, types, reserved words; keywords and signs |
-//! | [`phrase`], [`identifier`], [`lexemes`] | how these are written |
-//! | [`scope`] | the names of one SELECT, and those that FROM still has to bring |
-//! | [`query`] | where in a statement a text is: the frames |
-//! | [`reach`] | which names may be written there |
-//! | [`offer`], [`after`], [`closing`] | what may be read, where it leads, the way to the end |
+//! | `ddl`, `schema` | the schema's text, and its tables and columns |
+//! | `dialect`, `words` | functions, types, reserved words; keywords and signs |
+//! | `phrase`, `identifier`, `lexemes` | how these are written |
+//! | `scope` | the names of one SELECT, and those that FROM still has to bring |
+//! | `query` | where in a statement a text is: the frames |
+//! | `reach` | which names may be written there |
+//! | `offer`, `after`, `closing` | what may be read, where it leads, the way to the end |
 
 mod after;
 mod closing;

@@ -264,7 +264,7 @@ impl Sql {
                     .and(Joint::As, names);
                 if complete && query.scope.is_free() { list.union(combined) } else { list }
             }
-            Clause::From(_) | Clause::On => self.from_tail(query),
+            Clause::From(_) | Clause::On => self.after_table(query),
             Clause::Where => combined.with(&[Joint::Group]),
             Clause::Group => combined.and(Joint::Comma, terms).with(&[Joint::Having]),
             Clause::Having => combined,
@@ -290,7 +290,7 @@ impl Sql {
     }
 
     /// What may come after a table in FROM.
-    pub(super) fn from_tail(&self, query: &Query) -> Joints {
+    pub(super) fn after_table(&self, query: &Query) -> Joints {
         let strict = self.dialect != Dialect::Sqlite;
         let (on, using) = match query.clause {
             Clause::From(Join::Conditional) => (true, !self.shared(query).is_empty()),
@@ -349,7 +349,7 @@ impl Sql {
             Due::Named(relation, own) => {
                 let labels = self.labels_for(&query.scope, relation, natural, query);
                 let bare = self.named_query(relation, own.as_ref(), query);
-                let joints = bare.map_or(Joints::default(), |query| self.from_tail(&query));
+                let joints = bare.map_or(Joints::default(), |query| self.after_table(&query));
                 let aliased = labels.fresh || !labels.owed.is_empty();
                 let blank = if aliased { Choice::new(&lexemes.blank) } else { absent(lexemes) };
                 let offer = Offer::of([self.joining(joints.and(Joint::As, aliased)), blank]);
