@@ -83,9 +83,31 @@ impl Lexeme {
         self.spelled(vocabulary).0[from as usize]
     }
 
-    /// The same from the state where they are most.
-    pub(crate) fn most_tokens_to_end(&self, vocabulary: &Vocabulary) -> u32 {
-        self.spelled(vocabulary).1
+    /// The same from the state where they are most; where only some outcomes are allowed, as many as the
+    /// bytes to the nearest of those.
+    pub(crate) fn most_tokens_to_end(&self, allowed: Option<&Outcomes>, vocabulary: &Vocabulary) -> u32 {
+        let Some(allowed) = allowed.filter(|allowed| !allowed.contains_all(&self.all_outcomes())) else {
+            return self.spelled(vocabulary).1;
+        };
+        let distances = self.distances_to(allowed);
+        distances.iter().copied().filter(|bytes| *bytes != u32::MAX).max().unwrap_or(0)
+    }
+
+    fn all_outcomes(&self) -> Outcomes {
+        Outcomes::all(self.automaton.outcomes())
+    }
+
+    fn distances_to(&self, allowed: &Outcomes) -> Arc<[u32]> {
+        if let Some(known) = locked(&self.distances).get(allowed) {
+            return known.clone();
+        }
+        let made: Arc<[u32]> = self.automaton.distances(allowed).into();
+        let mut distances = locked(&self.distances);
+        if distances.len() >= DISTANCES {
+            distances.clear();
+        }
+        distances.insert(allowed.clone(), made.clone());
+        made
     }
 
     fn spelled(&self, vocabulary: &Vocabulary) -> &(Vec<u32>, u32) {
@@ -118,21 +140,12 @@ impl Lexeme {
         allowed: Option<&Outcomes>,
         most: usize,
     ) -> Vec<(Vec<u8>, u32)> {
-        let all = Outcomes::all(self.automaton.outcomes());
+        let all = self.all_outcomes();
         let allowed = allowed.unwrap_or(&all);
         if most <= 1 {
             return self.automaton.shortest(from, allowed).into_iter().collect();
         }
-        let known = locked(&self.distances).get(allowed).cloned();
-        let distances = known.unwrap_or_else(|| {
-            let made: Arc<[u32]> = self.automaton.distances(allowed).into();
-            let mut distances = locked(&self.distances);
-            if distances.len() >= DISTANCES {
-                distances.clear();
-            }
-            distances.insert(allowed.clone(), made.clone());
-            made
-        });
+        let distances = self.distances_to(allowed);
         self.automaton.some_texts(from, allowed, &distances, most)
     }
 

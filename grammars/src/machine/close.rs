@@ -10,7 +10,7 @@ use super::Machine;
 use super::language::{After, Choice, Language, Read};
 use super::shortest::{ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
-use super::store::{EMPTY, FrameId, StackId, UNKNOWN};
+use super::store::{EMPTY, FrameId, StackId, UNCAPTURED, UNKNOWN};
 use crate::lexeme::{Outcomes, START};
 use crate::{TokenId, Vocabulary};
 
@@ -36,6 +36,19 @@ impl<L: Language> Machine<L> {
         let bound = threads.iter().filter_map(|thread| self.tokens_to_finish(thread)).min();
         self.states[state as usize].bound = Some(bound);
         bound
+    }
+
+    /// The same by way of any ending of the lexemes that are being read, where [`bound`](Self::bound) looks at
+    /// the nearest only: that may be a name after which more is missing than after a longer one.
+    pub(super) fn bound_by_any_ending(&mut self, state: StateId) -> Option<u32> {
+        if let Some(known) = self.states[state as usize].least {
+            return known;
+        }
+        let threads = self.states[state as usize].threads.clone();
+        let known = threads.iter().filter(|thread| thread.text == UNCAPTURED);
+        let least = known.filter_map(|thread| Some(self.finish_thread(thread)?.0)).min();
+        self.states[state as usize].least = Some(least);
+        least
     }
 
     /// Tokens that complete a thread by way of its lexeme's nearest ending.

@@ -149,11 +149,7 @@ impl<L: Language> Machine<L> {
                 match self.bound(next) {
                     // It depends on a text that is not known here.
                     None => sketch.doubtful.extend_from_slice(ids),
-                    Some(bound) if sketch.fits(bound) => {
-                        ids.iter().for_each(|id| sketch.words[*id as usize / 32] |= 1 << (id % 32));
-                        sketch.note(bound);
-                    }
-                    Some(_) => {}
+                    Some(_) => ids.iter().for_each(|id| self.allow_within(next, *id, sketch)),
                 }
             }
             at += 1;
@@ -201,7 +197,7 @@ impl<L: Language> Machine<L> {
             (least, most) = (least.min(after), most.max(after));
         }
         let missing = group.choice.characters.0.saturating_sub(group.count);
-        let farthest = group.choice.lexeme.most_tokens_to_end(&self.vocabulary);
+        let farthest = group.choice.lexeme.most_tokens_to_end(group.choice.allowed.as_ref(), &self.vocabulary);
         (least, most.saturating_add(farthest).saturating_add(self.vocabulary.filler_tokens(missing)))
     }
 
@@ -223,7 +219,10 @@ impl<L: Language> Machine<L> {
 
     /// Allows a token that leads to a state, if that can be completed with what is left.
     pub(super) fn allow_within(&mut self, next: StateId, id: TokenId, sketch: &mut Sketch) {
-        let needed = self.bound(next).unwrap_or(ENDLESS);
+        let mut needed = self.bound(next).unwrap_or(ENDLESS);
+        if !sketch.fits(needed) {
+            needed = self.bound_by_any_ending(next).unwrap_or(ENDLESS).min(needed);
+        }
         if sketch.fits(needed) {
             sketch.words[id as usize / 32] |= 1 << (id % 32);
             sketch.note(needed);

@@ -51,16 +51,19 @@ pub(super) struct Sketch {
     pub(super) captured: u32,
     /// Tokens that it takes to write the text of the group being drawn once more.
     pub(super) echo: u32,
+    /// Tokens that a captured text may cost which is not known where masks are drawn: it may be the very
+    /// one by which the rest was to be completed, and be refused the second time.
+    reserve: u32,
 }
 
 impl Sketch {
-    fn new(words: Box<[u32]>, left: u32, captured: u32) -> Self {
-        Self { words, doubtful: Vec::new(), left, worst: 0, captured, echo: 0 }
+    fn new(words: Box<[u32]>, left: u32, captured: u32, reserve: u32) -> Self {
+        Self { words, doubtful: Vec::new(), left, worst: 0, captured, echo: 0, reserve }
     }
 
     /// Whether tokens may be allowed after which `needed` more complete the text.
     pub(super) fn fits(&self, needed: u32) -> bool {
-        needed.saturating_add(self.echo) <= self.left
+        self.left == UNLIMITED || needed.saturating_add(self.echo + self.reserve) <= self.left
     }
 
     fn finish(self) -> StateMask {
@@ -69,7 +72,7 @@ impl Sketch {
 
     /// Notes that some were.
     pub(super) fn note(&mut self, needed: u32) {
-        self.worst = self.worst.max(needed.saturating_add(self.echo));
+        self.worst = self.worst.max(needed.saturating_add(self.echo + self.reserve));
     }
 
     /// What has been decided of some tokens so far, for [`put_back`](Self::put_back).
@@ -91,6 +94,9 @@ impl Sketch {
 /// dropped: a text in progress soon finds its own again.
 const MASKS: usize = 512;
 
+/// Tokens by which the second shortest text for a name exceeds the shortest.
+const RESERVE: u32 = 2;
+
 /// No limit to the tokens that may follow.
 const UNLIMITED: u32 = u32::MAX;
 
@@ -104,7 +110,7 @@ impl<L: Language> Machine<L> {
         let common = match &self.states[shared as usize].common_mask {
             Some(known) => known.clone(),
             None => {
-                let made = Arc::new(self.common_mask(shared, Sketch::new(self.no_tokens(), UNLIMITED, 0)));
+                let made = Arc::new(self.common_mask(shared, Sketch::new(self.no_tokens(), UNLIMITED, 0, self.reserve())));
                 self.states[shared as usize].common_mask = Some(made.clone());
                 made
             }
@@ -172,7 +178,7 @@ impl<L: Language> Machine<L> {
     pub(crate) fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
         let shared = self.forgetful(state);
         let captured = self.echoed(state);
-        let common = self.common_mask(shared, Sketch::new(self.no_tokens(), left, captured));
+        let common = self.common_mask(shared, Sketch::new(self.no_tokens(), left, captured, self.reserve()));
         let mut doubtful = common.doubtful.to_vec();
         self.add_refused(state, &mut doubtful);
         let mut within = self.resolved(state, &common, &doubtful, left);
@@ -184,7 +190,7 @@ impl<L: Language> Machine<L> {
 
     /// A mask with what depends on captured texts tried.
     fn resolved(&mut self, state: StateId, common: &StateMask, doubtful: &[TokenId], left: u32) -> StateMask {
-        let mut sketch = Sketch::new(common.words.clone(), left, 0);
+        let mut sketch = Sketch::new(common.words.clone(), left, 0, 0);
         sketch.worst = common.worst;
         let vocabulary = self.vocabulary.clone();
         for id in doubtful {
@@ -196,6 +202,10 @@ impl<L: Language> Machine<L> {
             }
         }
         sketch.finish()
+    }
+
+    fn reserve(&self) -> u32 {
+        if self.captures { RESERVE } else { 0 }
     }
 
     fn no_tokens(&self) -> Box<[u32]> {

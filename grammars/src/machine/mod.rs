@@ -44,6 +44,8 @@ pub(crate) struct Machine<L: Language> {
     vocabulary: Arc<Vocabulary>,
     frames: Store<L::Frame>,
     offers: HashMap<FrameId, Arc<Offer>>,
+    /// Whether any choice that was offered captures its text.
+    captures: bool,
     closes: HashMap<FrameId, Way<FrameId>>,
     stacks: Stacks,
     texts: Texts,
@@ -70,6 +72,7 @@ impl<L: Language> Machine<L> {
             vocabulary,
             frames: Store::default(),
             offers: HashMap::new(),
+            captures: false,
             closes: HashMap::new(),
             stacks: Stacks::default(),
             texts: Texts::default(),

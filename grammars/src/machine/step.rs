@@ -81,6 +81,8 @@ pub(crate) struct State {
     /// The mask where nothing captured is known.
     pub(super) common_mask: Option<Arc<StateMask>>,
     pub(super) bound: Option<Option<u32>>,
+    /// The same by way of any ending, where it was asked for.
+    pub(super) least: Option<Option<u32>>,
 }
 
 impl State {
@@ -98,6 +100,7 @@ impl State {
             mask: None,
             common_mask: None,
             bound: None,
+            least: None,
         }
     }
 }
@@ -359,6 +362,7 @@ impl<L: Language> Machine<L> {
         }
         let value = self.frames.get(frame).clone();
         let offer = Arc::new(self.language.offer(&value));
+        self.captures |= offer.choices.iter().any(|choice| choice.captured);
         self.offers.insert(frame, offer.clone());
         offer
     }

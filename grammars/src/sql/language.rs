@@ -104,6 +104,10 @@ impl Language for Sql {
         true
     }
 
+    fn echoes(&self, _frame: &Self::Frame) -> bool {
+        true // an alias that is used before FROM has to be given there
+    }
+
     fn texts_decide(&self) -> bool {
         true
     }
