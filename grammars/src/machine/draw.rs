@@ -197,7 +197,8 @@ impl<L: Language> Machine<L> {
             (least, most) = (least.min(after), most.max(after));
         }
         let missing = group.choice.characters.0.saturating_sub(group.count);
-        let farthest = group.choice.lexeme.most_tokens_to_end(group.choice.allowed.as_ref(), &self.vocabulary);
+        let farthest =
+            group.choice.lexeme.most_tokens_to_end(group.choice.allowed.as_ref(), &self.vocabulary);
         (least, most.saturating_add(farthest).saturating_add(self.vocabulary.filler_tokens(missing)))
     }
 

@@ -110,7 +110,9 @@ impl<L: Language> Machine<L> {
         let common = match &self.states[shared as usize].common_mask {
             Some(known) => known.clone(),
             None => {
-                let made = Arc::new(self.common_mask(shared, Sketch::new(self.no_tokens(), UNLIMITED, 0, self.reserve())));
+                let made = Arc::new(
+                    self.common_mask(shared, Sketch::new(self.no_tokens(), UNLIMITED, 0, self.reserve())),
+                );
                 self.states[shared as usize].common_mask = Some(made.clone());
                 made
             }

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::engine::gated::Gated;
 use crate::tick::MaskStats;
@@ -73,6 +73,9 @@ impl MaskThread {
             }
         };
         let handle = thread::Builder::new().name("masks".into()).spawn(work).ok()?;
+        // Nothing comes yet. A channel takes memory the first time that anybody waits at it, and whether a
+        // pass has to wait is a matter of time: now is better than in the midst of decoding.
+        let _ = done.recv_timeout(Duration::from_millis(1));
         Some(Self { todo, done, handle })
     }
 }
