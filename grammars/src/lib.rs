@@ -40,6 +40,7 @@
 //! # Ok::<(), understudy_grammars::GrammarError>(())
 //! ```
 
+mod bits;
 pub mod cache;
 pub mod constraint;
 pub mod error;

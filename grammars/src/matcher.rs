@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::grammar::Shared;
 use crate::machine::{DEAD, StateId};
-use crate::{Constraint, Grammar, TokenId};
+use crate::{Constraint, Grammar, TokenId, bits};
 
 /// A [`Grammar`] at some place in a text.
 #[derive(Debug, Clone)]
@@ -46,11 +46,7 @@ impl Matcher {
     }
 
     fn allow_ends(&self, allowed: &mut [u32]) {
-        for id in self.grammar.vocabulary().ends() {
-            if let Some(word) = allowed.get_mut(*id as usize / 32) {
-                *word |= 1 << (id % 32);
-            }
-        }
+        self.grammar.vocabulary().ends().iter().for_each(|id| bits::insert(allowed, *id));
     }
 
     /// Does something with the machine in the state that the text is in.
@@ -189,9 +185,6 @@ impl Constraint for Matcher {
         }
         let mask = self.with(|shared, state, _| shared.machine.mask(state));
         let ends = self.grammar.vocabulary().ends();
-        let others = |(index, word): (usize, &u32)| {
-            (0..32).any(|bit| word >> bit & 1 == 1 && !ends.contains(&(index as u32 * 32 + bit)))
-        };
-        !mask.words.iter().enumerate().any(others)
+        bits::each(&mask.words).all(|id| ends.contains(&id))
     }
 }

@@ -74,7 +74,7 @@ pub enum Whitespace {
     /// None: the shortest texts, and the most forced tokens.
     None,
     /// What printers write: after `{`, `[`, `,` and `:` and before `}` and `]` a space, or a new line and
-    /// up to 40 spaces or tabs. Where more is allowed, small models indent until no tokens are left.
+    /// up to 40 spaces or tabs. Where more is allowed, small models wander in it.
     Usual,
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::Tail;
 use super::automaton::{Automaton, Character, START};
 use crate::tree::Tree;
-use crate::{TokenId, Vocabulary};
+use crate::{TokenId, Vocabulary, bits};
 
 /// The tokens of a vocabulary as seen from one state of a lexeme.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl TokenSet {
             return Self::Few(ids);
         }
         let mut bits = vec![0_u32; words].into_boxed_slice();
-        ids.iter().for_each(|id| bits[*id as usize / 32] |= 1 << (id % 32));
+        ids.iter().for_each(|id| bits::insert(&mut bits, *id));
         Self::Bits(bits)
     }
 
@@ -73,27 +73,13 @@ impl TokenSet {
     pub(crate) fn first(&self, most: usize) -> Vec<TokenId> {
         match self {
             Self::Few(ids) => ids.iter().copied().take(most).collect(),
-            Self::Bits(bits) => {
-                let set = |(index, word): (usize, &u32)| {
-                    let word = *word;
-                    (0..32_u32)
-                        .filter(move |bit| word >> bit & 1 == 1)
-                        .map(move |bit| index as u32 * 32 + bit)
-                };
-                bits.iter().enumerate().flat_map(set).take(most).collect()
-            }
+            Self::Bits(bits) => bits::each(bits).take(most).collect(),
         }
     }
 
     pub(crate) fn add_to(&self, mask: &mut [u32]) {
         match self {
-            Self::Few(ids) => {
-                for id in ids {
-                    if let Some(word) = mask.get_mut(*id as usize / 32) {
-                        *word |= 1 << (id % 32);
-                    }
-                }
-            }
+            Self::Few(ids) => ids.iter().for_each(|id| bits::insert(mask, *id)),
             Self::Bits(bits) => mask.iter_mut().zip(bits).for_each(|(word, bits)| *word |= bits),
         }
     }

@@ -14,7 +14,7 @@ use super::step::{Capture, DEAD, StateId, Thread};
 use super::store::{StackId, UNCAPTURED, UNKNOWN};
 use crate::lexeme::{Exit, Outcomes, Spread};
 use crate::tree::Tree;
-use crate::{TokenId, Vocabulary};
+use crate::{TokenId, Vocabulary, bits};
 
 /// Tokens of one set tried one by one where little is left.
 const TRIED: usize = 2048;
@@ -225,7 +225,7 @@ impl<L: Language> Machine<L> {
             needed = self.bound_by_any_ending(next).unwrap_or(ENDLESS).min(needed);
         }
         if sketch.fits(needed) {
-            sketch.words[id as usize / 32] |= 1 << (id % 32);
+            bits::insert(&mut sketch.words, id);
             sketch.note(needed);
         }
     }
@@ -255,7 +255,7 @@ fn copy_inside(group: &Group, spread: &Spread, vocabulary: &Vocabulary, words: &
         return;
     }
     // Counted lexemes have one outcome, so no set is left out here.
-    let mut allow = |id: TokenId| words[id as usize / 32] |= 1 << (id % 32);
+    let mut allow = |id: TokenId| bits::insert(words, id);
     if plain {
         let all = vocabulary.plain_by_length();
         let first = all.partition_point(|(characters, _)| *characters > room);

@@ -9,7 +9,7 @@ use super::Machine;
 use super::language::{Choice, Language};
 use super::step::{DEAD, StateId, Thread};
 use super::store::UNKNOWN;
-use crate::TokenId;
+use crate::{TokenId, bits};
 
 /// What may follow a state.
 #[derive(Debug)]
@@ -77,14 +77,14 @@ impl Sketch {
 
     /// What has been decided of some tokens so far, for [`put_back`](Self::put_back).
     pub(super) fn set_aside(&self, tokens: &[TokenId]) -> (Vec<TokenId>, usize) {
-        let is_allowed = |id: &TokenId| self.words[*id as usize / 32] >> (id % 32) & 1 == 1;
+        let is_allowed = |id: &TokenId| bits::contains(&self.words, *id);
         (tokens.iter().copied().filter(is_allowed).collect(), self.doubtful.len())
     }
 
     /// Takes back what has been decided since about some tokens, which are ascending.
     pub(super) fn put_back(&mut self, tokens: &[TokenId], (allowed, doubtful): (Vec<TokenId>, usize)) {
-        tokens.iter().for_each(|id| self.words[*id as usize / 32] &= !(1 << (id % 32)));
-        allowed.iter().for_each(|id| self.words[*id as usize / 32] |= 1 << (id % 32));
+        tokens.iter().for_each(|id| bits::remove(&mut self.words, *id));
+        allowed.iter().for_each(|id| bits::insert(&mut self.words, *id));
         let later = self.doubtful.split_off(doubtful);
         self.doubtful.extend(later.into_iter().filter(|id| tokens.binary_search(id).is_err()));
     }
@@ -185,7 +185,7 @@ impl<L: Language> Machine<L> {
         self.add_refused(state, &mut doubtful);
         let mut within = self.resolved(state, &common, &doubtful, left);
         if let Some(first) = plan.first().filter(|_| plan.len() <= left as usize + 1) {
-            within.words[*first as usize / 32] |= 1 << (first % 32);
+            bits::insert(&mut within.words, *first);
         }
         Arc::new(within)
     }
@@ -196,8 +196,7 @@ impl<L: Language> Machine<L> {
         sketch.worst = common.worst;
         let vocabulary = self.vocabulary.clone();
         for id in doubtful {
-            let bit = 1 << (id % 32);
-            sketch.words[*id as usize / 32] &= !bit;
+            bits::remove(&mut sketch.words, *id);
             let next = self.step_all(state, vocabulary.token(*id));
             if next != DEAD {
                 self.allow_within(next, *id, &mut sketch);
@@ -237,10 +236,7 @@ impl<L: Language> Machine<L> {
             self.draw(group, &mut sketch, &mut todo);
         }
         if self.can_end(state) {
-            let length = self.vocabulary.len();
-            for id in self.vocabulary.ends().iter().filter(|id| (**id as usize) < length) {
-                sketch.words[*id as usize / 32] |= 1 << (id % 32);
-            }
+            self.vocabulary.ends().iter().for_each(|id| bits::insert(&mut sketch.words, *id));
         }
         sketch.finish()
     }

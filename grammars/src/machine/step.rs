@@ -240,9 +240,10 @@ impl<L: Language> Machine<L> {
             let text = self.texts.push(thread.text, byte);
             let (count, needed) = counted(choice, at, thread.count);
             let thread = Thread { at, count, text, ..thread };
-            let reaches =
-                choice.allowed.as_ref().is_none_or(|allowed| automaton.reach(at).intersects(allowed));
-            if reaches && needed <= choice.characters.1 && self.is_open(&thread, choice, doubtful) {
+            if choice.reaches(automaton.reach_number(at))
+                && needed <= choice.characters.1
+                && self.is_open(&thread, choice, doubtful)
+            {
                 next.push(thread);
             }
         } else if let Some(outcome) = self.ended(&thread) {
@@ -335,8 +336,7 @@ impl<L: Language> Machine<L> {
         } else {
             let offer = self.offer_of(stack);
             for (number, choice) in offer.choices.iter().enumerate() {
-                let reach = choice.lexeme.automaton.reach(START);
-                if choice.allowed.as_ref().is_none_or(|allowed| reach.intersects(allowed)) {
+                if choice.reaches(choice.lexeme.automaton.reach_number(START)) {
                     let text = if choice.captured { BEGUN } else { UNCAPTURED };
                     threads.push(Thread { stack, choice: number as u16, at: START, count: 0, text });
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Case, Random, count_allowed, nth_allowed};
-use crate::{Budget, Constraint, Grammar, TokenId, Vocabulary};
+use crate::{Budget, Constraint, Grammar, TokenId, Vocabulary, bits};
 
 /// Pairs of a state and a token, and those of which a mask is wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn try_text(
             }
             let read = bytes.iter().take_while(|byte| reader.try_accept(TokenId::from(**byte))).count();
             reader.rollback(read);
-            let is_allowed = allowed[token as usize / 32] >> (token % 32) & 1 == 1;
+            let is_allowed = bits::contains(&allowed, token);
             found.pairs += 1;
             found.split_characters += usize::from(std::str::from_utf8(bytes).is_err());
             found.over += usize::from(is_allowed && read < bytes.len());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Case, Sample, Times};
-use crate::{Budget, Constraint, Grammar, Matcher, Vocabulary};
+use crate::{Budget, Constraint, Grammar, Matcher, Vocabulary, bits};
 
 /// What became of some cases.
 #[derive(Debug, Clone, Default)]
@@ -73,7 +73,7 @@ fn takes(mut matcher: Matcher, sample: &Sample, vocabulary: &Vocabulary, masks: 
         let started = Instant::now();
         matcher.mask_within(&mut allowed, BUDGET - index as u32);
         masks.push(started.elapsed());
-        let is_allowed = allowed.get(*token as usize / 32).is_some_and(|word| word >> (token % 32) & 1 == 1);
+        let is_allowed = bits::contains(&allowed, *token);
         let is_accepted = matcher.try_accept(*token);
         if is_allowed != is_accepted {
             return !sample.valid;

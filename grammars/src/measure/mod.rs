@@ -85,15 +85,6 @@ impl Random {
     }
 }
 
-/// The tokens that a mask allows.
-pub(crate) fn allowed(mask: &[u32]) -> impl Iterator<Item = TokenId> + '_ {
-    let bits = |(index, word): (usize, &u32)| {
-        let word = *word;
-        (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as TokenId * 32 + bit)
-    };
-    mask.iter().enumerate().flat_map(bits)
-}
-
 /// The `index`th allowed token, counted from 0.
 pub(crate) fn nth_allowed(mask: &[u32], mut index: usize) -> Option<TokenId> {
     for (at, word) in mask.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::{Grammar, Vocabulary};
+use crate::{Grammar, Vocabulary, bits};
 
 /// Tokens of the shortest text, found breadth first over the states that texts lead to; `None` where more
 /// than `most` states are met before. For small grammars and vocabularies.
@@ -18,7 +18,7 @@ pub fn fewest_tokens(grammar: &Arc<Grammar>, vocabulary: &Vocabulary, most: usiz
         }
         let mut next = Vec::new();
         for state in layer {
-            for token in super::allowed(&shared.machine.mask(state).words) {
+            for token in bits::each(&shared.machine.mask(state).words) {
                 let to = shared.machine.read(state, vocabulary.token(token));
                 if seen.insert(to) {
                     next.push(to);
