@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use understudy_engine::{device::DeviceChoice, model::Activations};
+use understudy_engine::{device::DeviceChoice, engine::EngineOptions, model::Activations};
 use understudy_hub::{Home, PullError};
 
 use crate::{Failure, codes};
@@ -126,7 +126,7 @@ impl Default for Engine {
             activations: None,
             require_fast: false,
             max_sequences: 16,
-            foreseen_tokens: 7,
+            foreseen_tokens: EngineOptions::default().foreseen,
             memory: 0,
             pin: Vec::new(),
             preload: false,

@@ -50,8 +50,8 @@ pub struct EngineOptions {
     /// Longest sequence; capped by the model's own context.
     pub context: usize,
     /// Most tokens that a gate foresees and a pass computes besides the next one; 0 turns it off. What
-    /// is said does not depend on it. Eight rows cost up to half a pass more (docs/performance.md), and
-    /// what is foreseen is mostly right.
+    /// is said does not depend on it. Eight rows take a third to four fifths more than one
+    /// (docs/performance.md), and what is foreseen is mostly right.
     pub foreseen: usize,
 }
 

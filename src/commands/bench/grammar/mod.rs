@@ -1,9 +1,11 @@
 //! `understudy bench grammar`: what constraints cost, and whether they keep their promises.
 
 mod corpus;
+mod model;
 mod samples;
 mod speed;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,8 +28,9 @@ use crate::render::{line, table};
 type Report = Map<String, Value>;
 
 pub fn run(args: &BenchGrammar) -> Result<(), Error> {
+    let path = super::model_file(&args.model)?;
+    let codec = codec(&path, &args.model)?;
     let started = Instant::now();
-    let codec = codec(args)?;
     let vocabulary = Arc::new(vocabulary_of(codec.as_ref()));
     let vocabulary_ms = started.elapsed().as_secs_f64() * 1e3;
     let data = args.data.join("grammar");
@@ -65,16 +68,12 @@ pub fn run(args: &BenchGrammar) -> Result<(), Error> {
         );
     }
     if args.speed {
-        report.insert(
-            "speed".into(),
-            speed::measure(&super::model_file(&args.model)?, &args.model, &vocabulary)?,
-        );
+        report.insert("speed".into(), speed::measure(&path, &args.model, &vocabulary)?);
     }
     if let Some(file) = &args.texts {
         let protobuf = corpus::protobuf(&data.join("protobuf"))?;
         let languages =
             [("json", &schemas[..]), ("sql", &sql), ("graphql", &graphql), ("protobuf", &protobuf)];
-        let path = super::model_file(&args.model)?;
         let texts =
             samples::write((&path, &args.model), &vocabulary, &languages, (args.samples, args.seed), file)?;
         report.insert("texts".into(), texts);
@@ -85,10 +84,9 @@ pub fn run(args: &BenchGrammar) -> Result<(), Error> {
     }
 }
 
-fn codec(args: &BenchGrammar) -> Result<Arc<dyn Codec>, Error> {
-    let path = super::model_file(&args.model)?;
+fn codec(path: &Path, model: &str) -> Result<Arc<dyn Codec>, Error> {
     let engines = GgufEngines::new(&NodeConfig::default())?;
-    let loaded = engines.load(&path, &args.model).map_err(|error| Error::invalid(error.to_string()))?;
+    let loaded = engines.load(path, model).map_err(|error| Error::invalid(error.to_string()))?;
     Ok(loaded.codec)
 }
 

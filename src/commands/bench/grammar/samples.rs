@@ -6,18 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use understudy_actors::source::EngineFactory;
-use understudy_engine::codec::{ChatMessage, Codec};
-use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::verbs::{
     JobEvent, JobId, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, SignalMode, StopReason, StopWhen,
     TokenId, Verb,
 };
-use understudy_gateway::{GgufEngines, NodeConfig};
+use understudy_gateway::NodeConfig;
 use understudy_grammars::measure::Case;
 use understudy_grammars::{Budget, Constraint, Grammar, Pattern, ProtoFormat, ProtoSource, Vocabulary};
 use understudy_router::gate;
 
+use super::model::Model;
 use crate::error::Error;
 
 /// Texts at the same time.
@@ -37,7 +35,7 @@ pub fn write(
 ) -> Result<Value, Error> {
     let failed = |error: std::io::Error| Error::invalid(format!("--texts {}: {error}", file.display()));
     let mut out = std::io::BufWriter::new(std::fs::File::create(file).map_err(failed)?);
-    let mut writer = Writer::open(path, model)?;
+    let mut writer = Writer(Model::open(path, model, &NodeConfig::default())?);
     let mut report = serde_json::Map::new();
     for (language, cases) in languages {
         let compile = |case: &Case| {
@@ -104,21 +102,9 @@ struct Open<'a> {
     tokens: Vec<TokenId>,
 }
 
-struct Writer {
-    engine: Box<dyn TickEngine>,
-    codec: Arc<dyn Codec>,
-    jobs: u64,
-}
+struct Writer(Model);
 
 impl Writer {
-    fn open(path: &Path, model: &str) -> Result<Self, Error> {
-        let engines = GgufEngines::new(&NodeConfig::default())?;
-        let loaded = engines.load(path, model).map_err(|error| Error::invalid(error.to_string()))?;
-        let engine =
-            (loaded.make_engine)(Pulse::default()).map_err(|error| Error::invalid(error.to_string()))?;
-        Ok(Self { engine, codec: loaded.codec, jobs: 0 })
-    }
-
     /// Writes all texts, several at a time.
     fn run<'a>(
         &mut self,
@@ -136,7 +122,7 @@ impl Writer {
             if open.is_empty() {
                 return Ok(());
             }
-            self.engine.tick(&mut events);
+            self.0.engine.tick(&mut events);
             for (job, event) in events.drain(..) {
                 match event {
                     JobEvent::Step(step) => {
@@ -163,7 +149,7 @@ impl Writer {
         let Some(seq) = text.seq else { return };
         let spec =
             RunSpec { max_tokens: text.budget, stop_when: StopWhen::default(), signals: SignalMode::None };
-        let job = self.submit(Verb::Run { seq, at: text.at, spec });
+        let job = self.0.submit(Verb::Run { seq, at: text.at, spec });
         open.insert(job, text);
     }
 
@@ -174,37 +160,27 @@ impl Writer {
         done: &mut impl FnMut(&Task<'a>, &str, bool) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if let Some(seq) = text.seq {
-            self.submit(Verb::Close { seq });
+            self.0.submit(Verb::Close { seq });
         }
-        let bytes = text.tokens.iter().flat_map(|token| self.codec.token_bytes(*token));
-        let bytes: Vec<u8> = bytes.copied().collect();
         let mut reader = text.task.grammar.matcher();
         let is_read = reader.validate(&text.tokens) == text.tokens.len();
         let is_ended = matches!(outcome, Outcome::Ran { stop, .. } if *stop != StopReason::ContextFull);
         let is_complete = is_read && is_ended && reader.is_accepting();
-        done(&text.task, &String::from_utf8_lossy(&bytes), is_complete)
-    }
-
-    fn submit(&mut self, verb: Verb) -> JobId {
-        self.jobs += 1;
-        self.engine.submit(JobId(self.jobs), verb);
-        JobId(self.jobs)
+        done(&text.task, &self.0.text(&text.tokens), is_complete)
     }
 
     fn begin<'a>(&mut self, task: Task<'a>, open: &mut HashMap<JobId, Open<'a>>) -> Result<(), Error> {
         let failed = |why: String| Error::internal(format!("{}: {why}", task.case.name));
-        let content = format!("Write an example, number {}. Name: {}.", task.seed, task.case.name);
-        let rendered = self.codec.render(&[ChatMessage { role: "user".into(), content }]);
-        let prompt = self.codec.encode_prompt(&rendered.map_err(|error| failed(error.to_string()))?);
-        let prompt = prompt.map_err(|error| failed(error.to_string()))?;
+        let question = format!("Write an example, number {}. Name: {}.", task.seed, task.case.name);
+        let prompt = self.0.prompt(&question)?;
         let least = task.grammar.matcher().min_close_tokens().unwrap_or(0) as u64;
-        // Spread evenly, and near the least as often as not.
+        // Spread evenly over what is spare.
         let budget = (least + task.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) % SPARE) as u32;
-        let gate =
-            gate(task.grammar, self.codec.clone(), &[], budget).map_err(|error| failed(error.to_string()))?;
+        let gate = gate(task.grammar, self.0.codec.clone(), &[], budget)
+            .map_err(|error| failed(error.to_string()))?;
         let sampler = SamplerSpec { temperature: 1.0, seed: task.seed, ..SamplerSpec::default() };
         let at = prompt.len();
-        let job = self.submit(Verb::Open(OpenSpec { prompt, sampler, gate: Some(gate) }));
+        let job = self.0.submit(Verb::Open(OpenSpec { prompt, sampler, gate: Some(gate) }));
         open.insert(job, Open { task, at, budget, seq: None, tokens: Vec::new() });
         Ok(())
     }

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use understudy_actors::source::EngineFactory;
-use understudy_engine::codec::{ChatMessage, Codec};
-use understudy_engine::tick::{Pulse, TickEngine};
 use understudy_engine::verbs::{
-    JobEvent, JobId, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, SignalMode, StopWhen, TokenId, Verb,
+    JobEvent, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, SignalMode, StopWhen, TokenId, Verb,
 };
-use understudy_gateway::{GgufEngines, NodeConfig};
+use understudy_gateway::NodeConfig;
 use understudy_grammars::{Budget, Grammar, JsonSpec, Pattern, Vocabulary, Whitespace};
 use understudy_router::gate;
 
+use super::model::Model;
 use crate::error::Error;
 
 /// Answers of which each kind's medians are taken, after one of each that leaves everything warm.
@@ -55,7 +53,11 @@ fn tasks() -> Vec<Task> {
 /// engines of the same weights.
 pub fn measure(path: &Path, model: &str, vocabulary: &Arc<Vocabulary>) -> Result<Value, Error> {
     let mut report = serde_json::Map::new();
-    let mut engines = [Bench::open(path, model, 0)?, Bench::open(path, model, 7)?];
+    let foreseeing = NodeConfig::default();
+    let mut alone = foreseeing.clone();
+    alone.engine.foreseen_tokens = 0;
+    let mut engines =
+        [Bench(Model::open(path, model, &alone)?), Bench(Model::open(path, model, &foreseeing)?)];
     for task in tasks() {
         let grammar = Grammar::compile(&task.pattern, vocabulary, &Budget::default())
             .map_err(|error| Error::internal(error.to_string()))?;
@@ -87,7 +89,7 @@ pub fn measure(path: &Path, model: &str, vocabulary: &Arc<Vocabulary>) -> Result
             }),
         );
     }
-    let masks = engines.map(|bench| bench.engine.stats().masks);
+    let masks = engines.map(|bench| bench.0.engine.stats().masks);
     report.insert(
         "mask_waits".into(),
         json!({
@@ -108,31 +110,16 @@ struct Run {
     text: String,
 }
 
-struct Bench {
-    engine: Box<dyn TickEngine>,
-    codec: Arc<dyn Codec>,
-    jobs: u64,
-}
+struct Bench(Model);
 
 impl Bench {
-    fn open(path: &Path, model: &str, foreseen: usize) -> Result<Self, Error> {
-        let mut config = NodeConfig::default();
-        config.engine.foreseen_tokens = foreseen;
-        let engines = GgufEngines::new(&config)?;
-        let loaded = engines.load(path, model).map_err(|error| Error::invalid(error.to_string()))?;
-        let engine =
-            (loaded.make_engine)(Pulse::default()).map_err(|error| Error::invalid(error.to_string()))?;
-        Ok(Self { engine, codec: loaded.codec, jobs: 0 })
-    }
-
     fn answer(&mut self, task: &Task, grammar: Option<&Arc<Grammar>>) -> Result<Run, Error> {
         let failed = |why: String| Error::internal(format!("the measured answer: {why}"));
-        let messages = [ChatMessage { role: "user".into(), content: task.prompt.into() }];
-        let rendered = self.codec.render(&messages).map_err(|error| failed(error.to_string()))?;
-        let prompt = self.codec.encode_prompt(&rendered).map_err(|error| failed(error.to_string()))?;
+        let prompt = self.0.prompt(task.prompt)?;
         let gate = match grammar {
             Some(grammar) => Some(
-                gate(grammar, self.codec.clone(), &[], TOKENS).map_err(|error| failed(error.to_string()))?,
+                gate(grammar, self.0.codec.clone(), &[], TOKENS)
+                    .map_err(|error| failed(error.to_string()))?,
             ),
             None => None,
         };
@@ -152,20 +139,15 @@ impl Bench {
         let started = Instant::now();
         let (_, tokens, passes) = self.ask(Verb::Run { seq, at, spec: spec(TOKENS) })?;
         let tok_s = tokens.len() as f64 / started.elapsed().as_secs_f64();
-        let bytes: Vec<u8> =
-            tokens.iter().flat_map(|token| self.codec.token_bytes(*token)).copied().collect();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Run { tok_s, tokens: tokens.len(), passes, text })
+        Ok(Run { tok_s, tokens: tokens.len(), passes, text: self.0.text(&tokens) })
     }
 
     /// A verb's outcome, the tokens that it said and its passes.
     fn ask(&mut self, verb: Verb) -> Result<(Outcome, Vec<TokenId>, u64), Error> {
-        self.jobs += 1;
-        let job = JobId(self.jobs);
-        self.engine.submit(job, verb);
+        let job = self.0.submit(verb);
         let (mut events, mut tokens) = (Vec::new(), Vec::new());
         loop {
-            self.engine.tick(&mut events);
+            self.0.engine.tick(&mut events);
             for (_, event) in events.drain(..).filter(|(of, _)| *of == job) {
                 match event {
                     JobEvent::Step(step) => tokens.push(step.token),
