@@ -12,6 +12,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{END, allowed, vocabulary, walk};
+use understudy_grammars::measure::{Case, complete::complete};
 use understudy_grammars::{
     Budget, Constraint, Grammar, GrammarError, JsonSpec, Pattern, SchemaError, Whitespace,
 };
@@ -176,6 +177,20 @@ fn whitespace_is_read_where_it_is_wanted() {
     assert!(accepts(&none, "{\"a\":[1,2]}"));
     assert!(!accepts(&none, "{\"a\": [1,2]}"));
     assert!(none.matcher().forced_bytes().starts_with(b"{\""));
+}
+
+/// INV-G4: random budgets from the least one up, most of them near.
+#[test]
+fn texts_are_complete_within_any_sufficient_budget() {
+    let case = |schema: Value| Case {
+        name: schema.to_string(),
+        pattern: Pattern::Json(JsonSpec::new(schema.to_string())),
+        samples: Vec::new(),
+    };
+    let cases: Vec<Case> = schemas().into_iter().chain([json!({"type": "object"})]).map(case).collect();
+    let completed = complete(&cases, &vocabulary(), 6_000, 7, false);
+    assert_eq!((completed.complete, completed.failed), (completed.triples, Vec::new()));
+    assert!(completed.triples > 5_000, "{} triples", completed.triples);
 }
 
 /// A text may be one that is refused and yet go on: `1` in `[1,12]`.
