@@ -1,7 +1,8 @@
 //! JSON values of a schema as a [`Language`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::array::Array;
 use super::formula::{ALWAYS, F, Formulas, NEVER};

@@ -153,7 +153,7 @@ impl Json {
     /// Some scalars that a formula allows, `count` of each kind if there are as many.
     pub(super) fn scalar_texts(&mut self, formula: F, count: usize) -> Vec<Vec<u8>> {
         let choices = self.distinct_value(formula);
-        let texts = choices.iter().flat_map(|choice| choice.lexeme.some_texts(START, None, count));
+        let texts = choices.iter().flat_map(|choice| choice.lexeme.texts(START, None).take(count));
         texts.map(|(text, _)| text).collect()
     }
 

@@ -14,15 +14,18 @@ mod endings;
 mod free;
 mod json;
 mod outcomes;
+mod overlay;
 mod regular;
 mod spread;
 mod tail;
+mod texts;
 mod utf8;
 mod words;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use foldhash::HashMap;
 
 pub(crate) use automaton::{Automaton, Both, Character, START, Source};
 pub(crate) use json::{AnyJsonText, JsonText, spelled};
@@ -30,6 +33,7 @@ pub(crate) use outcomes::Outcomes;
 pub(crate) use regular::Regular;
 pub(crate) use spread::{Exit, Spread, TokenSet};
 use tail::Tail;
+use texts::Texts;
 pub(crate) use utf8::{AnyText, Utf8};
 pub(crate) use words::Words;
 
@@ -47,6 +51,8 @@ pub(crate) struct Lexeme {
     endings: Mutex<HashMap<(u32, u32), ShortText>>,
     /// From each state, bytes to the nearest ending among some outcomes.
     distances: Mutex<HashMap<Outcomes, Arc<[u32]>>>,
+    /// For each outcome, bytes to it from the state that is farthest from it.
+    farthest: OnceLock<Box<[u32]>>,
     /// From each state, and from the one where they are most.
     tokens_to_end: OnceLock<(Vec<u32>, u32)>,
 }
@@ -74,6 +80,7 @@ impl Lexeme {
             tail: OnceLock::new(),
             endings: Mutex::default(),
             distances: Mutex::default(),
+            farthest: OnceLock::new(),
             tokens_to_end: OnceLock::new(),
         })
     }
@@ -84,13 +91,13 @@ impl Lexeme {
     }
 
     /// The same from the state where they are most; where only some outcomes are allowed, as many as the
-    /// bytes to the nearest of those.
+    /// bytes to the farthest of those.
     pub(crate) fn most_tokens_to_end(&self, allowed: Option<&Outcomes>, vocabulary: &Vocabulary) -> u32 {
         let Some(allowed) = allowed.filter(|allowed| !allowed.contains_all(&self.all_outcomes())) else {
             return self.spelled(vocabulary).1;
         };
-        let distances = self.distances_to(allowed);
-        distances.iter().copied().filter(|bytes| *bytes != u32::MAX).max().unwrap_or(0)
+        let farthest = self.farthest.get_or_init(|| self.automaton.farthest());
+        allowed.iter().filter_map(|outcome| farthest.get(outcome as usize)).copied().max().unwrap_or(0)
     }
 
     fn all_outcomes(&self) -> Outcomes {
@@ -133,20 +140,9 @@ impl Lexeme {
         text
     }
 
-    /// Several texts that end from a state as one of `allowed`, with their outcomes; short ones first.
-    pub(crate) fn some_texts(
-        &self,
-        from: u32,
-        allowed: Option<&Outcomes>,
-        most: usize,
-    ) -> Vec<(Vec<u8>, u32)> {
-        let all = self.all_outcomes();
-        let allowed = allowed.unwrap_or(&all);
-        if most <= 1 {
-            return self.automaton.shortest(from, allowed).into_iter().collect();
-        }
-        let distances = self.distances_to(allowed);
-        self.automaton.some_texts(from, allowed, &distances, most)
+    /// Texts that end from a state as one of `allowed`, with their outcomes; short ones first.
+    pub(crate) fn texts(&self, from: u32, allowed: Option<&Outcomes>) -> Texts<'_> {
+        Texts::new(self, from, allowed)
     }
 
     /// What each token does from `state`.

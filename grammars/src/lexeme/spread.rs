@@ -1,7 +1,8 @@
 //! What every token does from a state of a lexeme.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::Tail;
 use super::automaton::{Automaton, Character, START};

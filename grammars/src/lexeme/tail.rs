@@ -3,8 +3,9 @@
 //! Of the keys of an object, those that its schema names differ from all others in a few tokens; what
 //! the 150,000 others do in a string is known once it is known of any string.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::automaton::{Automaton, START};
 use super::json::JsonText;
@@ -58,7 +59,7 @@ const TRIED: usize = 16;
 /// Whether two states lead the same ways, whatever their endings are called as long as it is one name: that
 /// of the first.
 fn same(one: &Automaton, from: u32, other: &Automaton, at: u32) -> Option<u32> {
-    let mut pairs = HashMap::from([(from, at)]);
+    let mut pairs: HashMap<u32, u32> = [(from, at)].into_iter().collect();
     let mut todo = vec![(from, at)];
     let mut outcome = None;
     while let Some((a, b)) = todo.pop() {

@@ -86,9 +86,19 @@ impl<L: Language> Machine<L> {
 
     /// Tokens after a lexeme whose text matters, for a text that ends it as `outcome`.
     pub(super) fn tokens_after_some_text(&mut self, thread: &Thread, outcome: u32) -> u32 {
+        let key = (thread.stack, thread.choice, outcome);
+        if let Some(known) = self.after_some_text.get(&key) {
+            return *known;
+        }
+        let tokens = self.find_tokens_after_some_text(thread, outcome);
+        self.after_some_text.insert(key, tokens);
+        tokens
+    }
+
+    fn find_tokens_after_some_text(&mut self, thread: &Thread, outcome: u32) -> u32 {
         let offer = self.offer_of(thread.stack);
         let choice = &offer.choices[usize::from(thread.choice)];
-        let begun = Thread { at: START, text: super::store::BEGUN, ..*thread };
+        let begun = Thread { at: START, count: 0, text: super::store::BEGUN, ..*thread };
         let text = choice.lexeme.short_text(START, outcome, &self.vocabulary);
         let read = text.and_then(|text| self.not_refused(&begun, choice, text.to_vec(), outcome));
         let Some((_, stacks)) = read else { return ENDLESS };
@@ -105,7 +115,7 @@ impl<L: Language> Machine<L> {
         let mut best: Option<(u32, Vec<u8>, StackId)> = None;
         for (text, outcome) in endings(choice, thread.at, thread.count, &self.vocabulary.clone()) {
             let Some((text, stacks)) = self.not_refused(thread, choice, text, outcome) else { continue };
-            let spelled = self.vocabulary.spell(&text)?.len() as u32;
+            let spelled = self.tokens_of(&text)?;
             for stack in stacks.iter() {
                 let tokens = spelled.saturating_add(self.stack_tokens(*stack));
                 if tokens != ENDLESS && best.as_ref().is_none_or(|(least, ..)| tokens < *least) {
@@ -138,8 +148,8 @@ impl<L: Language> Machine<L> {
             return None;
         }
         let only = Outcomes::only(choice.lexeme.automaton.outcomes(), Some(outcome));
-        let others = choice.lexeme.some_texts(thread.at, Some(&only), OTHER_TEXTS).into_iter();
-        others.map(|(text, _)| text).find_map(|text| read(self, &text).map(|stacks| (text, stacks)))
+        let mut others = choice.lexeme.texts(thread.at, Some(&only)).take(OTHER_TEXTS);
+        others.find_map(|(text, _)| read(self, &text).map(|stacks| (text, stacks)))
     }
 
     pub(super) fn stack_tokens(&mut self, mut stack: StackId) -> u32 {
