@@ -204,14 +204,12 @@ impl Json {
             Frame::Value(formula) => self.value_ways(*formula),
             Frame::Item(formula, array) => {
                 let seen = self.arrays.get(*array).seen.clone();
-                let mut ways = Vec::new();
-                for text in self.scalar_texts(*formula, seen.texts().len() + 1) {
-                    if !seen.contains(&text) {
-                        let next = self.with_seen(*array, Some(&text));
-                        ways.push((text, vec![Frame::Items(next)]));
-                    }
-                }
-                ways
+                let texts = self.unseen_scalars(*formula, &seen).into_iter();
+                let with_rest = |text: Vec<u8>| {
+                    let next = self.with_seen(*array, Some(&text));
+                    (text, vec![Frame::Items(next)])
+                };
+                texts.map(with_rest).collect()
             }
             Frame::NoMember => vec![(b"}".to_vec(), Vec::new())],
             Frame::NoItem => vec![(b"]".to_vec(), Vec::new())],

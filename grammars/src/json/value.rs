@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::SchemaError;
 use super::formula::{ALWAYS, F, Formula, KINDS, Kind, NEVER};
 use super::language::{Frame, Json};
+use super::taken::Taken;
 use super::scalar::{Logic, NumberTest, ScalarError, TextTest, number_automaton, text_automaton};
 use crate::GrammarError;
 use crate::lexeme::{AnyJsonText, AnyText, Automaton, Both, JsonText, Lexeme, Regular, START, Words};
@@ -150,11 +151,16 @@ impl Json {
         choices
     }
 
-    /// Some scalars that a formula allows, `count` of each kind if there are as many.
-    pub(super) fn scalar_texts(&mut self, formula: F, count: usize) -> Vec<Vec<u8>> {
+    /// Some scalars that a formula allows and that are not `seen`: of each kind one, since of many values
+    /// one is as good as another, but of few more, since a later item may need that very one.
+    pub(super) fn unseen_scalars(&mut self, formula: F, seen: &Taken) -> Vec<Vec<u8>> {
         let choices = self.distinct_value(formula);
-        let texts = choices.iter().flat_map(|choice| choice.lexeme.texts(START, None).take(count));
-        texts.map(|(text, _)| text).collect()
+        let each = if self.has_few_values(formula) { seen.texts().len() + 1 } else { 1 };
+        let texts = |choice: &Choice| {
+            let texts = choice.lexeme.texts(START, None).map(|(text, _)| text);
+            texts.filter(|text| !seen.contains(text)).take(each).collect::<Vec<_>>()
+        };
+        choices.iter().flat_map(texts).collect()
     }
 
     fn literal(&mut self, word: &str) -> Option<Choice> {

@@ -8,6 +8,7 @@ use foldhash::{HashMap, HashMapExt};
 use super::endings::Sources;
 use super::free;
 use super::outcomes::Outcomes;
+use crate::plainness::ASCII;
 use crate::{Budget, GrammarError};
 
 /// Something that can be walked byte by byte; [`Automaton::build`] makes tables of it.
@@ -212,6 +213,12 @@ impl Automaton {
     /// true, and all of them can still reach the same outcomes.
     pub(crate) fn is_free(&self, state: u32) -> bool {
         self.free[state as usize]
+    }
+
+    /// Whether from two different states all but `most` plain bytes lead to the same.
+    pub(super) fn are_near(&self, one: u32, other: u32, most: usize) -> bool {
+        let differs = |byte: &&u8| self.step(one, **byte) != self.step(other, **byte);
+        one != other && ASCII.iter().filter(differs).nth(most).is_none()
     }
 
     pub(crate) fn states(&self) -> usize {

@@ -65,6 +65,11 @@ type ShortText = Option<Arc<[u8]>>;
 const SPREADS: usize = 512;
 /// The same for each exit of a spread.
 const SPREADS_AFTER: usize = 64;
+/// States of which one is looked for that is much the same as another.
+const NEIGHBOURS: usize = 32;
+/// Plain bytes that may do something else than from the tail of all strings, and than from another state.
+const BEFORE_TAIL: usize = 46;
+const BESIDE: usize = 16;
 /// Endings kept per lexeme, a few bytes each, and tables of distances, 4 bytes for each state. When full,
 /// all are dropped.
 const ENDINGS: usize = 16_384;
@@ -149,13 +154,25 @@ impl Lexeme {
     pub(crate) fn spread(&self, state: u32, vocabulary: &Vocabulary) -> Arc<Spread> {
         self.kept_spread(state, || {
             let tail = self.tail.get_or_init(|| Tail::find(&self.automaton, vocabulary));
-            match tail {
-                Some(tail) if tail.is_near(&self.automaton, state) => {
-                    Spread::beside(&self.automaton, state, vocabulary, tail)
-                }
-                _ => Spread::new(&self.automaton, state, vocabulary),
+            if let Some(tail) = tail.as_ref().filter(|tail| self.automaton.are_near(state, tail.state, BEFORE_TAIL)) {
+                return Spread::before_tail(&self.automaton, state, vocabulary, tail);
+            }
+            match self.neighbour(state) {
+                Some((other, known)) => Spread::beside(&self.automaton, state, vocabulary, (other, &known)),
+                None => Spread::new(&self.automaton, state, vocabulary),
             }
         })
+    }
+
+    /// A state from which most tokens do the same, with its whole spread.
+    fn neighbour(&self, state: u32) -> Option<(u32, Arc<Spread>)> {
+        if self.automaton.counts() || self.automaton.is_free(state) {
+            return None;
+        }
+        let spreads = locked(&self.spreads);
+        let whole = spreads.iter().filter(|(_, spread)| spread.is_whole()).take(NEIGHBOURS);
+        let mut near = whole.filter(|(other, _)| self.automaton.are_near(state, **other, BESIDE));
+        near.next().map(|(other, spread)| (*other, spread.clone()))
     }
 
     /// The same without another lexeme's help.

@@ -11,7 +11,6 @@ use super::automaton::{Automaton, START};
 use super::json::JsonText;
 use super::utf8::AnyText;
 use super::{Lexeme, Spread};
-use crate::plainness::ASCII;
 use crate::{Budget, Vocabulary};
 
 /// A state from which a lexeme goes on as any string does.
@@ -40,14 +39,6 @@ impl Tail {
             let outcome = same(automaton, state, &any.automaton, inside)?;
             Some(Self { state, outcome, spread: any.whole_spread(inside, vocabulary) })
         })
-    }
-}
-
-impl Tail {
-    /// Whether most of what may come next comes to the tail at once.
-    pub(super) fn is_near(&self, automaton: &Automaton, from: u32) -> bool {
-        let leads = |byte: &&u8| automaton.step(from, **byte) == automaton.step(self.state, **byte);
-        from != self.state && ASCII.iter().filter(leads).count() > ASCII.len() / 2
     }
 }
 

@@ -10,7 +10,7 @@ use super::Machine;
 use super::language::{After, Choice, Language, Read};
 use super::shortest::{ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
-use super::store::{EMPTY, FrameId, StackId, UNCAPTURED, UNKNOWN};
+use super::store::{EMPTY, FrameId, StackId, UNKNOWN};
 use crate::lexeme::{Outcomes, START};
 use crate::{TokenId, Vocabulary};
 
@@ -45,7 +45,7 @@ impl<L: Language> Machine<L> {
             return known;
         }
         let threads = self.states[state as usize].threads.clone();
-        let known = threads.iter().filter(|thread| thread.text == UNCAPTURED);
+        let known = threads.iter().filter(|thread| thread.text != UNKNOWN);
         let least = known.filter_map(|thread| Some(self.finish_thread(thread)?.0)).min();
         self.states[state as usize].least = Some(least);
         least
@@ -59,7 +59,7 @@ impl<L: Language> Machine<L> {
         let offer = self.offer_of(thread.stack);
         let choice = &offer.choices[usize::from(thread.choice)];
         if choice.captured && thread.text != UNKNOWN {
-            return self.finish_thread(thread).map(|(tokens, ..)| tokens);
+            return self.tokens_to_nearest(thread, choice);
         }
         let all = Outcomes::all(choice.lexeme.automaton.outcomes());
         let allowed = choice.allowed.as_ref().unwrap_or(&all);
@@ -81,6 +81,19 @@ impl<L: Language> Machine<L> {
         };
         let filler = self.vocabulary.filler_tokens(missing);
         let tokens = after.saturating_add(spelled).saturating_add(filler);
+        (tokens != ENDLESS).then_some(tokens)
+    }
+
+    /// The same where the text matters and is known.
+    fn tokens_to_nearest(&mut self, thread: &Thread, choice: &Choice) -> Option<u32> {
+        let nearest = (choice.lexeme.texts(thread.at, choice.allowed.as_ref()).next())
+            .filter(|_| thread.count >= choice.characters.0)
+            .and_then(|(text, outcome)| self.not_refused(thread, choice, text, outcome));
+        let Some((text, stacks)) = nearest else {
+            return self.finish_thread(thread).map(|(tokens, ..)| tokens);
+        };
+        let after = stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?;
+        let tokens = self.tokens_of(&text)?.saturating_add(after);
         (tokens != ENDLESS).then_some(tokens)
     }
 
@@ -138,18 +151,19 @@ impl<L: Language> Machine<L> {
         let read = |machine: &mut Self, text: &[u8]| {
             let mut ended = *thread;
             text.iter().for_each(|byte| ended.text = machine.texts.push(ended.text, *byte));
-            let (stacks, _) = machine.pop(&ended, outcome);
-            (!stacks.is_empty()).then_some(stacks)
+            let (stacks, unknown) = machine.pop(&ended, outcome);
+            ((!stacks.is_empty()).then_some(stacks), unknown)
         };
-        if let Some(stacks) = read(self, &text) {
-            return Some((text, stacks));
-        }
-        if !choice.captured {
-            return None;
+        match read(self, &text) {
+            (Some(stacks), _) => return Some((text, stacks)),
+            // It is not this text that matters but one that is not known.
+            (None, true) => return None,
+            (None, false) if !choice.captured => return None,
+            (None, false) => {}
         }
         let only = Outcomes::only(choice.lexeme.automaton.outcomes(), Some(outcome));
         let mut others = choice.lexeme.texts(thread.at, Some(&only)).take(OTHER_TEXTS);
-        others.find_map(|(text, _)| read(self, &text).map(|stacks| (text, stacks)))
+        others.find_map(|(text, _)| read(self, &text).0.map(|stacks| (text, stacks)))
     }
 
     pub(super) fn stack_tokens(&mut self, mut stack: StackId) -> u32 {
