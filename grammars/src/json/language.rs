@@ -55,6 +55,8 @@ pub(crate) struct Json {
     pub(super) few_keys: HashMap<(u32, u32), bool>,
     pub(super) few_values: HashMap<F, bool>,
     pub(super) values: HashMap<F, Arc<Value>>,
+    /// The same of values that are told from others of their array.
+    pub(super) distinct: HashMap<F, Arc<[Choice]>>,
     closes: HashMap<Frame, Way<Frame>>,
     /// The first reason why something was not offered: for the message when nothing is left.
     pub(super) trouble: Option<SchemaError>,
@@ -128,6 +130,7 @@ impl Json {
             few_keys: HashMap::new(),
             few_values: HashMap::new(),
             values: HashMap::new(),
+            distinct: HashMap::new(),
             closes: HashMap::new(),
             trouble: None,
         };
@@ -249,7 +252,7 @@ impl Language for Json {
         let one = |lexeme: &Arc<Lexeme>| Offer::of([Choice::new(lexeme)]);
         match frame {
             Frame::Value(formula) => Offer::of(self.value(*formula).choices()),
-            Frame::Item(formula, _) => Offer::of(self.distinct_value(*formula)),
+            Frame::Item(formula, _) => Offer::of(self.distinct_value(*formula).to_vec()),
             Frame::NoMember => one(&self.punctuation.no_member),
             Frame::NoItem => one(&self.punctuation.no_item),
             Frame::Colon => one(&self.punctuation.colon),

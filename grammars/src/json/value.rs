@@ -130,7 +130,16 @@ impl Json {
     }
 
     /// Scalars in one spelling each, to be told from others of their array.
-    pub(super) fn distinct_value(&mut self, formula: F) -> Vec<Choice> {
+    pub(super) fn distinct_value(&mut self, formula: F) -> Arc<[Choice]> {
+        if let Some(known) = self.distinct.get(&formula) {
+            return known.clone();
+        }
+        let choices: Arc<[Choice]> = self.find_distinct_value(formula).into();
+        self.distinct.insert(formula, choices.clone());
+        choices
+    }
+
+    fn find_distinct_value(&mut self, formula: F) -> Vec<Choice> {
         let mut choices = Vec::new();
         for kind in KINDS {
             let Some(left) = self.narrowed(formula, kind) else { continue };

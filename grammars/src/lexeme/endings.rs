@@ -170,6 +170,24 @@ impl Automaton {
         true
     }
 
+    /// For each state whether there is no end of texts from it: it comes to a state that comes to itself.
+    pub(super) fn endless(&self) -> Vec<bool> {
+        let row = |state: u32| &self.next[state as usize * self.stride..(state as usize + 1) * self.stride];
+        let ways = |state: u32| row(state).iter().filter(|target| **target != NOWHERE).count();
+        let mut left: Vec<usize> = (0..self.states() as u32).map(ways).collect();
+        let mut ended: Vec<u32> = (0..self.states() as u32).filter(|state| left[*state as usize] == 0).collect();
+        let sources = Sources::of(self);
+        while let Some(state) = ended.pop() {
+            for source in sources.of_state(state) {
+                left[*source as usize] -= 1;
+                if left[*source as usize] == 0 {
+                    ended.push(*source);
+                }
+            }
+        }
+        left.into_iter().map(|left| left > 0).collect()
+    }
+
     /// Bytes from each state to the nearest ending among some outcomes.
     pub(super) fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
         let sources = Sources::of(self);
@@ -232,6 +250,11 @@ impl Sources {
         Self { states, starts }
     }
 
+    /// The states that lead to a state, once for each class that does.
+    fn of_state(&self, state: u32) -> &[u32] {
+        &self.states[self.starts[state as usize] as usize..self.starts[state as usize + 1] as usize]
+    }
+
     /// Breadth first from some states against the transitions; `visit` gets a state and the steps from it,
     /// and says whether it came there for the first time.
     pub(super) fn visit(&self, from: Vec<u32>, mut visit: impl FnMut(u32, u32) -> bool) {
@@ -241,8 +264,7 @@ impl Sources {
             distance += 1;
             let mut next = Vec::new();
             for state in layer {
-                let range = self.starts[state as usize] as usize..self.starts[state as usize + 1] as usize;
-                next.extend(self.states[range].iter().filter(|source| visit(**source, distance)));
+                next.extend(self.of_state(state).iter().filter(|source| visit(**source, distance)));
             }
             layer = next;
         }

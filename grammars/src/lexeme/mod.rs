@@ -33,7 +33,7 @@ pub(crate) use outcomes::Outcomes;
 pub(crate) use regular::Regular;
 pub(crate) use spread::{Exit, Spread, TokenSet};
 use tail::Tail;
-use texts::Texts;
+use texts::{Members, Texts};
 pub(crate) use utf8::{AnyText, Utf8};
 pub(crate) use words::Words;
 
@@ -53,6 +53,10 @@ pub(crate) struct Lexeme {
     distances: Mutex<HashMap<Outcomes, Arc<[u32]>>>,
     /// For each outcome, bytes to it from the state that is farthest from it.
     farthest: OnceLock<Box<[u32]>>,
+    /// Bytes by class.
+    members: OnceLock<Members>,
+    /// The states from which there is no end of texts.
+    endless: OnceLock<Vec<bool>>,
     /// From each state, and from the one where they are most.
     tokens_to_end: OnceLock<(Vec<u32>, u32)>,
 }
@@ -86,6 +90,8 @@ impl Lexeme {
             endings: Mutex::default(),
             distances: Mutex::default(),
             farthest: OnceLock::new(),
+            members: OnceLock::new(),
+            endless: OnceLock::new(),
             tokens_to_end: OnceLock::new(),
         })
     }
@@ -143,6 +149,21 @@ impl Lexeme {
         }
         endings.insert((from, outcome), text.clone());
         text
+    }
+
+    /// Whether there is no end of texts from a state that end as one of `allowed`. Not always told where some
+    /// outcomes are not allowed.
+    pub(crate) fn is_endless(&self, from: u32, allowed: Option<&Outcomes>) -> bool {
+        let all = allowed.is_none_or(|allowed| allowed.contains_all(self.automaton.reach(from)));
+        all && self.endless.get_or_init(|| self.automaton.endless())[from as usize]
+    }
+
+    /// The shortest of the texts that end from a state as one of `allowed`.
+    pub(crate) fn nearest_text(&self, from: u32, allowed: Option<&Outcomes>) -> Option<(Vec<u8>, u32)> {
+        match allowed.filter(|allowed| !allowed.contains_all(self.automaton.reach(from))) {
+            Some(allowed) => self.texts(from, Some(allowed)).next(),
+            None => self.automaton.shortest(from, self.automaton.reach(from)),
+        }
     }
 
     /// Texts that end from a state as one of `allowed`, with their outcomes; short ones first.

@@ -24,7 +24,7 @@ pub(crate) struct Texts<'a> {
     /// are never more, are good enough.
     distances: Option<Arc<[u32]>>,
     /// The bytes of each class.
-    members: Members,
+    members: &'a Members,
     /// Beginnings of texts: the one before, the byte after that, where it leads and its length.
     beginnings: Vec<Beginning>,
     todo: BinaryHeap<Reverse<Step>>,
@@ -57,7 +57,7 @@ impl<'a> Texts<'a> {
             lexeme,
             allowed: allowed.filter(|allowed| !allowed.contains_all(automaton.reach(from))).cloned(),
             distances: None,
-            members: Members::of(automaton),
+            members: lexeme.members.get_or_init(|| Members::of(automaton)),
             beginnings: vec![start],
             todo: BinaryHeap::new(),
             has_found: false,
@@ -144,7 +144,8 @@ impl Iterator for Texts<'_> {
 }
 
 /// Bytes by class.
-struct Members {
+#[derive(Debug)]
+pub(super) struct Members {
     bytes: [u8; 256],
     /// Where those of each class begin; one more than there are classes.
     starts: Vec<u16>,

@@ -86,7 +86,7 @@ impl<L: Language> Machine<L> {
 
     /// The same where the text matters and is known.
     fn tokens_to_nearest(&mut self, thread: &Thread, choice: &Choice) -> Option<u32> {
-        let nearest = (choice.lexeme.texts(thread.at, choice.allowed.as_ref()).next())
+        let nearest = (choice.lexeme.nearest_text(thread.at, choice.allowed.as_ref()))
             .filter(|_| thread.count >= choice.characters.0)
             .and_then(|(text, outcome)| self.not_refused(thread, choice, text, outcome));
         let Some((text, stacks)) = nearest else {

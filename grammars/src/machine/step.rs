@@ -277,6 +277,9 @@ impl<L: Language> Machine<L> {
     }
 
     fn has_text_left(&mut self, thread: &Thread, choice: &Choice) -> bool {
+        if choice.lexeme.is_endless(thread.at, choice.allowed.as_ref()) {
+            return true;
+        }
         let refused = self.refused_rests(thread);
         if refused.is_empty() {
             return true;
