@@ -9,9 +9,9 @@ use super::language::{Frame, Json};
 use super::object::Object;
 use super::scalar::ScalarError;
 use super::taken::Taken;
+use crate::Budget;
 use crate::lexeme::{Automaton, JsonText, Lexeme, Outcomes, START, spelled};
 use crate::machine::{Choice, TextThen};
-use crate::Budget;
 
 /// Names tried where an object needs more members of any name.
 const HELPFUL: usize = 16;
@@ -152,7 +152,13 @@ impl Json {
             let names: Vec<String> = keys.names.iter().map(|name| format!("\"{}\"", spelled(name))).collect();
             let words = names.iter().map(String::as_bytes).zip(0..);
             let any = any.map(|any| &any.automaton);
-            Automaton::overlay(words, names.len() as u32, any, self.vocabulary.spellable(), &self.key_budget())
+            Automaton::overlay(
+                words,
+                names.len() as u32,
+                any,
+                self.vocabulary.spellable(),
+                &self.key_budget(),
+            )
         });
         made.map_err(|error| ScalarError::Budget(error).into())
     }

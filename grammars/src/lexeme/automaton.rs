@@ -233,7 +233,8 @@ impl Automaton {
     /// Removes transitions to states that cannot end, and finds the nearest ending of all
     /// others, breadth first from the endings; `false` when the start cannot end.
     fn prune(&mut self, members: &[u8]) -> bool {
-        let ends: Vec<u32> = (0..self.states() as u32).filter(|state| self.ending(*state).is_some()).collect();
+        let ends: Vec<u32> =
+            (0..self.states() as u32).filter(|state| self.ending(*state).is_some()).collect();
         let mut distances = vec![NOWHERE; self.states()];
         Sources::of(self).visit(ends, |state, distance| {
             let is_new = distances[state as usize] == NOWHERE;

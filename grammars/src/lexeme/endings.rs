@@ -175,7 +175,8 @@ impl Automaton {
         let row = |state: u32| &self.next[state as usize * self.stride..(state as usize + 1) * self.stride];
         let ways = |state: u32| row(state).iter().filter(|target| **target != NOWHERE).count();
         let mut left: Vec<usize> = (0..self.states() as u32).map(ways).collect();
-        let mut ended: Vec<u32> = (0..self.states() as u32).filter(|state| left[*state as usize] == 0).collect();
+        let mut ended: Vec<u32> =
+            (0..self.states() as u32).filter(|state| left[*state as usize] == 0).collect();
         let sources = Sources::of(self);
         while let Some(state) = ended.pop() {
             for source in sources.of_state(state) {
@@ -216,7 +217,8 @@ impl Automaton {
         let of_outcome = |(outcome, ends): (usize, Vec<u32>)| {
             let mut farthest = 0;
             sources.visit(ends, |state, distance| {
-                let is_new = std::mem::replace(&mut seen_for[state as usize], outcome as u32) != outcome as u32;
+                let is_new =
+                    std::mem::replace(&mut seen_for[state as usize], outcome as u32) != outcome as u32;
                 farthest = if is_new { farthest.max(distance) } else { farthest };
                 is_new
             });

@@ -11,7 +11,8 @@ pub(super) fn states(automaton: &Automaton) -> Vec<bool> {
         lead_to(automaton, state, &plain, target).then_some(target)
     };
     let targets: Vec<Option<u32>> = (0..automaton.states() as u32).map(target).collect();
-    let is_free = |target: &Option<u32>| target.is_some_and(|target| targets[target as usize] == Some(target));
+    let is_free =
+        |target: &Option<u32>| target.is_some_and(|target| targets[target as usize] == Some(target));
     targets.iter().map(is_free).collect()
 }
 
@@ -27,7 +28,11 @@ struct Plain {
 impl Plain {
     fn of(automaton: &Automaton) -> Self {
         let leads = crate::plainness::LEADS.iter().map(|(leads, low, high, left)| {
-            (first_of_each_class(automaton, leads.clone()), first_of_each_class(automaton, *low..=*high), *left)
+            (
+                first_of_each_class(automaton, leads.clone()),
+                first_of_each_class(automaton, *low..=*high),
+                *left,
+            )
         });
         Self {
             ascii: first_of_each_class(automaton, crate::plainness::ASCII.into_iter()),

@@ -1,6 +1,5 @@
 //! Texts as JSON strings (RFC 8259, section 7).
 
-
 use foldhash::{HashMap, HashMapExt};
 
 use super::automaton::{Character, Source};

@@ -175,7 +175,9 @@ impl Lexeme {
     pub(crate) fn spread(&self, state: u32, vocabulary: &Vocabulary) -> Arc<Spread> {
         self.kept_spread(state, || {
             let tail = self.tail.get_or_init(|| Tail::find(&self.automaton, vocabulary));
-            if let Some(tail) = tail.as_ref().filter(|tail| self.automaton.are_near(state, tail.state, BEFORE_TAIL)) {
+            if let Some(tail) =
+                tail.as_ref().filter(|tail| self.automaton.are_near(state, tail.state, BEFORE_TAIL))
+            {
                 return Spread::before_tail(&self.automaton, state, vocabulary, tail);
             }
             match self.neighbour(state) {

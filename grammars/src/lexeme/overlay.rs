@@ -90,7 +90,8 @@ impl Automaton {
                 let (bytes, first) = others.nearest[state as usize];
                 (bytes != NOWHERE && !node.children.contains_key(&first)).then_some((bytes, first))
             });
-            let child = |(byte, child): (&u8, &u32)| (self.nearest[*child as usize].0.saturating_add(1), *byte);
+            let child =
+                |(byte, child): (&u8, &u32)| (self.nearest[*child as usize].0.saturating_add(1), *byte);
             let nearest = node.children.iter().map(child).chain(other).min();
             self.nearest[index] = nearest.unwrap_or((NOWHERE, 0));
         }
@@ -106,13 +107,16 @@ impl Automaton {
         let mut sets = Sets::default();
         let nothing = sets.number(Outcomes::none(self.outcomes));
         let of_others: Vec<u32> = match others {
-            Some(others) => others.sets.iter().map(|set| sets.number(set.moved(names, self.outcomes))).collect(),
+            Some(others) => {
+                others.sets.iter().map(|set| sets.number(set.moved(names, self.outcomes))).collect()
+            }
             None => Vec::new(),
         };
         let limit = budget.max_bytes / self.outcomes.div_ceil(8).max(1) as usize;
         self.reach = vec![nothing; nodes.len()];
         for (index, node) in nodes.iter().enumerate().rev() {
-            let other = others.zip(node.other).map(|(others, state)| of_others[others.reach_number(state) as usize]);
+            let other =
+                others.zip(node.other).map(|(others, state)| of_others[others.reach_number(state) as usize]);
             let own = node.outcome.map(|outcome| sets.number(Outcomes::only(self.outcomes, Some(outcome))));
             let all = node.children.values().map(|child| self.reach[*child as usize]).chain(other).chain(own);
             let union = all.fold(Union::Of(nothing), |union, set| union.with(set, nothing, &sets));

@@ -139,7 +139,12 @@ impl Spread {
     }
 
     /// The same where most tokens come to a tail: only the others are looked at.
-    pub(super) fn before_tail(automaton: &Automaton, from: u32, vocabulary: &Vocabulary, tail: &Tail) -> Self {
+    pub(super) fn before_tail(
+        automaton: &Automaton,
+        from: u32,
+        vocabulary: &Vocabulary,
+        tail: &Tail,
+    ) -> Self {
         let mut sketch = Sketch::new(automaton, vocabulary);
         let except = sketch.walk_beside(from, tail.state);
         let (spread, outcome) = (tail.spread.clone(), tail.outcome);
