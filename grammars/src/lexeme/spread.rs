@@ -220,24 +220,27 @@ impl<'a> Sketch<'a> {
     fn walk_beside(&mut self, from: u32, beside: u32) -> Box<[TokenId]> {
         let tree = self.vocabulary.tree();
         let mut except: Vec<TokenId> = Vec::new();
-        let mut path = vec![(Some(from), Some(beside)); tree.depth() + 1];
+        // The states after each prefix, and whether the other has left the lexeme within it.
+        let mut path = vec![(Some(from), Some(beside), false); tree.depth() + 1];
         let nodes = tree.nodes();
         let mut at = 0;
         while let Some(node) = nodes.get(at) {
             let depth = usize::from(node.depth);
-            let (own, other) = path[depth];
+            let (own, other, left) = path[depth];
             let step = |state: Option<u32>| state.and_then(|state| self.automaton.step(state, node.byte));
             let next = (step(own), step(other));
             if next.0.is_some() && next.0 == next.1 {
                 at += node.size as usize; // alike from here on
                 continue;
             }
+            let has_ended = |state: Option<u32>| {
+                depth > 0 && state.is_some_and(|state| self.automaton.ending(state).is_some())
+            };
+            let left = left || next.1.is_none() && has_ended(other);
             let Some(state) = next.0 else {
-                let has_ended = |state: Option<u32>| {
-                    depth > 0 && state.is_some_and(|state| self.automaton.ending(state).is_some())
-                };
-                let (leaves, others) = (has_ended(own), next.1.is_some() || has_ended(other));
-                for id in tree.places(at).map(|place| tree.all_ids()[place]).filter(|_| leaves || others) {
+                let leaves = has_ended(own);
+                let does = leaves || left || next.1.is_some();
+                for id in tree.places(at).map(|place| tree.all_ids()[place]).filter(|_| does) {
                     except.push(id);
                     if leaves && let Some(own) = own {
                         self.leaves(own, 0, depth, id);
@@ -246,7 +249,7 @@ impl<'a> Sketch<'a> {
                 at += node.size as usize;
                 continue;
             };
-            path[depth + 1] = next;
+            path[depth + 1] = (next.0, next.1, left);
             for id in tree.ids(node) {
                 self.stays(state, 0, *id);
                 except.push(*id);

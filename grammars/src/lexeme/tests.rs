@@ -117,12 +117,16 @@ fn a_far_text_is_found_behind_near_ones() {
     assert_eq!(found, Some(far.into_bytes()));
 }
 
-/// What a token does is the same whether the spread was made by itself or beside another.
+/// What a token does is the same whether the spread was made by itself or beside that of another state.
 #[test]
 fn spreads_beside_others_say_the_same() {
-    let tokens = ["a", "b", "ab", "abc", "7", "77", "7,", ",", ",a", "a,b", "c", "bc", "cb7"];
-    let vocabulary = Vocabulary::new("letters", tokens, Vec::new());
-    let automaton = || regular("[ab]?[a-c]*7?7?");
+    let longer = |shorter: &[String]| -> Vec<String> {
+        let longer = shorter.iter().flat_map(|text| ["a", "b", " "].map(|letter| format!("{text}{letter}")));
+        longer.collect()
+    };
+    let one = longer(&[String::new()]);
+    let (two, three) = (longer(&one), longer(&longer(&one)));
+    let vocabulary = Vocabulary::new("letters", one.into_iter().chain(two).chain(three), Vec::new());
     let all = |spread: &super::Spread| {
         let mut inside: Vec<_> = spread.inside.iter().map(|(set, tokens)| (*set, tokens.first(99))).collect();
         inside.iter_mut().for_each(|(_, tokens)| tokens.sort_unstable());
@@ -132,11 +136,15 @@ fn spreads_beside_others_say_the_same() {
         leaving.iter_mut().for_each(|(_, ids)| ids.sort_unstable());
         (inside, leaving, spread.here)
     };
-    let made = automaton();
-    let states = 0..made.states() as u32;
-    for (one, other) in states.clone().flat_map(|one| states.clone().map(move |other| (one, other))) {
-        let known = super::Spread::new(&made, other, &vocabulary);
-        let beside = super::Spread::beside(&made, one, &vocabulary, (other, &known));
-        assert_eq!(all(&beside), all(&super::Spread::new(&made, one, &vocabulary)), "{one} beside {other}");
+    // In the last one a text goes on where another has ended, and then does not.
+    for expression in ["[ab]?a*b?b?", "(?:a|ab| b)*", "a? *(?:b|ab)?", "(?:a *|b aba)"] {
+        let made = regular(expression);
+        let states = 0..made.states() as u32;
+        for (one, other) in states.clone().flat_map(|one| states.clone().map(move |other| (one, other))) {
+            let known = super::Spread::new(&made, other, &vocabulary);
+            let beside = super::Spread::beside(&made, one, &vocabulary, (other, &known));
+            let itself = super::Spread::new(&made, one, &vocabulary);
+            assert_eq!(all(&beside), all(&itself), "{expression}: {one} beside {other}");
+        }
     }
 }
