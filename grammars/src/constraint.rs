@@ -1,5 +1,6 @@
 //! What a sampler needs of a constraint.
 
+use crate::PartialValue;
 use crate::vocabulary::TokenId;
 
 /// The state of a constraint within one text.
@@ -51,4 +52,7 @@ pub trait Constraint: Send {
 
     /// Whether nothing can follow: accepting, and only the end is left.
     fn is_stopped(&mut self) -> bool;
+
+    /// The value so far of a text that is JSON; `None` of other languages, and before a value begins.
+    fn partial(&mut self) -> Option<&PartialValue>;
 }
