@@ -35,8 +35,9 @@ pub trait Constraint: Send {
     /// is a choice: the model decides how it spells.
     fn forced(&mut self) -> Vec<TokenId>;
 
-    /// Bytes of which each is the only one that can come next, however they are cut into tokens.
-    fn forced_bytes(&mut self) -> Vec<u8>;
+    /// Bytes that come next, however they are cut into tokens: as far as there is no choice, or none but the
+    /// case of letters, white space, and names that were made up. Then they are likely, not certain.
+    fn likely_bytes(&mut self) -> Vec<u8>;
 
     /// Few tokens that complete the text from here; empty where it may end. `None` where the
     /// vocabulary cannot spell any completion.

@@ -58,7 +58,7 @@ pub(crate) trait Reader: Send {
     fn fits_all(&mut self, state: StateId, left: u32) -> bool;
     fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask>;
     fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>>;
-    fn forced_bytes(&mut self, state: StateId, most: usize) -> Vec<u8>;
+    fn likely_bytes(&mut self, state: StateId, most: usize, capital: bool) -> Vec<u8>;
     /// Empties the machine if there is too much in it; whether it did.
     fn relieve(&mut self) -> bool;
 }
@@ -96,8 +96,8 @@ impl<L: Language> Reader for Machine<L> {
         self.plan(state)
     }
 
-    fn forced_bytes(&mut self, state: StateId, most: usize) -> Vec<u8> {
-        self.forced_bytes(state, most)
+    fn likely_bytes(&mut self, state: StateId, most: usize, capital: bool) -> Vec<u8> {
+        self.likely_bytes(state, most, capital)
     }
 
     fn relieve(&mut self) -> bool {

@@ -177,11 +177,14 @@ impl Constraint for Matcher {
         run
     }
 
-    fn forced_bytes(&mut self) -> Vec<u8> {
+    fn likely_bytes(&mut self) -> Vec<u8> {
         if self.ended {
             return Vec::new();
         }
-        self.with(|shared, state, _| shared.machine.forced_bytes(state, FORCED_RUN * 4))
+        let text = self.tokens.iter().rev().flat_map(|id| self.grammar.vocabulary().token(*id).iter().rev());
+        let capital =
+            text.copied().find(u8::is_ascii_alphabetic).is_some_and(|letter| letter.is_ascii_uppercase());
+        self.with(|shared, state, _| shared.machine.likely_bytes(state, FORCED_RUN * 4, capital))
     }
 
     fn close_path(&mut self) -> Option<Vec<TokenId>> {
