@@ -277,7 +277,12 @@ pub struct Ask {
     /// What the answer is held to.
     #[command(flatten)]
     pub constrained: Constrained,
-    /// One JSON object on stdout, with usage, timing and ledger.
+    /// Show the JSON value that there is so far, whenever it changes: on a terminal in its place, elsewhere on a
+    /// line of its own.
+    #[arg(long, requires = "constraint")]
+    pub partial: bool,
+    /// One JSON object on stdout, with usage, timing and ledger; with --partial a line before it for each
+    /// value.
     #[arg(long)]
     pub json: bool,
 }

@@ -187,6 +187,41 @@ fn constraints_hold() {
     }
 }
 
+#[test]
+fn a_value_shows_while_it_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let schema = r#"{"type": "object", "required": ["name", "age"], "additionalProperties": false,
+        "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"}}}"#;
+    let schema = written(folder.path(), "schema.json", schema);
+    let flags = ["--json-schema", &schema, "--max-tokens", "40", "--temperature", "1", "--seed", "2"];
+    let ask = |more: &[&str]| ask_tiny(&[&flags, more].concat());
+    let value =
+        |text: &str| -> Value { serde_json::from_str(text).unwrap_or_else(|_| panic!("JSON: {text}")) };
+    let told = value(&ask(&[]));
+
+    let lines = ask(&["--partial"]);
+    let values: Vec<Value> = lines.lines().map(value).collect();
+    assert_eq!(values.last(), Some(&told), "{lines}");
+
+    let lines = ask(&["--partial", "--json"]);
+    let mut objects: Vec<Value> = lines.lines().map(value).collect();
+    let answer = objects.pop().expect("an answer");
+    assert_is_an_answer(&answer);
+    assert_eq!(value(answer["text"].as_str().expect("a text")), told);
+    let last = objects.last().expect("a value");
+    assert_eq!((&last["partial"], &last["open"]), (&told, &Value::Null), "{lines}");
+    // How many come before it depends on how fast the tiny model is read.
+    for object in &objects {
+        let open = object["open"].as_str();
+        assert!(open.is_none_or(|open| object["partial"].pointer(open).is_some()), "{object}");
+    }
+
+    let args = ["ask", "--model", &tiny(), "x", "--partial", "--choice", "a,b"];
+    let refused = understudy(args).run();
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("stream_partial"), "{}", refused.stderr);
+}
+
 /// Of every language one that its own readers take, at a temperature at which the tiny model says anything.
 #[test]
 fn languages_hold_under_their_schemas() {

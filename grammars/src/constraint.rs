@@ -1,5 +1,6 @@
 //! What a sampler needs of a constraint.
 
+use crate::PartialValue;
 use crate::vocabulary::TokenId;
 
 /// The state of a constraint within one text.
@@ -34,8 +35,9 @@ pub trait Constraint: Send {
     /// is a choice: the model decides how it spells.
     fn forced(&mut self) -> Vec<TokenId>;
 
-    /// Bytes of which each is the only one that can come next, however they are cut into tokens.
-    fn forced_bytes(&mut self) -> Vec<u8>;
+    /// Bytes that come next, however they are cut into tokens: as far as there is no choice, or none but the
+    /// case of letters, white space, and names that were made up. Then they are likely, not certain.
+    fn likely_bytes(&mut self) -> Vec<u8>;
 
     /// Few tokens that complete the text from here; empty where it may end. `None` where the
     /// vocabulary cannot spell any completion.
@@ -51,4 +53,7 @@ pub trait Constraint: Send {
 
     /// Whether nothing can follow: accepting, and only the end is left.
     fn is_stopped(&mut self) -> bool;
+
+    /// The value so far of a text that is JSON; `None` of other languages, and before a value begins.
+    fn partial(&mut self) -> Option<&PartialValue>;
 }

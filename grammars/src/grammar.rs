@@ -39,6 +39,7 @@ const WARMING: Duration = Duration::from_micros(400);
 pub struct Grammar {
     vocabulary: Arc<Vocabulary>,
     reader: Mutex<Shared>,
+    is_json: bool,
 }
 
 /// A machine and how often it has been emptied: states of another generation mean nothing.
@@ -57,7 +58,7 @@ pub(crate) trait Reader: Send {
     fn fits_all(&mut self, state: StateId, left: u32) -> bool;
     fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask>;
     fn plan(&mut self, state: StateId) -> Option<Vec<TokenId>>;
-    fn forced_bytes(&mut self, state: StateId, most: usize) -> Vec<u8>;
+    fn likely_bytes(&mut self, state: StateId, most: usize, capital: bool) -> Vec<u8>;
     /// Empties the machine if there is too much in it; whether it did.
     fn relieve(&mut self) -> bool;
 }
@@ -95,8 +96,8 @@ impl<L: Language> Reader for Machine<L> {
         self.plan(state)
     }
 
-    fn forced_bytes(&mut self, state: StateId, most: usize) -> Vec<u8> {
-        self.forced_bytes(state, most)
+    fn likely_bytes(&mut self, state: StateId, most: usize, capital: bool) -> Vec<u8> {
+        self.likely_bytes(state, most, capital)
     }
 
     fn relieve(&mut self) -> bool {
@@ -121,24 +122,16 @@ impl Grammar {
         budget: &Budget,
     ) -> Result<Arc<Self>, GrammarError> {
         pattern.check()?;
-        match pattern {
-            Pattern::Regex(expression) => Self::of(Plain::regex(expression, vocabulary, budget)?, vocabulary),
-            Pattern::Choice(options) => Self::of(Plain::choice(options, vocabulary, budget)?, vocabulary),
-            Pattern::Graphql(spec) => Self::of(Graphql::new(spec, vocabulary, budget)?, vocabulary),
-            Pattern::Json(spec) => Self::of(json::compile(spec, vocabulary, budget)?, vocabulary),
-            Pattern::Protobuf(spec) => Self::of(protobuf::compile(spec, vocabulary, budget)?, vocabulary),
-            Pattern::Sql(spec) => Self::of(Sql::new(spec, vocabulary, budget)?, vocabulary),
-        }
-    }
-
-    fn of<L: Language>(language: L, vocabulary: &Arc<Vocabulary>) -> Result<Arc<Self>, GrammarError> {
-        let mut machine = Machine::new(language, vocabulary.clone());
-        if machine.start() == DEAD {
-            return Err(GrammarError::NothingMatches(Vec::new()));
-        }
-        machine.warm(WARMING);
-        let shared = Shared { machine: Box::new(machine), generation: 0 };
-        Ok(Arc::new(Self { vocabulary: vocabulary.clone(), reader: Mutex::new(shared) }))
+        let machine = match pattern {
+            Pattern::Regex(expression) => machine(Plain::regex(expression, vocabulary, budget)?, vocabulary),
+            Pattern::Choice(options) => machine(Plain::choice(options, vocabulary, budget)?, vocabulary),
+            Pattern::Graphql(spec) => machine(Graphql::new(spec, vocabulary, budget)?, vocabulary),
+            Pattern::Json(spec) => machine(json::compile(spec, vocabulary, budget)?, vocabulary),
+            Pattern::Protobuf(spec) => machine(protobuf::compile(spec, vocabulary, budget)?, vocabulary),
+            Pattern::Sql(spec) => machine(Sql::new(spec, vocabulary, budget)?, vocabulary),
+        }?;
+        let reader = Mutex::new(Shared { machine, generation: 0 });
+        Ok(Arc::new(Self { vocabulary: vocabulary.clone(), reader, is_json: pattern.is_json() }))
     }
 
     /// A constraint at the beginning of a text.
@@ -150,7 +143,21 @@ impl Grammar {
         &self.vocabulary
     }
 
+    /// Whether texts are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
     pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn machine<L: Language>(language: L, vocabulary: &Arc<Vocabulary>) -> Result<Box<dyn Reader>, GrammarError> {
+    let mut machine = Machine::new(language, vocabulary.clone());
+    if machine.start() == DEAD {
+        return Err(GrammarError::NothingMatches(Vec::new()));
+    }
+    machine.warm(WARMING);
+    Ok(Box::new(machine))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::grammar::Shared;
 use crate::machine::{DEAD, StateId};
-use crate::{Constraint, Grammar, TokenId, bits};
+use crate::{Constraint, Grammar, Partial, PartialValue, TokenId, bits};
 
 /// A [`Grammar`] at some place in a text.
 #[derive(Debug, Clone)]
@@ -19,6 +19,10 @@ pub struct Matcher {
     plans: Vec<Option<Arc<[TokenId]>>>,
     /// The last token was an end.
     ended: bool,
+    /// What has been read of a JSON text that was asked for its value.
+    partial: Partial,
+    /// How many of the tokens `partial` has read.
+    partial_tokens: usize,
 }
 
 /// Longest forced run answered at once; what remains is forced again afterwards.
@@ -30,7 +34,16 @@ impl Matcher {
             let shared = grammar.shared();
             (shared.machine.start(), shared.generation)
         };
-        Self { grammar, tokens: Vec::new(), states: vec![start], generation, plans: vec![None], ended: false }
+        Self {
+            grammar,
+            tokens: Vec::new(),
+            states: vec![start],
+            generation,
+            plans: vec![None],
+            ended: false,
+            partial: Partial::default(),
+            partial_tokens: 0,
+        }
     }
 
     /// Tokens that complete the text from here.
@@ -138,6 +151,9 @@ impl Constraint for Matcher {
         self.tokens.truncate(keep);
         self.states.truncate(keep + 1);
         self.plans.truncate(keep + 1);
+        // An end completes a number: without it, it is not complete again.
+        self.partial = Partial::default();
+        self.partial_tokens = 0;
     }
 
     fn fork(&self) -> Box<dyn Constraint> {
@@ -161,11 +177,14 @@ impl Constraint for Matcher {
         run
     }
 
-    fn forced_bytes(&mut self) -> Vec<u8> {
+    fn likely_bytes(&mut self) -> Vec<u8> {
         if self.ended {
             return Vec::new();
         }
-        self.with(|shared, state, _| shared.machine.forced_bytes(state, FORCED_RUN * 4))
+        let text = self.tokens.iter().rev().flat_map(|id| self.grammar.vocabulary().token(*id).iter().rev());
+        let capital =
+            text.copied().find(u8::is_ascii_alphabetic).is_some_and(|letter| letter.is_ascii_uppercase());
+        self.with(|shared, state, _| shared.machine.likely_bytes(state, FORCED_RUN * 4, capital))
     }
 
     fn close_path(&mut self) -> Option<Vec<TokenId>> {
@@ -186,5 +205,20 @@ impl Constraint for Matcher {
         let mask = self.with(|shared, state, _| shared.machine.mask(state));
         let ends = self.grammar.vocabulary().ends();
         bits::each(&mask.words).all(|id| ends.contains(&id))
+    }
+
+    fn partial(&mut self) -> Option<&PartialValue> {
+        if !self.grammar.is_json() {
+            return None;
+        }
+        for token in &self.tokens[self.partial_tokens..] {
+            // Fails in depths only that no reader goes to; then the value stays as it was.
+            let _ = self.partial.push(self.grammar.vocabulary().token(*token));
+        }
+        self.partial_tokens = self.tokens.len();
+        if self.ended {
+            let _ = self.partial.finish();
+        }
+        self.partial.value()
     }
 }

@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::{GrammarError, GraphqlSpec, JsonSpec, ProtobufSpec, SqlSpec};
+use crate::{GrammarError, GraphqlSpec, JsonSpec, ProtoFormat, ProtobufSpec, SqlSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +20,16 @@ pub enum Pattern {
 }
 
 impl Pattern {
+    /// Whether every text is a JSON value, so that it has a [`Partial`](crate::Partial) value while it is
+    /// written.
+    pub fn is_json(&self) -> bool {
+        match self {
+            Self::Json(_) => true,
+            Self::Protobuf(spec) => spec.format == ProtoFormat::Json,
+            Self::Regex(_) | Self::Choice(_) | Self::Sql(_) | Self::Graphql(_) => false,
+        }
+    }
+
     /// Whether the pattern is well formed. Cheap: nothing is compiled.
     ///
     /// # Errors

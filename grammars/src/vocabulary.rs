@@ -38,7 +38,10 @@ impl Vocabulary {
         tokens: impl IntoIterator<Item = T>,
         ends: Vec<TokenId>,
     ) -> Self {
-        let (mut bytes, mut offsets) = (Vec::new(), vec![0_u32]);
+        let tokens = tokens.into_iter();
+        let least = tokens.size_hint().0;
+        let (mut bytes, mut offsets) = (Vec::with_capacity(least * 8), Vec::with_capacity(least + 1));
+        offsets.push(0);
         for token in tokens {
             bytes.extend_from_slice(token.as_ref());
             offsets.push(bytes.len() as u32);
@@ -60,23 +63,22 @@ impl Vocabulary {
             (1..=LONGEST).contains(&vocabulary.token(*id).len()) && !vocabulary.ends.contains(id)
         };
         let usable: Vec<TokenId> = (0..vocabulary.len() as TokenId).filter(usable).collect();
-        vocabulary.tree = Tree::new(usable.iter().map(|id| (vocabulary.token(*id), *id)));
-        for id in usable {
-            if let [byte] = *vocabulary.token(id) {
+        vocabulary.tree = Tree::new(usable.len(), |at| (vocabulary.token(usable[at]), usable[at]));
+        for id in &usable {
+            if let [byte] = *vocabulary.token(*id) {
                 vocabulary.spellable[usize::from(byte)] = true;
             }
         }
-        vocabulary.find_plain();
+        vocabulary.find_plain(&usable);
         vocabulary
     }
 
-    fn find_plain(&mut self) {
-        let ids = self.tree.all_ids();
+    /// `usable` is ascending.
+    fn find_plain(&mut self, usable: &[TokenId]) {
         let tokens = (0..self.len() as TokenId).map(|id| self.token(id));
         self.plain_from = tokens.map(|token| plain_from(token) as u16).collect();
-        let plain: Vec<TokenId> = ids.iter().copied().filter(|id| self.plain_from(*id) == 0).collect();
-        self.plain_by_length = plain.iter().map(|id| (characters(self.token(*id)), *id)).collect();
-        self.plain_by_length.sort_unstable_by(|a, b| b.cmp(a));
+        let plain: Vec<TokenId> = usable.iter().copied().filter(|id| self.plain_from(*id) == 0).collect();
+        self.plain_by_length = by_length(plain.iter().map(|id| (characters(self.token(*id)), *id)).collect());
         self.plain = TokenSet::new(plain, self.words());
         let of_letters = self.plain_by_length.iter().map(|(_, id)| *id);
         let mut letters: Vec<TokenId> =
@@ -200,4 +202,25 @@ impl Vocabulary {
         tokens.reverse();
         Some(tokens)
     }
+}
+
+/// Tokens with their lengths, ascending by id before and descending by length, then by id, after. There are
+/// few lengths: tokens are counted into their places.
+fn by_length(tokens: Vec<(u32, TokenId)>) -> Vec<(u32, TokenId)> {
+    let longest = tokens.iter().map(|(length, _)| *length as usize).max().unwrap_or(0);
+    let mut places = vec![0; longest + 1];
+    for (length, _) in &tokens {
+        places[*length as usize] += 1;
+    }
+    let mut before = 0;
+    for place in places.iter_mut().rev() {
+        before += std::mem::replace(place, before);
+    }
+    let mut sorted = vec![(0, 0); tokens.len()];
+    for token in tokens.into_iter().rev() {
+        let place = &mut places[token.0 as usize];
+        sorted[*place] = token;
+        *place += 1;
+    }
+    sorted
 }

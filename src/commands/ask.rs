@@ -8,6 +8,7 @@ use super::constraint::{constraint, read_text};
 use crate::cli::{Answering, Ask};
 use crate::error::Error;
 use crate::render::answer::AnswerView;
+use crate::render::partial::PartialView;
 use crate::render::{json, line};
 use crate::source::{Source, Stream};
 
@@ -28,9 +29,13 @@ pub async fn run(args: Ask) -> Result<(), Error> {
     let mut request = request(&args.answering, messages);
     request.stop = args.stop.clone();
     request.constraint = constraint(&args.constrained)?;
+    request.stream_partial = args.partial;
 
     let source = Source::find(&args.answering).await?;
     let mut stream = source.ask(request, Duration::from_secs(args.answering.timeout)).await?;
+    if args.partial {
+        return PartialView::new(args.json, args.answering.explain).follow(&mut stream).await;
+    }
     if args.json {
         let finished = last_event(&mut stream).await?;
         return line(&json::answer(&finished).to_string());

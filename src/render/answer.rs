@@ -30,10 +30,7 @@ impl AnswerView {
         while let Some(event) = stream.next().await {
             let event = event.inspect_err(|_| self.end_line())?;
             if let Some(finished) = self.show(event)? {
-                self.end_line();
-                if self.explain {
-                    explain::print(&finished, self.style)?;
-                }
+                self.end(&finished)?;
                 return Ok(finished);
             }
         }
@@ -41,7 +38,16 @@ impl AnswerView {
         Err(Error::internal("the answer ended without its last event"))
     }
 
-    fn show(&mut self, event: GenerateEvent) -> Result<Option<Finished>, Error> {
+    /// What is told when the answer is finished.
+    pub(super) fn end(&self, finished: &Finished) -> Result<(), Error> {
+        self.end_line();
+        match self.explain {
+            true => explain::print(finished, self.style),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn show(&mut self, event: GenerateEvent) -> Result<Option<Finished>, Error> {
         match event.event {
             Some(Event::Delta(delta)) => {
                 self.clear_loading();

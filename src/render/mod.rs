@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod explain;
 pub mod json;
+pub mod partial;
 pub mod progress;
 
 use std::io::{IsTerminal, Write};

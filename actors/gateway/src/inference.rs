@@ -2,7 +2,10 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures::stream::{self, Stream, StreamExt as _};
+use futures::{
+    FutureExt as _,
+    stream::{self, Stream, StreamExt as _},
+};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
@@ -14,12 +17,13 @@ use understudy_proto::v1::{
     self, EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ScoreRequest, ScoreResponse,
     TokenizeRequest, TokenizeResponse, generate_event::Event,
 };
-use understudy_router::{AnswerStream, RouterHandle};
+use understudy_router::{AnswerEvent, AnswerStream, RouterError, RouterHandle};
 
 use crate::{
     Admission, Failure,
     admission::Place,
     call, codes,
+    partials::Partials,
     score::{self, ScoreWork},
     wire::{self, invalid},
 };
@@ -48,8 +52,19 @@ pub struct Defaults {
 pub struct Answer {
     events: AnswerStream,
     admission: Admission,
+    /// Values of the text so far, if they are wanted.
+    partials: Option<Partials>,
+    /// An event that waits for the last of them.
+    held: Option<Result<AnswerEvent, RouterError>>,
     ended: bool,
     _place: Place,
+}
+
+/// What comes next in an answer.
+enum Step {
+    Event(Option<Result<AnswerEvent, RouterError>>),
+    /// The value of its text.
+    Value(v1::Partial),
 }
 
 impl Answer {
@@ -58,13 +73,42 @@ impl Answer {
         if self.ended {
             return None;
         }
-        let event = match self.events.next().await {
-            Some(Ok(event)) => Ok(wire::generate_event(event)),
-            Some(Err(error)) => Err(self.explained(error.into())),
-            None => Err(Failure::new(codes::INTERNAL, "the answer ended without its last event")),
+        let event = match self.step().await {
+            Step::Value(partial) => return Some(Ok(GenerateEvent { event: Some(Event::Partial(partial)) })),
+            Step::Event(Some(Ok(event))) => Ok(wire::generate_event(event)),
+            Step::Event(Some(Err(error))) => Err(self.explained(error.into())),
+            Step::Event(None) => {
+                Err(Failure::new(codes::INTERNAL, "the answer ended without its last event"))
+            }
         };
         self.ended = !matches!(&event, Ok(GenerateEvent { event: Some(event) }) if !matches!(event, Event::Finished(_)));
         Some(event)
+    }
+
+    /// The router's next event; before it, if there is time or it is the last, news of the value.
+    async fn step(&mut self) -> Step {
+        if let Some(held) = self.held.take() {
+            return Step::Event(Some(held));
+        }
+        let Some(partials) = &mut self.partials else { return Step::Event(self.events.next().await) };
+        let waiting = self.events.next().now_or_never();
+        let event = match waiting {
+            Some(event) => event,
+            None => match partials.news() {
+                Some(news) => return Step::Value(news),
+                None => self.events.next().await,
+            },
+        };
+        if let Some(Ok(event)) = &event {
+            partials.follow(event);
+        }
+        if let Some(Ok(AnswerEvent::Finished(_))) = &event
+            && let Some(news) = partials.news()
+        {
+            self.held = event;
+            return Step::Value(news);
+        }
+        Step::Event(event)
     }
 
     /// The events as a stream.
@@ -99,9 +143,11 @@ impl Inference {
     /// later arrive in the answer.
     pub fn generate(&self, ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         let place = self.admission.enter(&ctx)?;
+        let partials = request.stream_partial.then(Partials::default);
         let request = wire::answer_request(request, self.defaults.max_tokens)?;
         let events = self.router.answer(ctx, request)?;
-        Ok(Answer { events, admission: self.admission.clone(), ended: false, _place: place })
+        let admission = self.admission.clone();
+        Ok(Answer { events, admission, partials, held: None, ended: false, _place: place })
     }
 
     /// A text as a vector.

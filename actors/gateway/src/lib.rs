@@ -71,6 +71,7 @@ mod local;
 mod memory;
 pub mod models;
 pub mod node;
+mod partials;
 mod score;
 pub mod server;
 mod wire;

@@ -2,7 +2,9 @@
 
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, generate_event::Event};
-use understudy_router::{AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, PolicySpec};
+use understudy_router::{
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, Pattern, PolicySpec,
+};
 
 use crate::constraint::pattern;
 use crate::{Failure, codes};
@@ -12,9 +14,13 @@ use crate::{Failure, codes};
 /// # Errors
 /// `PROMPT_EMPTY`, `POLICY_UNKNOWN`, `CONSTRAINT_INVALID` or `REQUEST_INVALID` with the field.
 pub(crate) fn answer_request(
-    request: v1::GenerateRequest,
+    mut request: v1::GenerateRequest,
     default_max_tokens: u32,
 ) -> Result<AnswerRequest, Failure> {
+    let constraint = request.constraint.take().map(pattern).transpose()?;
+    if request.stream_partial && !constraint.as_ref().is_some_and(Pattern::is_json) {
+        return Err(invalid("stream_partial", "needs a constraint of JSON"));
+    }
     Ok(AnswerRequest {
         policy: policy(&request)?,
         messages: conversation(request.messages, request.prompt)?,
@@ -22,7 +28,7 @@ pub(crate) fn answer_request(
         max_tokens: request.max_tokens.unwrap_or(default_max_tokens),
         sampler: request.sampling.map(sampler).unwrap_or_default(),
         stop: request.stop,
-        constraint: request.constraint.map(pattern).transpose()?,
+        constraint,
     })
 }
 

@@ -128,14 +128,14 @@ impl TokenGate for Gate {
         forced
     }
 
-    /// The next bytes, where there is no choice about them, in the spelling that models learn: which of
-    /// its tokens spell them stays the model's choice.
+    /// The next bytes, where they are known or likely, in the spelling that models learn: which of its tokens
+    /// spell them stays the model's choice. A blank at their end is left off: models write it with the word
+    /// after it.
     fn foreseen(&mut self, most: usize) -> Vec<TokenId> {
-        let mut bytes = self.constraint.forced_bytes();
-        let whole = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
-        bytes.truncate(whole);
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        let mut tokens = self.codec.encode_text(&text).unwrap_or_default();
+        let bytes = self.constraint.likely_bytes();
+        let whole = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let text = whole.strip_suffix(' ').unwrap_or(whole);
+        let mut tokens = self.codec.encode_text(text).unwrap_or_default();
         tokens.truncate(most);
         tokens
     }

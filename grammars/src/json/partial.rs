@@ -10,6 +10,8 @@
 //! # Ok::<(), understudy_grammars::PartialError>(())
 //! ```
 
+mod text;
+
 /// A value so far.
 ///
 /// Within one text it only grows: texts by characters, lists and objects by parts, each of which

@@ -355,7 +355,7 @@ impl<'a> Sketch<'a> {
         let exits = self.leaving.into_iter();
         let mut exits: Vec<Exit> = exits
             .map(|((outcome, characters), rests)| {
-                let (rests, spreads) = (Tree::new(rests), Mutex::default());
+                let (rests, spreads) = (Tree::new(rests.len(), |at| rests[at]), Mutex::default());
                 Exit { outcome, characters, rests, spreads }
             })
             .collect();

@@ -94,11 +94,19 @@ pub(crate) struct Choice {
     pub(crate) characters: (u32, u32),
     /// Whether [`Language::after`] wants the text.
     pub(crate) captured: bool,
+    /// Its texts are names that whoever writes makes up: which one comes cannot be foreseen.
+    pub(crate) made_up: bool,
 }
 
 impl Choice {
     pub(crate) fn new(lexeme: &Arc<Lexeme>) -> Self {
-        Self { lexeme: lexeme.clone(), allowed: None, characters: (0, u32::MAX), captured: false }
+        Self {
+            lexeme: lexeme.clone(),
+            allowed: None,
+            characters: (0, u32::MAX),
+            captured: false,
+            made_up: false,
+        }
     }
 
     pub(crate) fn allowing(self, allowed: Outcomes) -> Self {
@@ -111,6 +119,10 @@ impl Choice {
 
     pub(crate) fn captured(self) -> Self {
         Self { captured: true, ..self }
+    }
+
+    pub(crate) fn made_up(self) -> Self {
+        Self { made_up: true, ..self }
     }
 
     /// Its shortest text in bytes, characters not counted.

@@ -59,7 +59,7 @@ impl Sql {
                 let offer = Offer::of([self.joining(joints)]);
                 Offer { optional: joints.has(Joint::Semicolon), ..offer }
             }
-            Due::Alias => Offer::of([Choice::new(&lexemes.alias).captured()]),
+            Due::Alias => Offer::of([Choice::new(&lexemes.alias).captured().made_up()]),
             Due::Using => Offer::of(self.name_choices(&self.shared(query))),
             Due::Used => {
                 let more = !self.shared(query).is_empty();
@@ -140,7 +140,11 @@ impl Sql {
             texts,
             Choice::new(&lexemes.qualifiers).allowing(labels.names.known),
             self.texts(&labels.names.texts, Form::Qualifier),
-            if labels.fresh { Choice::new(&lexemes.new_qualifier).captured() } else { absent(lexemes) },
+            if labels.fresh {
+                Choice::new(&lexemes.new_qualifier).captured().made_up()
+            } else {
+                absent(lexemes)
+            },
             if operand.numberless { absent(lexemes) } else { Choice::new(number) },
             Choice::new(&lexemes.string),
             Choice::new(&lexemes.openers).allowing(self.openers(query, operand)),
@@ -357,7 +361,11 @@ impl Sql {
             }
             Due::TableAlias(relation) => {
                 let labels = self.labels_for(&query.scope, relation, natural, query);
-                let new = if labels.fresh { Choice::new(&lexemes.label).captured() } else { absent(lexemes) };
+                let new = if labels.fresh {
+                    Choice::new(&lexemes.label).captured().made_up()
+                } else {
+                    absent(lexemes)
+                };
                 Offer::of([self.texts(&labels.owed, Form::Bare), new])
             }
             Due::Target(write) => {
@@ -369,7 +377,7 @@ impl Sql {
                 }
                 Offer::of([Choice::new(&lexemes.tables).allowing(tables)])
             }
-            _ => Offer::of([Choice::new(&lexemes.label).captured()]),
+            _ => Offer::of([Choice::new(&lexemes.label).captured().made_up()]),
         }
     }
 

@@ -145,3 +145,49 @@ fn depth_is_bounded() {
     assert_eq!(nested(Partial::DEEPEST), Ok(()));
     assert_eq!(nested(1_000_000), Err(PartialError::TooDeep));
 }
+
+#[test]
+fn a_value_so_far_is_a_text_of_its_own_that_says_where_it_is_open() {
+    let text = r#"{"a/b~": [1.50, {"c": "x\"é"}], "d": {}, "e": [tru"#;
+    let mut partial = Partial::default();
+    let expected = [
+        ("{\"a/b~\": ", "{}", Some("")),
+        ("[1.5", r#"{"a/b~":[]}"#, Some("/a~1b~0")),
+        ("0, ", r#"{"a/b~":[1.50]}"#, Some("/a~1b~0")),
+        ("{\"c\": \"x\\", r#"{"a/b~":[1.50,{"c":"x"}]}"#, Some("/a~1b~0/1/c")),
+        ("\"é\"", r#"{"a/b~":[1.50,{"c":"x\"é"}]}"#, Some("/a~1b~0/1")),
+        ("}], \"d\": {}", r#"{"a/b~":[1.50,{"c":"x\"é"}],"d":{}}"#, Some("")),
+        (", \"e\": [tru", r#"{"a/b~":[1.50,{"c":"x\"é"}],"d":{},"e":[]}"#, Some("/e")),
+        ("e]}", r#"{"a/b~":[1.50,{"c":"x\"é"}],"d":{},"e":[true]}"#, None),
+    ];
+    for (piece, whole, open) in expected {
+        partial.push(piece.as_bytes()).unwrap();
+        let value = partial.value().unwrap();
+        assert_eq!((value.to_string().as_str(), value.open_at().as_deref()), (whole, open), "{text}");
+    }
+    let value = partial.value().unwrap();
+    let indented = serde_json::to_string_pretty(&complete(value)).unwrap();
+    assert_eq!(format!("{value:#}"), indented.replace("1.5,", "1.50,"));
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_open_the_text_of_it_is_whole(value in value(), cut in any::<prop::sample::Index>()) {
+        let text = serde_json::to_string(&value).unwrap();
+        let mut partial = Partial::default();
+        partial.push(&text.as_bytes()[..cut.index(text.len() + 1)]).unwrap();
+        let Some(so_far) = partial.value() else { return Ok(()) };
+        for shown in [format!("{so_far}"), format!("{so_far:#}")] {
+            let read: Value = serde_json::from_str(&shown).unwrap();
+            let mut again = Partial::default();
+            again.push(shown.as_bytes()).and_then(|()| again.finish()).unwrap();
+            prop_assert_eq!(complete(again.value().unwrap()), read.clone());
+            if let Some(pointer) = so_far.open_at() {
+                prop_assert!(read.pointer(&pointer).is_some(), "{} in {}", pointer, shown);
+            }
+        }
+        if so_far.is_complete() {
+            prop_assert_eq!(so_far.to_string(), text);
+        }
+    }
+}

@@ -10,7 +10,7 @@ use understudy_engine::verbs::{
     JobEvent, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, SignalMode, StopWhen, TokenId, Verb,
 };
 use understudy_gateway::NodeConfig;
-use understudy_grammars::{Budget, Grammar, JsonSpec, Pattern, Vocabulary, Whitespace};
+use understudy_grammars::{Budget, Grammar, JsonSpec, Pattern, SqlSpec, Vocabulary, Whitespace};
 use understudy_router::gate;
 
 use super::model::Model;
@@ -34,19 +34,40 @@ const TOOL: &str = r#"{"type": "object", "properties": {
   "required": ["name", "arguments"], "additionalProperties": false}"#;
 const TOOL_PROMPT: &str = "What is the weather in Paris in the next three days, in celsius? Answer with a call of the tool as compact JSON.";
 
+/// Tables, as questions about them show them.
+const TABLES: &str = "CREATE TABLE hotel (hotel_id INTEGER PRIMARY KEY, name TEXT, city TEXT, stars INTEGER);
+CREATE TABLE room (room_id INTEGER PRIMARY KEY, hotel_id INTEGER REFERENCES hotel (hotel_id), floor INTEGER, beds INTEGER, price_per_night REAL);
+CREATE TABLE guest (guest_id INTEGER PRIMARY KEY, first_name TEXT, last_name TEXT, home_country TEXT);
+CREATE TABLE booking (booking_id INTEGER PRIMARY KEY, room_id INTEGER REFERENCES room (room_id), guest_id INTEGER REFERENCES guest (guest_id), arrival_date TEXT, nights INTEGER);";
+
+/// A question about one table, about two, and about groups.
+const QUESTIONS: [(&str, &str); 3] = [
+    ("sql_one_table", "What are the names and cities of hotels with more than three stars, best first?"),
+    ("sql_join", "List the first and last names of guests who booked a room with two beds."),
+    (
+        "sql_groups",
+        "For each city, what is the average price per night of its rooms, and how many rooms are there?",
+    ),
+];
+
 /// A constraint and a prompt that asks for its texts.
 struct Task {
     name: &'static str,
-    prompt: &'static str,
+    prompt: String,
     pattern: Pattern,
 }
 
 fn tasks() -> Vec<Task> {
-    let json = |whitespace| Pattern::Json(JsonSpec { whitespace, ..JsonSpec::new(TOOL) });
-    vec![
-        Task { name: "tool_call_compact", prompt: TOOL_PROMPT, pattern: json(Whitespace::None) },
-        Task { name: "tool_call", prompt: TOOL_PROMPT, pattern: json(Whitespace::Usual) },
-    ]
+    let json = |name, whitespace| {
+        let pattern = Pattern::Json(JsonSpec { whitespace, ..JsonSpec::new(TOOL) });
+        Task { name, prompt: TOOL_PROMPT.into(), pattern }
+    };
+    let sql = |(name, question)| {
+        let prompt = format!("{TABLES}\n\n{question} Answer with one SQL query and nothing else.");
+        Task { name, prompt, pattern: Pattern::Sql(SqlSpec { schema: TABLES.into(), ..SqlSpec::default() }) }
+    };
+    let calls = [json("tool_call_compact", Whitespace::None), json("tool_call", Whitespace::Usual)];
+    calls.into_iter().chain(QUESTIONS.map(sql)).collect()
 }
 
 /// Each task free, under its constraint one token at a time, and with tokens that are foreseen; in turn, on
@@ -115,7 +136,7 @@ struct Bench(Model);
 impl Bench {
     fn answer(&mut self, task: &Task, grammar: Option<&Arc<Grammar>>) -> Result<Run, Error> {
         let failed = |why: String| Error::internal(format!("the measured answer: {why}"));
-        let prompt = self.0.prompt(task.prompt)?;
+        let prompt = self.0.prompt(&task.prompt)?;
         let gate = match grammar {
             Some(grammar) => Some(
                 gate(grammar, self.0.codec.clone(), &[], TOKENS)
