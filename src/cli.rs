@@ -297,10 +297,11 @@ pub struct Constrained {
     #[arg(long, value_name = "A,B", value_delimiter = ',', group = "constraint")]
     pub choice: Vec<String>,
     /// The answer is JSON that the JSON Schema in this file accepts.
-    #[arg(long, value_name = "FILE", group = "constraint")]
+    #[arg(long, value_name = "FILE", groups = ["constraint", "spaced"])]
     pub json_schema: Option<PathBuf>,
-    /// That JSON without whitespace: fewer tokens, and more of them known beforehand.
-    #[arg(long, requires = "json_schema")]
+    /// That JSON, or the message of --proto, without whitespace: fewer tokens, and more of them known
+    /// beforehand.
+    #[arg(long, requires = "spaced")]
     pub compact: bool,
     /// The answer is a SQL query about the tables that this file creates.
     #[arg(long, value_name = "FILE", group = "constraint")]
@@ -316,7 +317,7 @@ pub struct Constrained {
     pub graphql: Option<PathBuf>,
     /// The answer is a message that this .proto file defines, in the text format; may be repeated for files
     /// that it imports, by the paths that imports name.
-    #[arg(long, value_name = "FILE", group = "constraint", requires = "message")]
+    #[arg(long, value_name = "FILE", groups = ["constraint", "spaced"], requires = "message")]
     pub proto: Vec<PathBuf>,
     /// The message's full name.
     #[arg(long, value_name = "NAME", requires = "proto")]

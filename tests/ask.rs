@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::Duration;
 
+use apollo_compiler::{ExecutableDocument, Schema};
 use common::node::Server;
 use common::{
     ENDLESS, Ended, LARGER, PATIENCE, SMALL, ensure_models, exit_code, tiny, tiny_twin, understudy, written,
 };
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::Value;
 
 const FRANCE: &str = "What is the capital of France?";
@@ -228,30 +230,43 @@ fn languages_hold_under_their_schemas() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| written(folder.path(), name, text);
     let tables = "create table town (id integer primary key, name text, people integer);";
-    let (sql, graphql) =
-        (file("s.sql", tables), file("s.graphql", "type Query { a: Int b(c: Int!): Query }"));
-    let proto = file("m.proto", "syntax = \"proto3\"; message M { int32 a = 1; repeated M more = 2; }");
+    let types = "type Query { a: Int b(c: Int!): Query }";
+    let message = "syntax = \"proto3\"; message M { int32 a = 1; repeated M more = 2; }";
+    let shape = r#"{"type": "object", "required": ["a", "b"], "additionalProperties": false,
+        "properties": {"a": {"type": "integer", "maximum": 99}, "b": {"type": "array", "items": {"enum": ["x", null]}}}}"#;
+    let (sql, graphql) = (file("s.sql", tables), file("s.graphql", types));
+    let (proto, json_schema) = (file("m.proto", message), file("s.json", shape));
     let database = rusqlite::Connection::open_in_memory().expect("a database");
     database.execute_batch(tables).expect("tables");
+    let graphs = Schema::parse_and_validate(types, "s.graphql").expect("a schema");
+    let mut messages = DescriptorPool::new();
+    let parsed = protox_parse::parse("m.proto", message).expect("a file");
+    messages.add_file_descriptor_proto(parsed).expect("a file");
+    let message = messages.get_message_by_name("M").expect("its message");
+    let values = jsonschema::validator_for(&serde_json::from_str(shape).expect("JSON")).expect("a schema");
     for seed in ["1", "2", "3"] {
         let sampled = ["--max-tokens", "40", "--temperature", "1", "--seed", seed];
         let ask = |flags: &[&str]| ask_tiny(&[flags, &sampled].concat());
         let statement = ask(&["--sql", &sql]);
         database.prepare(&statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
         let document = ask(&["--graphql", &graphql]);
-        assert_eq!(document.matches('{').count(), document.matches('}').count(), "{document}");
-        let json = ask(&["--proto", &proto, "--message", "M", "--proto-json"]);
-        let json: Value = serde_json::from_str(&json).expect("complete JSON");
-        assert!(json.as_object().expect("an object").keys().all(|key| key == "a" || key == "more"), "{json}");
-        let compact = file(
-            "any.json",
-            "{\"type\": \"object\", \"required\": [\"a\", \"b\"], \"properties\": {\"a\": {\"const\": \"x\"}, \"b\": {\"const\": null}}, \"additionalProperties\": false}",
-        );
-        let compact = ask(&["--json-schema", &compact, "--compact"]);
-        assert!(
-            ["{\"a\":\"x\",\"b\":null}", "{\"b\":null,\"a\":\"x\"}"].contains(&compact.trim_end()),
-            "{compact}"
-        );
+        ExecutableDocument::parse_and_validate(&graphs, &document, "q.graphql")
+            .unwrap_or_else(|error| panic!("{}: {document}", error.errors));
+        let text = ask(&["--proto", &proto, "--message", "M"]);
+        DynamicMessage::parse_text_format(message.clone(), &text)
+            .unwrap_or_else(|error| panic!("{error}: {text}"));
+        for compact in [&[][..], &["--compact"]] {
+            let flags = ["--proto", &proto, "--message", "M", "--proto-json"];
+            let json = ask(&[&flags[..], compact].concat());
+            DynamicMessage::deserialize(message.clone(), &mut serde_json::Deserializer::from_str(&json))
+                .unwrap_or_else(|error| panic!("{error}: {json}"));
+            let value = ask(&[&["--json-schema", &json_schema], compact].concat());
+            let read: Value = serde_json::from_str(&value).expect("complete JSON");
+            assert!(values.is_valid(&read), "{value}");
+            for text in [json, value].iter().filter(|_| !compact.is_empty()) {
+                assert!(!text.trim_end().contains([' ', '\n', '\t']), "{text}");
+            }
+        }
     }
     let refused = understudy(["ask", "--model", &tiny(), "x", "--proto", &proto, "--message", "N"]).run();
     assert_ne!(refused.code, Some(0));

@@ -34,7 +34,8 @@ pub fn constraint(args: &Constrained) -> Result<Option<Constraint>, Error> {
         };
         let files = args.proto.iter().map(file).collect::<Result<HashMap<_, _>, Error>>()?;
         let message = args.message.clone().unwrap_or_default();
-        Kind::Protobuf(Protobuf { files, message, json: args.proto_json, ..Protobuf::default() })
+        let (json, compact) = (args.proto_json, args.compact);
+        Kind::Protobuf(Protobuf { files, message, json, compact, ..Protobuf::default() })
     } else if !args.choice.is_empty() {
         Kind::Choice(Choice { options: args.choice.clone() })
     } else {

@@ -14,7 +14,7 @@ pub(crate) fn pattern(constraint: v1::Constraint) -> Result<Pattern, Failure> {
         Some(Kind::Regex(expression)) => Pattern::Regex(expression),
         Some(Kind::Choice(choice)) => Pattern::Choice(choice.options),
         Some(Kind::JsonSchema(json)) => Pattern::Json(JsonSpec {
-            whitespace: if json.compact { Whitespace::None } else { Whitespace::Usual },
+            whitespace: whitespace(json.compact),
             formats: !json.ignore_formats,
             ..JsonSpec::new(json.schema)
         }),
@@ -29,6 +29,7 @@ pub(crate) fn pattern(constraint: v1::Constraint) -> Result<Pattern, Failure> {
         }
         Some(Kind::Protobuf(protobuf)) => Pattern::Protobuf(ProtobufSpec {
             format: if protobuf.json { ProtoFormat::Json } else { ProtoFormat::Text },
+            whitespace: whitespace(protobuf.compact),
             source: match (protobuf.files.is_empty(), protobuf.descriptors.is_empty()) {
                 (false, true) => ProtoSource::Files(protobuf.files.into_iter().collect()),
                 (true, false) => ProtoSource::Descriptors(protobuf.descriptors),
@@ -42,6 +43,10 @@ pub(crate) fn pattern(constraint: v1::Constraint) -> Result<Pattern, Failure> {
                 .with_field("constraint", why));
         }
     })
+}
+
+fn whitespace(compact: bool) -> Whitespace {
+    if compact { Whitespace::None } else { Whitespace::Usual }
 }
 
 fn dialect(sql: &v1::Sql) -> Result<Dialect, Failure> {
@@ -106,10 +111,12 @@ mod tests {
             descriptors: vec![1],
             message: "a.B".into(),
             json: true,
+            compact: true,
             ..v1::Protobuf::default()
         };
         let source = ProtoSource::Descriptors(vec![1]);
-        let spec = ProtobufSpec { source, message: "a.B".into(), format: ProtoFormat::Json };
+        let (format, whitespace) = (ProtoFormat::Json, Whitespace::None);
+        let spec = ProtobufSpec { source, message: "a.B".into(), format, whitespace };
         assert_eq!(arrived(Kind::Protobuf(protobuf)), Ok(Pattern::Protobuf(spec)));
     }
 

@@ -232,10 +232,11 @@ impl Graphql {
     /// The lexeme of an act, and which outcomes of it are allowed.
     pub(super) fn choice(&mut self, frame: &Frame, act: &Act) -> Choice {
         match act {
-            Act::Space => {
-                let plain = matches!(frame.due, Due::Spread | Due::AliasedField(_) | Due::FragmentWord);
-                Choice::new(&self.lexemes.form(if plain { Form::Blank } else { Form::Space }))
-            }
+            Act::Space => Choice::new(&self.lexemes.form(if frame.takes_comma() {
+                Form::Separator
+            } else {
+                Form::Blank
+            })),
             Act::Keyword => Choice::new(&self.lexemes.form(Form::Keyword)).allowing(self.operations()),
             Act::OperationName => Choice::new(&self.lexemes.form(Form::Name)),
             Act::OpenBlock | Act::OpenObject(_) => Choice::new(&self.lexemes.punctuator("{")),

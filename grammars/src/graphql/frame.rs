@@ -73,6 +73,21 @@ pub(crate) struct Frame {
     pub(super) gap: Gap,
 }
 
+impl Frame {
+    /// Whether a comma may come, which sets apart members of lists: they are whitespace to the language, but
+    /// printers put them nowhere else, and some parsers do not take them everywhere.
+    pub(super) fn takes_comma(&self) -> bool {
+        match &self.due {
+            Due::Arguments | Due::Members | Due::Items => self.gap == Gap::Word,
+            Due::Selection => self.block().is_some_and(|block| !block.empty),
+            Due::Tail(tail) => {
+                matches!(tail.of, TailOf::Variable { .. } | TailOf::Field(_) | TailOf::Spread)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What was read last, which decides whether a name may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Gap {

@@ -8,7 +8,8 @@ use super::frame::Callee;
 use super::hosts::Hosts;
 use super::schema::{Argument, Schema, Type, TypeId, TypeSort};
 use crate::lexeme::{Automaton, Lexeme, Regular, Source, Words};
-use crate::{Budget, GrammarError, Vocabulary};
+use crate::whitespace::{BLANK, LOOSE};
+use crate::{Budget, GrammarError, Vocabulary, Whitespace};
 
 /// Lexemes that a schema gives rise to, made when a text first gets there.
 #[derive(Debug)]
@@ -32,8 +33,9 @@ pub(super) enum Key {
 /// Lexemes that every schema has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Form {
-    Space,
-    /// Separators without commas, which some parsers do not take everywhere.
+    /// What printers put between tokens, a comma included.
+    Separator,
+    /// The same without a comma.
     Blank,
     Name,
     Alias,
@@ -54,16 +56,16 @@ impl Form {
     /// Separators end some of them, so that the next name cannot be glued to it. Numbers have
     /// as many digits as their type surely holds. Names that begin with `__` are reserved, so no
     /// alias hides `__typename`.
-    const fn expression(self) -> &'static str {
-        match self {
-            Self::Space => r"[ \t\r\n,]+",
-            Self::Blank => r"[ \t\r\n]+",
+    fn expression(self) -> String {
+        let plain = match self {
+            Self::Separator => return format!("(?:,{}|{LOOSE})", Whitespace::Usual.optional()),
+            Self::Blank => LOOSE,
             Self::Name => r"[_A-Za-z][_0-9A-Za-z]*",
             Self::Alias => r"(?:[A-Za-z]|_[0-9A-Za-z])[_0-9A-Za-z]*:",
             Self::Variable => r"\$[_A-Za-z][_0-9A-Za-z]*:",
-            Self::On => r"on[ \t\r\n]+",
-            Self::FragmentWord => r"fragment[ \t\r\n]+",
-            Self::FragmentOn => r"[ \t\r\n]+on[ \t\r\n]+",
+            Self::On => return format!("on{BLANK}"),
+            Self::FragmentWord => return format!("fragment{BLANK}"),
+            Self::FragmentOn => return format!("{BLANK}on{BLANK}"),
             Self::Int => {
                 r"-?(?:0|[1-9][0-9]{0,8}|1[0-9]{9}|20[0-9]{8}|21[0-3][0-9]{7}|214[0-6][0-9]{6}|2147[0-3][0-9]{5}|21474[0-7][0-9]{4}|214748[0-2][0-9]{3}|2147483[0-5][0-9]{2}|21474836[0-3][0-9]|214748364[0-7])"
             }
@@ -75,7 +77,8 @@ impl Form {
             Self::Null => "null",
             Self::Boolean => "true|false",
             Self::Keyword => "",
-        }
+        };
+        plain.to_owned()
     }
 }
 
@@ -135,7 +138,7 @@ impl Lexemes {
         }
         let expression = form.expression();
         let made =
-            make(&self.vocabulary, &format!("graphql {form:?}"), || Regular::new(expression, &UNBOUNDED));
+            make(&self.vocabulary, &format!("graphql {form:?}"), || Regular::new(&expression, &UNBOUNDED));
         self.known.insert(Key::Form(form), made.clone());
         made
     }

@@ -3,7 +3,7 @@
 //! `oneOf` needs the negation of every option but one. Where options exclude each other anyway,
 //! by kind, by a property that tells them apart, or by closed sets of keys, nothing is negated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::SchemaError;
@@ -21,6 +21,52 @@ pub(super) fn are_disjoint(
     b: F,
 ) -> Result<bool, SchemaError> {
     disjoint_within(document, formulas, a, b, DEPTH)
+}
+
+/// Whether each option is a list of scalars, of which no two options have one in common: then no pairs need
+/// be looked at.
+pub(super) fn are_different_values(
+    document: &mut Document,
+    formulas: &mut Formulas,
+    options: &[F],
+) -> Result<bool, SchemaError> {
+    document.looking += 1;
+    let found = different_values(document, formulas, options);
+    document.looking -= 1;
+    found
+}
+
+fn different_values(
+    document: &mut Document,
+    formulas: &mut Formulas,
+    options: &[F],
+) -> Result<bool, SchemaError> {
+    let mut kinds = Vec::new();
+    let (mut texts, mut numbers) = (HashSet::new(), HashSet::new());
+    for option in options {
+        let mut own = Vec::new();
+        for kind in KINDS {
+            let said = document.of_kind(formulas, *option, kind)?;
+            match kind {
+                _ if said == NEVER => {}
+                Kind::Text => match listed(formulas, said, text) {
+                    Some(listed) => own.extend(listed),
+                    None => return Ok(false),
+                },
+                Kind::Number => match listed(formulas, said, number) {
+                    Some(listed) if listed.iter().all(|one| !numbers.contains(one)) => numbers.extend(listed),
+                    _ => return Ok(false),
+                },
+                Kind::Null | Kind::True | Kind::False if !kinds.contains(&kind) => kinds.push(kind),
+                _ => return Ok(false),
+            }
+        }
+        if own.iter().any(|one| texts.contains(one)) {
+            return Ok(false);
+        }
+        texts.extend(own);
+    }
+    Ok(true)
 }
 
 fn disjoint_within(

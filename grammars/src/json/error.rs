@@ -32,9 +32,32 @@ pub enum SchemaError {
     /// References that lead to themselves without reading anything.
     #[error("`$ref` {0:?} leads back to itself")]
     Cycle(String),
+    /// Schemas that say something of one value only by way of each other, in too long a row.
+    #[error("`$ref`, `allOf`, `anyOf`, `oneOf` or values of `enum` are nested too deeply within each other")]
+    TooDeep,
+    /// The pointers and identifiers of all parts are too long together.
+    #[error("the schema's parts have names of more than {0} bytes in all, counted from the root")]
+    Pointers(usize),
+    /// More parts than can be dealt with soon.
+    #[error("the schema has too many parts: more than {limit} {what}")]
+    TooLarge {
+        /// Of what there are too many.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The schema accepts no value, or none that the vocabulary can spell.
     #[error("no value satisfies the schema")]
     Unsatisfiable,
+}
+
+/// A part of a schema for a message, which may be of any length.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 200;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 impl SchemaError {

@@ -108,10 +108,16 @@ pub(super) enum Formula {
     SomeName(F),
 }
 
+/// How deep a formula may be nested that is looked at. Much is done by recursion over formulas; this bounds
+/// the stack that it takes, whatever a schema says.
+const DEEPEST: u16 = 100;
+
 /// Formulas, each kept once.
 #[derive(Debug)]
 pub(super) struct Formulas {
     values: Vec<Formula>,
+    /// How deep each is nested.
+    depths: Vec<u16>,
     numbers: HashMap<Formula, F>,
 }
 
@@ -119,7 +125,7 @@ impl Default for Formulas {
     fn default() -> Self {
         let values = vec![Formula::Always, Formula::Never];
         let numbers = values.iter().cloned().zip(0..).collect();
-        Self { values, numbers }
+        Self { depths: vec![0; values.len()], values, numbers }
     }
 }
 
@@ -155,9 +161,41 @@ impl Formulas {
             return *known;
         }
         let number = self.values.len() as F;
+        self.depths.push(self.depth(&formula));
         self.values.push(formula.clone());
         self.numbers.insert(formula, number);
         number
+    }
+
+    fn depth(&self, formula: &Formula) -> u16 {
+        let deepest = |parts: &mut dyn Iterator<Item = &F>| {
+            parts.map(|part| self.depths[*part as usize].saturating_add(1)).max().unwrap_or(0)
+        };
+        match formula {
+            Formula::All(parts) | Formula::Any(parts) => deepest(&mut parts.iter()),
+            Formula::Items(first, rest) | Formula::SomeItem(first, rest) => {
+                deepest(&mut first.iter().chain([rest]))
+            }
+            Formula::Properties(rules) | Formula::SomeProperty(rules) => {
+                let patterns = rules.patterns.iter().map(|(_, one)| one);
+                deepest(&mut rules.named.values().chain(patterns).chain([&rules.other]))
+            }
+            Formula::Contains(part, ..) | Formula::Names(part) | Formula::SomeName(part) => {
+                deepest(&mut [part].into_iter())
+            }
+            _ => 0,
+        }
+    }
+
+    /// A formula that is to be looked at.
+    ///
+    /// # Errors
+    /// One that is nested too deeply.
+    pub(super) fn shallow(&self, formula: F) -> Result<F, SchemaError> {
+        match self.depths[formula as usize] {
+            0..=DEEPEST => Ok(formula),
+            _ => Err(SchemaError::TooDeep),
+        }
     }
 
     /// All of some formulas: flat, sorted, without repetition.

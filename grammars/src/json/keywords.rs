@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::SchemaError;
+use super::disjoint::{are_different_values, are_disjoint};
 use super::formula::{ALWAYS, F, Formula, Formulas, Kind, NEVER, Rules};
 use super::reference::escaped;
 use super::scalar::{Decimal, NumberTest, TextTest};
@@ -32,7 +33,11 @@ impl Document {
                 "object" => formulas.kinds(&[Kind::Object]),
                 "integer" => {
                     let number = formulas.kinds(&[Kind::Number]);
-                    let integer = formulas.add(Formula::Number(NumberTest::Integer, true));
+                    let test = match self.draft {
+                        Draft::Four => NumberTest::IntegerLiteral,
+                        _ => NumberTest::Integer,
+                    };
+                    let integer = formulas.add(Formula::Number(test, true));
                     formulas.all([number, integer])
                 }
                 "any" if self.draft <= Draft::Four => ALWAYS,
@@ -44,6 +49,10 @@ impl Document {
 
     pub(super) fn values(&self, formulas: &mut Formulas, schema: &Schema<'_>) -> Result<F, SchemaError> {
         let mut parts = Vec::new();
+        let compared = ["enum", "const"].into_iter().filter_map(|keyword| schema.members.get(keyword));
+        if exceeds(compared.collect(), VALUES) {
+            return Err(SchemaError::TooLarge { what: "values in one `enum` or `const`", limit: VALUES });
+        }
         match schema.members.get("enum") {
             None => {}
             Some(Value::Array(values)) => {
@@ -223,6 +232,9 @@ impl Document {
             .get(keyword)
         {
             None => Ok(None),
+            Some(Value::Array(schemas)) if schemas.len() > OPTIONS => {
+                Err(SchemaError::TooLarge { what: "options of one keyword", limit: OPTIONS })
+            }
             Some(Value::Array(schemas)) => Ok(Some(
                 (0..schemas.len())
                     .map(|index| document.part(formulas, &format!("{}/{keyword}/{index}", schema.pointer)))
@@ -256,11 +268,18 @@ impl Document {
     }
 
     fn exactly_one(&mut self, formulas: &mut Formulas, options: &[F]) -> Result<F, SchemaError> {
+        if self.looking < LOOKS && are_different_values(self, formulas, options)? {
+            return Ok(formulas.any(options.iter().copied()));
+        }
+        self.pairs += options.len() * options.len() / 2;
+        if self.pairs > PAIRS {
+            return Err(SchemaError::TooLarge { what: "pairs of options of `oneOf`", limit: PAIRS });
+        }
         let mut ways = Vec::new();
         for (index, option) in options.iter().enumerate() {
             let mut parts = vec![*option];
             for (other_index, other) in options.iter().enumerate() {
-                if index != other_index && !super::disjoint::are_disjoint(self, formulas, *option, *other)? {
+                if index != other_index && !self.exclude_each_other(formulas, *option, *other)? {
                     parts.push(formulas.not(*other)?);
                 }
             }
@@ -268,6 +287,46 @@ impl Document {
         }
         Ok(formulas.any(ways))
     }
+
+    fn exclude_each_other(&mut self, formulas: &mut Formulas, a: F, b: F) -> Result<bool, SchemaError> {
+        if self.looking == LOOKS {
+            return Ok(false);
+        }
+        self.looking += 1;
+        let disjoint = are_disjoint(self, formulas, a, b);
+        self.looking -= 1;
+        disjoint
+    }
+}
+
+/// How many `oneOf` within each other are looked at for options that exclude each other: further ones are
+/// taken to have none, which costs negations.
+const LOOKS: usize = 4;
+
+/// Most schemas in one `allOf`, `anyOf` or `oneOf`.
+const OPTIONS: usize = 5_000;
+
+/// Pairs of options of all `oneOf` of a schema that are looked at.
+const PAIRS: usize = 100_000;
+
+/// Most values that one keyword compares with, those within others counted.
+const VALUES: usize = 65_536;
+
+/// Whether there are more values, those within others counted.
+fn exceeds(mut todo: Vec<&Value>, most: usize) -> bool {
+    let mut count = 0;
+    while let Some(value) = todo.pop() {
+        if count > most {
+            break;
+        }
+        count += 1;
+        match value {
+            Value::Array(items) => todo.extend(items),
+            Value::Object(members) => todo.extend(members.values()),
+            _ => {}
+        }
+    }
+    count > most
 }
 
 /// A value, and no other.

@@ -2,7 +2,10 @@
 
 use super::SchemaError;
 use super::formula::{ALWAYS, F, Formula, Formulas, Kind, NEVER};
-use super::schema::{CHAIN, Document, NodeId};
+use super::schema::{Document, NodeId};
+
+/// How deep formulas are narrowed, one within another: it is done by recursion, on a stack that may be small.
+const NESTED: usize = 256;
 
 impl Document {
     /// What is left of a formula for values of one kind, schemas looked up: a formula of nothing but
@@ -26,6 +29,22 @@ impl Document {
         kind: Kind,
         open: &mut Vec<(NodeId, bool)>,
     ) -> Result<F, SchemaError> {
+        if self.narrowing >= NESTED {
+            return Err(SchemaError::TooDeep);
+        }
+        self.narrowing += 1;
+        let narrow = self.narrow_one(formulas, formula, kind, open);
+        self.narrowing -= 1;
+        formulas.shallow(narrow?)
+    }
+
+    fn narrow_one(
+        &mut self,
+        formulas: &mut Formulas,
+        formula: F,
+        kind: Kind,
+        open: &mut Vec<(NodeId, bool)>,
+    ) -> Result<F, SchemaError> {
         if let Some(known) = self.narrowed.get(&(formula, kind)) {
             return Ok(*known);
         }
@@ -36,10 +55,6 @@ impl Document {
                 let place = (*node, *positive);
                 if open.contains(&place) {
                     return Ok(NEVER);
-                }
-                if open.len() >= CHAIN {
-                    let why = format!("over more than {CHAIN} references in a row");
-                    return Err(SchemaError::unsupported("$ref", why));
                 }
                 open.push(place);
                 let said = self.expand(formulas, place.0, place.1)?;

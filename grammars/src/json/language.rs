@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 
+use super::SchemaError;
 use super::array::Array;
 use super::formula::{ALWAYS, F, Formulas, NEVER};
 use super::keys::{Key, Keys};
 use super::object::Object;
 use super::schema::Document;
 use super::value::Value;
-use super::{SchemaError, Whitespace};
 use crate::lexeme::{Automaton, Lexeme, Outcomes, Regular};
 use crate::machine::{After, Choice, ENDLESS, Language, Offer, Read, Store, TextThen, Way, solve};
-use crate::{Budget, GrammarError, Vocabulary};
+use crate::{Budget, GrammarError, Vocabulary, Whitespace};
 
 /// Something that is due in a JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,12 +58,11 @@ pub(crate) struct Json {
     /// The same of values that are told from others of their array.
     pub(super) distinct: HashMap<F, Arc<[Choice]>>,
     closes: HashMap<Frame, Way<Frame>>,
+    /// Steps and combinations of the look for a value that is under way.
+    work: usize,
     /// The first reason why something was not offered: for the message when nothing is left.
     pub(super) trouble: Option<SchemaError>,
 }
-
-/// A space, or a new line with what indents it.
-const USUAL: &str = "(?: |\\r?\\n[ \\t]{0,40})?";
 
 /// The lexemes between values. Each takes the whitespace beside it.
 pub(super) struct Punctuation {
@@ -83,24 +82,21 @@ impl Punctuation {
         vocabulary: &Arc<Vocabulary>,
         budget: &Budget,
     ) -> Result<Self, GrammarError> {
-        let (before, after) = match whitespace {
-            Whitespace::None => ("", ""),
-            Whitespace::Usual => (USUAL, USUAL),
-        };
+        let space = whitespace.optional();
         let lexeme = |expression: String| {
             vocabulary.lexicon().get(&format!("punctuation {expression}"), || {
                 Automaton::build(&Regular::new(&expression, budget)?, vocabulary.spellable(), budget)
             })
         };
         Ok(Self {
-            open_object: lexeme(format!("\\{{{after}"))?,
-            open_array: lexeme(format!("\\[{after}"))?,
+            open_object: lexeme(format!("\\{{{space}"))?,
+            open_array: lexeme(format!("\\[{space}"))?,
             no_member: lexeme("\\}".into())?,
             no_item: lexeme("\\]".into())?,
-            close_object: lexeme(format!("{before}\\}}"))?,
-            close_array: lexeme(format!("{before}\\]"))?,
-            comma: lexeme(format!(",{after}"))?,
-            colon: lexeme(format!(":{after}"))?,
+            close_object: lexeme(format!("{space}\\}}"))?,
+            close_array: lexeme(format!("{space}\\]"))?,
+            comma: lexeme(format!(",{space}"))?,
+            colon: lexeme(format!(":{space}"))?,
         })
     }
 }
@@ -132,6 +128,7 @@ impl Json {
             values: HashMap::new(),
             distinct: HashMap::new(),
             closes: HashMap::new(),
+            work: 0,
             trouble: None,
         };
         json.root = json.document.part(&mut json.formulas, "");
@@ -151,12 +148,21 @@ impl Json {
     ) -> Vec<(F, F)> {
         let (mut values, mut rests) = (Vec::new(), Vec::new());
         let mut choices = vec![(ALWAYS, ALWAYS)];
+        let mut combined = 0;
         for part in parts {
             let options = ways_of(self, part);
             if let [(value, rest)] = options[..] {
                 values.push(value);
                 rests.push(rest);
                 continue;
+            }
+            combined += choices.len() * options.len();
+            self.work += choices.len() * options.len();
+            if combined > COMBINED {
+                let limit = COMBINED;
+                self.trouble
+                    .get_or_insert(SchemaError::TooLarge { what: "combinations of alternatives", limit });
+                return Vec::new();
             }
             let mut next = Vec::new();
             for (value, rest) in &choices {
@@ -187,7 +193,15 @@ impl Json {
     pub(super) fn is_possible(&mut self, frame: &Frame) -> bool {
         if !self.closes.contains_key(frame) {
             let known = std::mem::take(&mut self.closes);
+            self.work = 0;
             let found = solve(frame, &known, |frame| {
+                // What is not looked at any more is not possible, now or later.
+                self.work += 1;
+                if self.work > WORK {
+                    let limit = WORK;
+                    self.trouble.get_or_insert(SchemaError::TooLarge { what: "steps to a value", limit });
+                    return Vec::new();
+                }
                 let ways = self.ways_of(frame).into_iter();
                 ways.map(|(text, then)| Way { cost: text.len() as u32, text, then }).collect()
             });
@@ -235,7 +249,13 @@ impl Json {
 }
 
 /// Ways to read a member or an item that are looked at. What is more is not offered.
-const WAYS: usize = 256;
+pub(super) const WAYS: usize = 256;
+
+/// Combinations of ways of the parts of one conjunction. Where there are more, nothing is offered.
+const COMBINED: usize = 10_000;
+
+/// Steps and combinations after which no value is looked for any more.
+const WORK: usize = 100_000;
 
 /// Formulas and answers kept. Most take some 100 bytes; a conjunction of hundreds of required keys
 /// takes 1 KiB.

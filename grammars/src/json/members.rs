@@ -5,13 +5,16 @@ use std::sync::Arc;
 use super::SchemaError;
 use super::formula::{ALWAYS, F, Formula};
 use super::keys::{Key, Keys};
-use super::language::{Frame, Json};
+use super::language::{Frame, Json, WAYS};
 use super::object::Object;
 use super::scalar::ScalarError;
 use super::taken::Taken;
 use crate::Budget;
 use crate::lexeme::{Automaton, JsonText, Lexeme, Outcomes, START, spelled};
 use crate::machine::{Choice, TextThen};
+
+/// Alternatives settled on in a row, without a member read. It is done by recursion.
+const SETTLED: usize = 64;
 
 /// Names tried where an object needs more members of any name.
 const HELPFUL: usize = 16;
@@ -200,6 +203,19 @@ impl Json {
     /// Ways to bring an object nearer to its end, by a member or by settling on an alternative: whatever
     /// the first unmet part of it needs, or any member where nothing is unmet but one is due.
     pub(super) fn member_ways(&mut self, object: u32, before: &[u8]) -> Vec<TextThen<Frame>> {
+        let mut ways = Vec::new();
+        self.add_member_ways(object, before, SETTLED, &mut ways);
+        ways
+    }
+
+    /// Adds those ways, as far as there is room for them, after up to `settle` more alternatives.
+    fn add_member_ways(
+        &mut self,
+        object: u32,
+        before: &[u8],
+        settle: usize,
+        ways: &mut Vec<TextThen<Frame>>,
+    ) {
         let state = self.objects.get(object).clone();
         let tell = self.keys(state.keys).clone();
         let unmet = self.first_unmet(state.pending);
@@ -209,13 +225,15 @@ impl Json {
             Formula::Any(alternatives) => {
                 let parts = self.formulas.parts(state.pending).into_iter();
                 let rest: Vec<F> = parts.filter(|part| Some(*part) != unmet).collect();
-                let mut ways = Vec::new();
-                for alternative in alternatives {
+                for alternative in alternatives.into_iter().filter(|_| settle > 0) {
+                    if ways.len() >= WAYS {
+                        break;
+                    }
                     let pending = self.formulas.all(rest.iter().copied().chain([alternative]));
                     let settled = self.objects.id(Object { pending, ..state.clone() });
-                    ways.extend(self.member_ways(settled, before));
+                    self.add_member_ways(settled, before, settle - 1, ways);
                 }
-                return ways;
+                return;
             }
             Formula::Required(name) => {
                 tell.names.iter().position(|known| *known == name).and_then(unused).into_iter().collect()
@@ -228,7 +246,6 @@ impl Json {
             }
             _ => (0..tell.names.len()).filter_map(unused).take(HELPFUL).chain(others).collect(),
         };
-        let mut ways = Vec::new();
         for key in keys {
             let Some(text) = self.key_text(&state, key) else { continue };
             for frames in self.after_key(object, key, Some(&text)) {
@@ -240,7 +257,6 @@ impl Json {
                 }
             }
         }
-        ways
     }
 
     /// A part of what is pending that keeps an object from ending; a required key before others.

@@ -42,7 +42,7 @@ pub(crate) use language::Json;
 
 use std::sync::Arc;
 
-use crate::{Budget, GrammarError, Vocabulary};
+use crate::{Budget, GrammarError, Vocabulary, Whitespace};
 
 /// Which JSON texts are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,16 +66,6 @@ impl JsonSpec {
     pub fn object() -> Self {
         Self::new("{\"type\": \"object\"}")
     }
-}
-
-/// Whitespace between the tokens of a JSON text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Whitespace {
-    /// None: the shortest texts, and the most forced tokens.
-    None,
-    /// What printers write: after `{`, `[`, `,` and `:` and before `}` and `]` a space, or a new line and
-    /// up to 40 spaces or tabs. Where more is allowed, small models wander in it.
-    Usual,
 }
 
 /// Largest schema read, in bytes.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::SchemaError;
+use super::error::shortened;
 
 /// A document's parts by what references call them.
 #[derive(Debug, Default)]
@@ -15,16 +16,29 @@ pub(super) struct Places {
     dynamic: HashMap<String, usize>,
 }
 
+/// Most bytes of all parts' pointers and identifiers.
+const LONGEST: usize = 64 << 20;
+
 /// The base of a document without an identifier.
 const NOWHERE: &str = "schema:/";
 
 impl Places {
     /// `old_identifiers`: drafts before 6 say `id`, and before 2019-09 a fragment in it is an
     /// anchor.
-    pub(super) fn of(document: &Value, identifier: &str) -> Self {
+    ///
+    /// # Errors
+    /// Pointers and identifiers that are too long together. Here and later they are copied as often as there
+    /// are parts, so this bounds what a document can cost.
+    pub(super) fn of(document: &Value, identifier: &str) -> Result<Self, SchemaError> {
         let mut places = Self::default();
         places.named.insert(NOWHERE.into(), String::new());
         let mut todo = vec![(document, String::new(), NOWHERE.to_owned())];
+        let mut bytes = 0;
+        // Asked before the pointer of a part is made.
+        let mut add = |length: usize| {
+            bytes += length;
+            if bytes > LONGEST { Err(SchemaError::Pointers(LONGEST)) } else { Ok(()) }
+        };
         while let Some((value, pointer, mut base)) = todo.pop() {
             match value {
                 Value::Object(members) => {
@@ -47,20 +61,23 @@ impl Places {
                     }
                     for (key, member) in members {
                         // Values that are compared are no schemas, whatever they look like.
-                        if !matches!(key.as_str(), "enum" | "const" | "default" | "examples") {
+                        let compared = matches!(key.as_str(), "enum" | "const" | "default" | "examples");
+                        if !compared && is_nested(member) {
+                            add(pointer.len() + key.len() + base.len())?;
                             todo.push((member, format!("{pointer}/{}", escaped(key)), base.clone()));
                         }
                     }
                 }
                 Value::Array(items) => {
-                    for (index, item) in items.iter().enumerate() {
+                    for (index, item) in items.iter().enumerate().filter(|(_, item)| is_nested(item)) {
+                        add(pointer.len() + base.len())?;
                         todo.push((item, format!("{pointer}/{index}"), base.clone()));
                     }
                 }
                 _ => {}
             }
         }
-        places
+        Ok(places)
     }
 
     /// How many dynamic anchors of a name there are.
@@ -76,7 +93,7 @@ impl Places {
         from: &str,
         reference: &str,
     ) -> Result<String, SchemaError> {
-        let unresolved = || SchemaError::Unresolved(reference.to_owned());
+        let unresolved = || SchemaError::Unresolved(shortened(reference));
         let base = base_of(document, identifier, from);
         let (absolute, fragment) = split(&join(&base, reference));
         if let Some(pointer) =
@@ -91,6 +108,10 @@ impl Places {
         let pointer = format!("{root}{}", decoded(&fragment));
         document.pointer(&pointer).map(|_| normal(&pointer)).ok_or_else(unresolved)
     }
+}
+
+fn is_nested(value: &Value) -> bool {
+    value.is_object() || value.is_array()
 }
 
 /// The identifier that references at a place are relative to.

@@ -1,9 +1,11 @@
 //! A schema document, and what each of its keywords says.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::error::shortened;
 use super::formula::{ALWAYS, F, Formula, Formulas, Kind, NEVER};
 use super::reference::{Places, escaped};
 use super::{SchemaError, unevaluated};
@@ -23,20 +25,29 @@ pub(super) enum Draft {
 /// A schema document.
 #[derive(Debug)]
 pub(super) struct Document {
-    pub(super) value: Value,
+    pub(super) value: Arc<Value>,
     pub(super) draft: Draft,
     pub(super) assert_formats: bool,
-    places: Places,
+    places: Arc<Places>,
     pointers: Vec<String>,
     nodes: HashMap<String, NodeId>,
     expanded: HashMap<(NodeId, bool), F>,
     pub(super) narrowed: HashMap<(F, Kind), F>,
-    /// Nodes whose formula is being made.
-    open: Vec<NodeId>,
+    /// How deep formulas are being narrowed, one within another.
+    pub(super) narrowing: usize,
+    /// How many `oneOf` within each other are being looked at.
+    pub(super) looking: usize,
+    /// Pairs of their options that have been.
+    pub(super) pairs: usize,
 }
 
+/// Most schemas within a schema and things that they say, counted together.
+const PARTS: usize = 150_000;
+
 /// Longest chain of references.
-pub(super) const CHAIN: usize = 128;
+const CHAIN: usize = 64;
+
+pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// A schema as an object, with where it is.
 pub(super) struct Schema<'a> {
@@ -48,17 +59,17 @@ impl Document {
     pub(super) fn new(text: &str, assert_formats: bool) -> Result<Self, SchemaError> {
         let value: Value =
             serde_json::from_str(text).map_err(|error| SchemaError::Syntax(error.to_string()))?;
-        Ok(Self::of(value, assert_formats))
+        let draft = draft(&value);
+        let places = Places::of(&value, identifier(draft))?;
+        Ok(Self::of(Arc::new(value), draft, Arc::new(places), assert_formats))
     }
 
     /// The same document, of which nothing has been looked up.
     pub(super) fn afresh(&self) -> Self {
-        Self::of(self.value.clone(), self.assert_formats)
+        Self::of(self.value.clone(), self.draft, self.places.clone(), self.assert_formats)
     }
 
-    fn of(value: Value, assert_formats: bool) -> Self {
-        let draft = draft(&value);
-        let places = Places::of(&value, identifier(draft));
+    fn of(value: Arc<Value>, draft: Draft, places: Arc<Places>, assert_formats: bool) -> Self {
         Self {
             value,
             draft,
@@ -68,7 +79,9 @@ impl Document {
             nodes: HashMap::new(),
             expanded: HashMap::new(),
             narrowed: HashMap::new(),
-            open: Vec::new(),
+            narrowing: 0,
+            looking: 0,
+            pairs: 0,
         }
     }
 
@@ -115,6 +128,7 @@ impl Document {
             let positive = self.expand(formulas, node, true)?;
             formulas.not(positive)?
         };
+        let formula = formulas.shallow(formula)?;
         self.expanded.insert((node, positive), formula);
         Ok(formula)
     }
@@ -125,6 +139,9 @@ impl Document {
         while let Some(formula) = todo.pop() {
             if !seen.insert(formula) {
                 continue;
+            }
+            if formulas.len() + self.pointers.len() > PARTS {
+                return Err(SchemaError::TooLarge { what: "statements", limit: PARTS });
             }
             match formulas.get(formula).clone() {
                 Formula::Schema(node, positive) => todo.push(self.expand(formulas, node, positive)?),
@@ -147,11 +164,11 @@ impl Document {
 
     fn keywords(&mut self, formulas: &mut Formulas, node: NodeId) -> Result<F, SchemaError> {
         let pointer = self.pointer(node).to_owned();
-        let value = self.value.pointer(&pointer).cloned().unwrap_or(Value::Null);
-        let members = match &value {
-            Value::Bool(true) => return Ok(ALWAYS),
-            Value::Bool(false) => return Ok(NEVER),
-            Value::Object(members) => members,
+        let document = self.value.clone();
+        let members = match document.pointer(&pointer) {
+            Some(Value::Bool(true)) => return Ok(ALWAYS),
+            Some(Value::Bool(false)) => return Ok(NEVER),
+            Some(Value::Object(members)) => members,
             _ => return Err(malformed("schema", &pointer, "to be an object, true or false")),
         };
         let schema = Schema { members, pointer };
@@ -167,7 +184,7 @@ impl Document {
             self.properties(formulas, &schema)?,
             self.combined(formulas, &schema)?,
         ];
-        for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
+        for keyword in REFERENCES {
             if members.contains_key(keyword) {
                 parts.push(self.reference(formulas, &schema, keyword)?);
             }
@@ -180,7 +197,7 @@ impl Document {
     }
 
     /// The place that a reference leads to.
-    pub(super) fn target(&mut self, schema: &Schema<'_>, keyword: &str) -> Result<String, SchemaError> {
+    pub(super) fn target(&self, schema: &Schema<'_>, keyword: &str) -> Result<String, SchemaError> {
         let reference = string(schema, keyword)?.unwrap_or_default().to_owned();
         let place = self.places.find(&self.value, identifier(self.draft), &schema.pointer, &reference)?;
         if keyword == "$dynamicRef" {
@@ -208,23 +225,27 @@ impl Document {
         keyword: &str,
     ) -> Result<F, SchemaError> {
         let place = self.target(schema, keyword)?;
-        let from = self.node(&schema.pointer);
-        let target = self.node(&place);
-        // Only a chain of references is followed here: whatever else leads back to itself does so
-        // through a part, which is looked at when it is needed.
-        if from == target || self.open.contains(&target) {
-            return Err(SchemaError::Cycle(string(schema, keyword)?.unwrap_or_default().to_owned()));
+        self.check_chain(schema, keyword, &place)?;
+        Ok(self.part(formulas, &place))
+    }
+
+    /// Follows a reference for as long as it leads to another one. Whatever else leads back to itself does so
+    /// through a part, which is looked at when it is needed.
+    fn check_chain(&self, from: &Schema<'_>, keyword: &str, place: &str) -> Result<(), SchemaError> {
+        let (mut place, mut seen) = (place.to_owned(), vec![from.pointer.clone()]);
+        for _ in 0..CHAIN {
+            if seen.contains(&place) {
+                return Err(SchemaError::Cycle(shortened(string(from, keyword)?.unwrap_or_default())));
+            }
+            let Some(Value::Object(members)) = self.value.pointer(&place) else { return Ok(()) };
+            let Some(keyword) = REFERENCES.into_iter().find(|keyword| members.contains_key(*keyword)) else {
+                return Ok(());
+            };
+            let schema = Schema { members, pointer: place };
+            place = self.target(&schema, keyword)?;
+            seen.push(schema.pointer);
         }
-        if self.open.len() >= CHAIN {
-            return Err(SchemaError::unsupported(
-                keyword,
-                format!("over more than {CHAIN} references in a row"),
-            ));
-        }
-        self.open.push(from);
-        let result = self.expand(formulas, target, true);
-        self.open.pop();
-        result
+        Err(SchemaError::unsupported(keyword, format!("over more than {CHAIN} references in a row")))
     }
 
     /// The schema that a keyword holds.
@@ -315,7 +336,7 @@ fn identifier(draft: Draft) -> &'static str {
 }
 
 pub(super) fn malformed(keyword: &str, at: &str, needs: &'static str) -> SchemaError {
-    SchemaError::Malformed { keyword: keyword.into(), at: format!("#{at}"), needs }
+    SchemaError::Malformed { keyword: keyword.into(), at: shortened(&format!("#{at}")), needs }
 }
 
 pub(super) fn string<'a>(schema: &Schema<'a>, keyword: &str) -> Result<Option<&'a str>, SchemaError> {

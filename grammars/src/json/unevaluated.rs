@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::SchemaError;
 use super::formula::{ALWAYS, F, Formula, Formulas, Rules};
 use super::reference::escaped;
-use super::schema::{Document, Draft, Schema};
+use super::schema::{Document, Draft, REFERENCES, Schema};
 
 /// What one choice of alternatives evaluates.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ fn evaluated(
         return Err(SchemaError::unsupported("unevaluatedProperties", "over schemas nested this deeply"));
     }
     let mut seen = vec![own(document, schema)];
-    for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
+    for keyword in REFERENCES {
         if schema.members.contains_key(keyword) {
             let place = document.target(schema, keyword)?;
             let also = below(document, formulas, &place, depth)?;
@@ -176,8 +176,8 @@ fn below(
     depth: usize,
 ) -> Result<Vec<Seen>, SchemaError> {
     let holds = document.part(formulas, place);
-    let value = document.value.pointer(place).cloned().unwrap_or(Value::Bool(true));
-    let Value::Object(members) = &value else { return Ok(vec![Seen::nothing(holds)]) };
+    let whole = document.value.clone();
+    let Some(Value::Object(members)) = whole.pointer(place) else { return Ok(vec![Seen::nothing(holds)]) };
     let schema = Schema { members, pointer: place.to_owned() };
     let mut seen = evaluated(document, formulas, &schema, depth - 1)?;
     for one in &mut seen {

@@ -20,7 +20,17 @@ pub(super) fn pool(source: &ProtoSource) -> Result<DescriptorPool, GrammarError>
     Ok(pool)
 }
 
+/// Most bytes of all texts, or of a descriptor set.
+const LARGEST: usize = 4 << 20;
+
 fn files(source: &ProtoSource) -> Result<Vec<FileDescriptorProto>, GrammarError> {
+    let bytes: usize = match source {
+        ProtoSource::Files(texts) => texts.values().map(String::len).sum(),
+        ProtoSource::Descriptors(bytes) => bytes.len(),
+    };
+    if bytes > LARGEST {
+        return Err(GrammarError::Protobuf(format!("they have more than {LARGEST} bytes")));
+    }
     let mut files = match source {
         ProtoSource::Files(texts) => {
             texts.iter().map(|(name, text)| parsed(name, text)).collect::<Result<Vec<_>, _>>()?
@@ -31,8 +41,25 @@ fn files(source: &ProtoSource) -> Result<Vec<FileDescriptorProto>, GrammarError>
                 .file
         }
     };
+    if count(&files) > DEFINITIONS {
+        let many = format!("they have more than {DEFINITIONS} messages and fields");
+        return Err(GrammarError::Protobuf(many));
+    }
     files.iter_mut().for_each(bare);
     Ok(files)
+}
+
+/// Most messages and fields together, those that a map stands for included.
+const DEFINITIONS: usize = 150_000;
+
+fn count(files: &[FileDescriptorProto]) -> usize {
+    let mut todo: Vec<&DescriptorProto> = files.iter().flat_map(|file| &file.message_type).collect();
+    let mut count = 0;
+    while let Some(message) = todo.pop() {
+        count += 1 + message.field.len() + message.extension.len();
+        todo.extend(&message.nested_type);
+    }
+    count
 }
 
 fn parsed(name: &str, text: &str) -> Result<FileDescriptorProto, GrammarError> {

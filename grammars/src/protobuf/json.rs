@@ -7,26 +7,30 @@ use super::language::Marks;
 use super::messages::{Builder, Field, Values};
 use super::scalars::Scalars;
 use super::shape::{Linked, Shape, ShapeId, Tagged};
-use super::text::SPACE;
-use crate::GrammarError;
 use crate::lexeme::{Regular, START, Source, Words, spelled};
+use crate::{GrammarError, Whitespace};
 
-pub(super) fn marks(scalars: &Scalars<'_>) -> Result<Marks, GrammarError> {
-    let mark = |expression: &str| scalars.regex(&expression.replace('_', SPACE));
+pub(super) fn marks(scalars: &Scalars<'_>, whitespace: Whitespace) -> Result<Marks, GrammarError> {
+    let mark = |expression: &str| scalars.regex(&spaced(expression, whitespace));
     Ok(Marks {
-        open: mark(r"\{_?")?,
+        open: mark(r"\{_")?,
         shut: mark(r"\}")?,
-        close: mark(r"_?\}")?,
-        next: mark("_?,_?")?,
-        list: mark(r"\[_?")?,
+        close: mark(r"_\}")?,
+        next: mark(",_")?,
+        list: mark(r"\[_")?,
         shut_list: mark(r"\]")?,
-        close_list: mark(r"_?\]")?,
-        comma: mark("_?,_?")?,
-        colon: mark(": ?")?,
+        close_list: mark(r"_\]")?,
+        comma: mark(",_")?,
+        colon: mark(":_")?,
         // No value comes without a colon here.
-        gap: mark(" ")?,
-        value: mark(r#"_?,_?"value": ?"#)?,
+        gap: None,
+        value: mark(r#",_"value":_"#)?,
     })
+}
+
+/// An expression in which `_` stands for whitespace.
+fn spaced(expression: &str, whitespace: Whitespace) -> String {
+    expression.replace('_', whitespace.optional())
 }
 
 /// Levels that a list adds.
@@ -136,7 +140,7 @@ impl Builder<'_> {
         }
         let words = names.iter().zip(0..).map(|(name, index)| (name.as_bytes(), index));
         let source = Tags {
-            opening: Regular::new(&OPENING.replace('_', SPACE), self.scalars.budget)?,
+            opening: Regular::new(&spaced(OPENING, self.whitespace), self.scalars.budget)?,
             names: Words::new(words),
         };
         let tags = self.lexeme(&source)?;
@@ -174,7 +178,7 @@ fn is_special(name: &str) -> bool {
 }
 
 /// An opening bracket and the beginning of a type's address.
-const OPENING: &str = r#"\{_?"@type": ?"type\.googleapis\.com/"#;
+const OPENING: &str = r#"\{_"@type":_"type\.googleapis\.com/"#;
 
 /// [`OPENING`] and one of many names.
 struct Tags {

@@ -22,8 +22,8 @@ pub(super) struct Marks {
     pub(super) comma: Arc<Lexeme>,
     /// After a name or a map's key.
     pub(super) colon: Arc<Lexeme>,
-    /// What may come between a name and a value that needs no colon.
-    pub(super) gap: Arc<Lexeme>,
+    /// What may come between a name and a value that needs no colon, if anything.
+    pub(super) gap: Option<Arc<Lexeme>>,
     /// Before the value of a tagged type that stands apart.
     pub(super) value: Arc<Lexeme>,
 }
@@ -137,7 +137,7 @@ impl Language for Proto {
             }
             Frame::Mark(mark) => {
                 let optional = matches!(mark, Mark::Gap);
-                Offer { optional, ..Offer::of([Choice::new(self.mark(*mark))]) }
+                Offer { optional, ..Offer::of(self.mark(*mark).map(Choice::new)) }
             }
             Frame::Name(members) => {
                 let names = self.object(members.shape).and_then(|object| object.names.as_ref());
@@ -223,14 +223,14 @@ impl Language for Proto {
 }
 
 impl Proto {
-    pub(super) fn mark(&self, mark: Mark) -> &Arc<Lexeme> {
+    pub(super) fn mark(&self, mark: Mark) -> Option<&Arc<Lexeme>> {
         match mark {
-            Mark::Shut => &self.marks.shut,
-            Mark::Close => &self.marks.close,
-            Mark::ShutList => &self.marks.shut_list,
-            Mark::Colon => &self.marks.colon,
-            Mark::Gap => &self.marks.gap,
-            Mark::Value => &self.marks.value,
+            Mark::Shut => Some(&self.marks.shut),
+            Mark::Close => Some(&self.marks.close),
+            Mark::ShutList => Some(&self.marks.shut_list),
+            Mark::Colon => Some(&self.marks.colon),
+            Mark::Gap => self.marks.gap.as_ref(),
+            Mark::Value => Some(&self.marks.value),
         }
     }
 

@@ -6,27 +6,27 @@ use std::time::Instant;
 
 use prost_reflect::{Cardinality, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
-use super::ProtoFormat;
 use super::language::Proto;
 use super::scalars::Scalars;
 use super::shape::{Key, LEVELS, Linked, Object, Shape, ShapeId, Shapes};
-use super::{json, text};
+use super::{ProtoFormat, ProtobufSpec, json, text};
 use crate::lexeme::{Automaton, Lexeme, Outcomes, START, Source, Words};
-use crate::{Budget, GrammarError, Vocabulary};
+use crate::{Budget, GrammarError, Vocabulary, Whitespace};
 
 /// The texts of a message.
 pub(super) fn language(
     message: &MessageDescriptor,
-    format: ProtoFormat,
+    spec: &ProtobufSpec,
     vocabulary: &Arc<Vocabulary>,
     budget: &Budget,
 ) -> Result<Proto, GrammarError> {
+    let (format, whitespace) = (spec.format, spec.whitespace);
     let scalars = Scalars { vocabulary, budget };
     let marks = match format {
-        ProtoFormat::Text => text::marks(&scalars)?,
-        ProtoFormat::Json => json::marks(&scalars)?,
+        ProtoFormat::Text => text::marks(&scalars, whitespace)?,
+        ProtoFormat::Json => json::marks(&scalars, whitespace)?,
     };
-    let mut builder = Builder::new(scalars, format);
+    let mut builder = Builder::new(scalars, format, whitespace);
     let root = builder.kind(&Kind::Message(message.clone()))?;
     builder.build()?;
     let mut shapes = builder.shapes;
@@ -72,6 +72,7 @@ pub(super) struct Builder<'a> {
     pub(super) value: Option<ShapeId>,
     pub(super) any: Option<ShapeId>,
     format: ProtoFormat,
+    pub(super) whitespace: Whitespace,
     known: HashMap<String, ShapeId>,
     todo: Vec<(ShapeId, MessageDescriptor)>,
     started: Instant,
@@ -83,7 +84,7 @@ pub(super) struct Builder<'a> {
 const MESSAGE: u8 = 1;
 
 impl<'a> Builder<'a> {
-    fn new(scalars: Scalars<'a>, format: ProtoFormat) -> Self {
+    fn new(scalars: Scalars<'a>, format: ProtoFormat, whitespace: Whitespace) -> Self {
         let mut shapes = Shapes::default();
         let never = shapes.reserve();
         Self {
@@ -93,6 +94,7 @@ impl<'a> Builder<'a> {
             value: None,
             any: None,
             format,
+            whitespace,
             known: HashMap::new(),
             todo: Vec::new(),
             started: Instant::now(),

@@ -28,7 +28,7 @@ use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde::de::DeserializeSeed;
 
-use crate::{Budget, GrammarError, Vocabulary};
+use crate::{Budget, GrammarError, Vocabulary, Whitespace};
 use language::Proto;
 
 /// A message and how it is written.
@@ -40,6 +40,8 @@ pub struct ProtobufSpec {
     pub message: String,
     /// How it is written.
     pub format: ProtoFormat,
+    /// Whitespace between tokens.
+    pub whitespace: Whitespace,
 }
 
 /// Definitions of messages.
@@ -108,5 +110,5 @@ pub(crate) fn compile(
     vocabulary: &Arc<Vocabulary>,
     budget: &Budget,
 ) -> Result<Proto, GrammarError> {
-    messages::language(&spec.descriptor()?, spec.format, vocabulary, budget)
+    messages::language(&spec.descriptor()?, spec, vocabulary, budget)
 }

@@ -15,7 +15,7 @@ impl Proto {
         match frame {
             Frame::Value { shape, left } => self.short_value(*shape, *left),
             Frame::Mark(Mark::Gap) => Some((Vec::new(), Vec::new())),
-            Frame::Mark(mark) => Some((text(self.mark(*mark))?, Vec::new())),
+            Frame::Mark(mark) => Some((text(self.mark(*mark)?)?, Vec::new())),
             Frame::Name(members) => {
                 let key = self.nearest_key(members)?;
                 Some((self.name(members.shape, key)?, self.named(members, key).into_iter().next()?))

@@ -6,27 +6,28 @@ use super::language::Marks;
 use super::messages::{Builder, Field, Part, Values};
 use super::scalars::Scalars;
 use super::shape::{Linked, Shape, ShapeId};
-use crate::GrammarError;
-
-/// A space, or a new line with its indentation. That has no bound: what a token does would have to
-/// be found out for every depth.
-pub(super) const SPACE: &str = r"(?: |\n[ \t]*)";
+use crate::whitespace::LOOSE;
+use crate::{GrammarError, Whitespace};
 
 /// Fields are set apart by white space; the braces of a message follow the field's name at once or
 /// after the name's colon or space.
-pub(super) fn marks(scalars: &Scalars<'_>) -> Result<Marks, GrammarError> {
-    let mark = |expression: &str| scalars.regex(&expression.replace('_', SPACE));
+pub(super) fn marks(scalars: &Scalars<'_>, whitespace: Whitespace) -> Result<Marks, GrammarError> {
+    let mark = |expression: &str| scalars.regex(&expression.replace('_', whitespace.optional()));
+    let (next, colon) = match whitespace {
+        Whitespace::None => (" ", ":"),
+        Whitespace::Usual => (LOOSE, ": ?"),
+    };
     Ok(Marks {
-        open: mark(r"\{_?")?,
+        open: mark(r"\{_")?,
         shut: mark(r"\}")?,
-        close: mark(r"_?\}")?,
-        next: mark(r"\n?_")?,
-        list: mark(r"\[_?")?,
+        close: mark(r"_\}")?,
+        next: mark(next)?,
+        list: mark(r"\[_")?,
         shut_list: mark(r"\]")?,
-        close_list: mark(r"_?\]")?,
-        comma: mark("_?,_?")?,
-        colon: mark(": ?")?,
-        gap: mark(" ")?,
+        close_list: mark(r"_\]")?,
+        comma: mark(",_")?,
+        colon: mark(colon)?,
+        gap: (whitespace == Whitespace::Usual).then(|| mark(" ")).transpose()?,
         // No type is tagged here.
         value: mark(":")?,
     })

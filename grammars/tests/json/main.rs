@@ -179,6 +179,48 @@ fn whitespace_is_read_where_it_is_wanted() {
     assert!(none.matcher().likely_bytes().starts_with(b"{\""));
 }
 
+/// Drafts up to 4 call only that an integer which is written as one; later ones call `4.0` one too.
+#[test]
+fn integers_are_those_of_their_draft() {
+    let drafts = [
+        ("http://json-schema.org/draft-04/schema#", false),
+        ("http://json-schema.org/draft-06/schema#", true),
+    ];
+    let bodies = [
+        json!({"type": "integer"}),
+        json!({"type": "integer", "minimum": 3, "maximum": 4}),
+        json!({"type": "integer", "enum": [4, 5.5, 100_000_000_000_000_000_000_000_u128 as f64]}),
+        json!({"type": ["integer", "string"], "multipleOf": 2}),
+        json!({"not": {"type": "integer"}, "type": "number"}),
+        json!({"type": "number", "minimum": 4}),
+        json!({"type": "array", "items": {"type": "integer"}, "uniqueItems": true}),
+    ];
+    for (draft, has_points) in drafts {
+        for body in &bodies {
+            let mut schema = body.clone();
+            schema["$schema"] = json!(draft);
+            let (grammar, judge) = (compile(&schema).expect("compiles"), validator(&schema));
+            for text in ["4", "4.0", "-4", "-0", "4.5", "4e0", "6.00", "99999999999999999999", "[4]", "[4.0]"]
+            {
+                let value: Value = serde_json::from_str(text).expect("JSON");
+                assert!(!accepts(&grammar, text) || judge.is_valid(&value), "{text} under {schema}");
+            }
+            for seed in 0..40_u32 {
+                let choices: Vec<u32> =
+                    (0..30).map(|at| seed.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503)).collect();
+                let text = walk(&grammar, &choices, 30).expect("is completed");
+                let value: Value = serde_json::from_slice(&text).expect("JSON");
+                assert!(judge.is_valid(&value), "{} under {schema}", String::from_utf8_lossy(&text));
+            }
+        }
+        let integer = compile(&json!({"$schema": draft, "type": "integer"})).expect("compiles");
+        assert!(accepts(&integer, "4"));
+        assert_eq!(accepts(&integer, "4.0"), has_points, "{draft}");
+    }
+    let four = compile(&json!({"$schema": drafts[0].0, "not": {"type": "integer"}})).expect("compiles");
+    assert!(accepts(&four, "4.0") && !accepts(&four, "4"));
+}
+
 /// INV-G4: random budgets from the least one up, most of them near.
 #[test]
 fn texts_are_complete_within_any_sufficient_budget() {

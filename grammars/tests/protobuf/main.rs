@@ -14,7 +14,9 @@ use oracle::{pool, read, sample};
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::FileDescriptorSet;
 use support::{Dice, FORMATS, accepts, allowed, compile, samples, sources, spec, vocabulary, wander};
-use understudy_grammars::{Constraint, GrammarError, ProtoFormat, ProtoSource, TokenId};
+use understudy_grammars::{
+    Constraint, GrammarError, ProtoFormat, ProtoSource, ProtobufSpec, TokenId, Whitespace,
+};
 
 const OWN: [&str; 11] = [
     "shop.Order",
@@ -182,4 +184,30 @@ fn descriptor_sets_are_as_good_as_files() {
     let set = ProtoSource::Descriptors(FileDescriptorSet { file }.encode_to_vec());
     let grammar = compile(&spec(&set, "shop.Order", ProtoFormat::Json)).expect("compiles");
     assert!(accepts(&grammar, "{\"count\": 1}"));
+}
+
+#[test]
+fn whitespace_is_what_printers_write_or_none() {
+    let source = sources();
+    let message = pool(&source).get_message_by_name("shop.Item").expect("is defined");
+    for (format, close, wide) in [
+        (ProtoFormat::Text, "name:\"ab\" inner{}", "name: \"ab\"\n\t inner {}"),
+        (ProtoFormat::Json, "{\"name\":\"ab\",\"inner\":{}}", "{\r\n  \"name\": \"ab\", \"inner\": {}\n}"),
+    ] {
+        let usual = spec(&source, "shop.Item", format);
+        let none = ProtobufSpec { whitespace: Whitespace::None, ..usual.clone() };
+        let (usual, none) = (compile(&usual).expect("compiles"), compile(&none).expect("compiles"));
+        for text in [close, wide] {
+            read(&message, format, text).unwrap_or_else(|reason| panic!("{text}: {reason}"));
+            assert!(accepts(&usual, text), "{text}");
+        }
+        assert!(accepts(&none, close) && !accepts(&none, wide), "{format:?}");
+        for blank in ["  ", "\n\n\n"] {
+            let text = wide.replacen(": ", &format!(":{blank}"), 1);
+            assert!(!accepts(&usual, &text), "{text}");
+        }
+        let far = wide.replacen("inner", &format!("\n{}inner", " ".repeat(41)), 1);
+        assert!(!accepts(&usual, &far), "{far}");
+        sample(&none, &message, format, samples(12), 7);
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use understudy_grammars::{
     Budget, Constraint, Grammar, GrammarError, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, TokenId,
-    Vocabulary,
+    Vocabulary, Whitespace,
 };
 
 pub const END: TokenId = 256;
@@ -91,7 +91,8 @@ pub fn sources() -> ProtoSource {
 }
 
 pub fn spec(source: &ProtoSource, message: &str, format: ProtoFormat) -> ProtobufSpec {
-    ProtobufSpec { source: source.clone(), message: message.to_owned(), format }
+    let whitespace = Whitespace::Usual;
+    ProtobufSpec { source: source.clone(), message: message.to_owned(), format, whitespace }
 }
 
 pub fn compile(spec: &ProtobufSpec) -> Result<Arc<Grammar>, GrammarError> {

@@ -13,6 +13,9 @@ pub(super) enum Token<'a> {
     End,
 }
 
+/// Longest name in bytes. Names are part of messages.
+const LONGEST: usize = 1_000;
+
 /// Reads tokens one after the other.
 #[derive(Debug)]
 pub(super) struct Lexer<'a> {
@@ -38,6 +41,9 @@ impl<'a> Lexer<'a> {
         match first {
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.at = end_of(bytes, start, |byte| byte == b'_' || byte.is_ascii_alphanumeric());
+                if self.at - start > LONGEST {
+                    return self.error(format!("a name is longer than {LONGEST} bytes"));
+                }
                 Ok(Token::Name(&self.text[start..self.at]))
             }
             b'-' | b'0'..=b'9' => {

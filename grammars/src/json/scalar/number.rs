@@ -5,8 +5,9 @@
 //! - where nothing is demanded, any number of up to 32 digits on either side of its point, or
 //!   with an exponent below 300;
 //! - otherwise no exponent and no `-0`; whole numbers of up to 20 digits (as many as a bound has,
-//!   up to 32; 18 where divisibility is demanded, 15 if by a fraction), or, with a fraction, up to
-//!   15 digits in all, which every float tells apart. `1.0` is an integer, as in JSON Schema;
+//!   up to 32; 18 where divisibility or the spelling of an integer is demanded, 15 if divisibility by
+//!   a fraction), or, with a fraction, up to 15 digits in all, which every float tells apart. `1.0`
+//!   is an integer, as in JSON Schema since draft 6;
 //! - where only certain values are left, those, with one zero at the end of their fraction at most.
 //!
 //! A bound that no float has is moved inwards to where both readings of it agree.
@@ -27,6 +28,8 @@ use crate::{Budget, GrammarError};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum NumberTest {
     Integer,
+    /// Written without fraction and exponent: what drafts up to 4 call an integer.
+    IntegerLiteral,
     Minimum(Decimal),
     ExclusiveMinimum(Decimal),
     Maximum(Decimal),
@@ -36,9 +39,10 @@ pub(crate) enum NumberTest {
 }
 
 impl NumberTest {
+    /// Whole numbers are taken to be written without a fraction.
     fn holds(&self, number: &Decimal) -> bool {
         match self {
-            Self::Integer => number.is_integer(),
+            Self::Integer | Self::IntegerLiteral => number.is_integer(),
             Self::Minimum(bound) => number >= bound,
             Self::ExclusiveMinimum(bound) => number > bound,
             Self::Maximum(bound) => number <= bound,
@@ -63,7 +67,7 @@ impl NumberTest {
 
     fn value(&self) -> Option<&Decimal> {
         match self {
-            Self::Integer => None,
+            Self::Integer | Self::IntegerLiteral => None,
             Self::Minimum(value)
             | Self::ExclusiveMinimum(value)
             | Self::Maximum(value)
@@ -102,7 +106,9 @@ pub(crate) fn number_automaton(
                 && (value.significant() <= EXACT
                     || logic.holds(&|test: &NumberTest| test.holds_of_floats(value)))
         };
-        let mut spellings: Vec<_> = values.iter().copied().filter(certain).filter_map(spellings).collect();
+        let literal = tests.contains(&&NumberTest::IntegerLiteral);
+        let spelled = |value: &Decimal| if literal { literal_spelling(value) } else { spellings(value) };
+        let mut spellings: Vec<_> = values.iter().copied().filter(certain).filter_map(spelled).collect();
         spellings.sort_unstable();
         spellings.dedup();
         if spellings.is_empty() {
@@ -168,6 +174,16 @@ fn spellings(value: &Decimal) -> Option<String> {
     Some(format!("{}{zeros}", regex_syntax::escape(&value.plain())))
 }
 
+/// The same where it matters whether an integer is written as one: whole numbers have no fraction then,
+/// and only as many digits as every checker reads as an integer.
+fn literal_spelling(value: &Decimal) -> Option<String> {
+    match value.is_integer() {
+        true if value.whole_digits() > WHOLE as i64 => None,
+        true => Some(regex_syntax::escape(&value.plain())),
+        false => spellings(value),
+    }
+}
+
 fn product(
     logic: &Logic<NumberTest>,
     tests: &[&NumberTest],
@@ -198,6 +214,7 @@ fn product(
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
     Integer,
+    IntegerLiteral,
     Less(Decimal),
     Greater(Decimal),
     MultipleOf(Decimal),
@@ -211,6 +228,7 @@ impl Part {
             Self::Integer => {
                 Table::build(&Multiple::of(&Decimal::parse("1").unwrap_or(Decimal::zero()))?, budget)?
             }
+            Self::IntegerLiteral => Table::build(&Regular::new("-?[0-9]+", budget)?, budget)?,
             Self::MultipleOf(divisor) => Table::build(&Multiple::of(divisor)?, &wide)?,
             Self::Less(bound) => Table::build(&Compare { bound, wanted: Ordering::Less }, budget)?,
             Self::Greater(bound) => Table::build(&Compare { bound, wanted: Ordering::Greater }, budget)?,
@@ -236,6 +254,8 @@ fn translated(
     match test {
         NumberTest::Integer if must_hold => index(Part::Integer),
         NumberTest::Integer => not(index(Part::Integer)),
+        NumberTest::IntegerLiteral if must_hold => index(Part::IntegerLiteral),
+        NumberTest::IntegerLiteral => not(index(Part::IntegerLiteral)),
         NumberTest::MultipleOf(divisor) if must_hold => index(Part::MultipleOf(divisor.clone())),
         NumberTest::MultipleOf(divisor) => not(index(Part::MultipleOf(divisor.clone()))),
         NumberTest::Minimum(bound) if must_hold => above(bound, false, index),
@@ -276,12 +296,16 @@ fn inward(bound: &Decimal, strict: bool, up: bool) -> (Decimal, bool) {
     (Decimal::of_whole_float(float).map_or(moved.clone(), |float| narrower(moved, float)), strict)
 }
 
+/// Digits of a whole number that every checker reads as an integer: of 64 bits with a sign.
+const WHOLE: usize = 18;
+
 /// Numbers as they are written under some tests.
 fn spelling(tests: &[&NumberTest]) -> Spelling {
-    let divisors = tests.iter().filter_map(|test| match test {
-        NumberTest::MultipleOf(divisor) => Some(if divisor.is_integer() { 18 } else { EXACT }),
+    let most = tests.iter().filter_map(|test| match test {
+        NumberTest::MultipleOf(divisor) if !divisor.is_integer() => Some(EXACT),
+        NumberTest::MultipleOf(_) | NumberTest::IntegerLiteral => Some(WHOLE),
         _ => None,
     });
     let longest = tests.iter().filter_map(|test| test.value()).map(Decimal::whole_digits).max().unwrap_or(0);
-    Spelling { whole: divisors.min().unwrap_or(longest.clamp(20, 32) as usize) }
+    Spelling { whole: most.min().unwrap_or(longest.clamp(20, 32) as usize) }
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use understudy_engine::codec::Codec;
 use understudy_grammars::measure::{Case, Sample};
-use understudy_grammars::{GraphqlSpec, JsonSpec, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec};
+use understudy_grammars::{
+    GraphqlSpec, JsonSpec, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec, Whitespace,
+};
 
 use crate::error::Error;
 
@@ -105,7 +107,12 @@ pub fn protobuf(folder: &Path) -> Result<Vec<Case>, Error> {
     let formats = [ProtoFormat::Text, ProtoFormat::Json];
     let case = |(message, format): (String, ProtoFormat)| Case {
         name: message.clone(),
-        pattern: Pattern::Protobuf(ProtobufSpec { source: source.clone(), message, format }),
+        pattern: Pattern::Protobuf(ProtobufSpec {
+            source: source.clone(),
+            message,
+            format,
+            whitespace: Whitespace::Usual,
+        }),
         samples: Vec::new(),
     };
     let own = messages.into_iter().filter(|message| message.starts_with("protobuf_test_messages."));

@@ -1,0 +1,28 @@
+//! Whitespace between the tokens of a text.
+
+/// How the tokens of a text are set apart: in JSON, and in both formats of Protobuf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Whitespace {
+    /// Not at all: the shortest texts, and the most forced tokens. In Protobuf's text format fields are set
+    /// apart by one space.
+    None,
+    /// As printers do it: by a space, or by a new line and up to 40 spaces or tabs; in JSON after `{`, `[`, `,`
+    /// and `:` and before `}` and `]`. Where more is allowed, small models wander in it.
+    Usual,
+}
+
+impl Whitespace {
+    /// An expression of what may be where nothing has to be.
+    pub(crate) const fn optional(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Usual => r"(?: |\r?\n[ \t]{0,40})?",
+        }
+    }
+}
+
+/// A space, or a new line with what indents it.
+pub(crate) const BLANK: &str = r"(?: |\r?\n[ \t]{0,40})";
+
+/// The same, where a line may be left empty.
+pub(crate) const LOOSE: &str = r"(?: |\r?\n(?:\r?\n)?[ \t]{0,40})";
