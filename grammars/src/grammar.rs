@@ -8,7 +8,7 @@ use crate::machine::{DEAD, Language, Machine, StateId, StateMask};
 use crate::matcher::Matcher;
 use crate::plain::Plain;
 use crate::sql::Sql;
-use crate::{GrammarError, Pattern, TokenId, Vocabulary, json, protobuf};
+use crate::{GrammarError, Pattern, TokenId, Vocabulary, json, lark, protobuf};
 
 /// What compiling may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,7 @@ impl Grammar {
             Pattern::Choice(options) => Self::of(Plain::choice(options, vocabulary, budget)?, vocabulary),
             Pattern::Graphql(spec) => Self::of(Graphql::new(spec, vocabulary, budget)?, vocabulary),
             Pattern::Json(spec) => Self::of(json::compile(spec, vocabulary, budget)?, vocabulary),
+            Pattern::Lark(spec) => Self::of(lark::compile(spec, vocabulary, budget)?, vocabulary),
             Pattern::Protobuf(spec) => Self::of(protobuf::compile(spec, vocabulary, budget)?, vocabulary),
             Pattern::Sql(spec) => Self::of(Sql::new(spec, vocabulary, budget)?, vocabulary),
         }

@@ -1,0 +1,303 @@
+//! Ignored text: where it may stand between two terminals, and where it has to.
+//!
+//! A lexeme ends only where the next byte cannot continue it. So where one terminal could swallow the
+//! beginning of the next, a completion writes ignored text between them; where there is none to write,
+//! the grammar is refused. What a model writes needs no such care: `ab` simply is one name.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::follow::Follow;
+use super::rules::Used;
+use crate::lexeme::{Automaton, Lexeme, Outcomes, START, Source};
+use crate::machine::Choice;
+use crate::{Budget, GrammarError, Vocabulary};
+
+/// Whitespace as printers write it, in place of all that a grammar may ignore: models wander in more.
+pub(super) const USUAL: &str = r" |\r?\n[ \t]{0,40}";
+
+/// Texts of [`USUAL`] that separate terminals.
+const BLANKS: [&[u8]; 3] = [b" ", b"\n", b"\r\n"];
+
+/// Text that may stand between two terminals.
+#[derive(Debug)]
+pub(super) struct Gap {
+    pub(super) choice: Choice,
+    /// Terminals that may come after it: none of their first bytes continues it.
+    pub(super) fits: Vec<bool>,
+}
+
+#[derive(Debug)]
+pub(super) struct Spacing {
+    pub(super) gaps: Vec<Gap>,
+    /// Each terminal with what must not come directly after it.
+    pub(super) choices: Vec<Option<Choice>>,
+    /// What a completion writes before each terminal.
+    pub(super) separators: Vec<Vec<u8>>,
+}
+
+/// A terminal that some text has, with its place among all.
+struct Present<'a> {
+    automaton: &'a Automaton,
+    begins: Bytes,
+    /// Bytes that continue it somewhere where it may end, and everywhere where it may.
+    continues: Bytes,
+    always_continues: Bytes,
+    /// Bytes that must not come directly after it although they do not continue it.
+    stops: Bytes,
+}
+
+type Bytes = [bool; 256];
+
+const NONE: Bytes = [false; 256];
+
+fn meet(a: &Bytes, b: &Bytes) -> bool {
+    a.iter().zip(b).any(|(a, b)| *a && *b)
+}
+
+impl<'a> Present<'a> {
+    fn new(automaton: &'a Automaton) -> Self {
+        let leads = |state: u32| std::array::from_fn(|byte| automaton.step(state, byte as u8).is_some());
+        let mut present = Self {
+            automaton,
+            begins: leads(START),
+            continues: NONE,
+            always_continues: [true; 256],
+            stops: NONE,
+        };
+        for state in endings(automaton) {
+            let leads: Bytes = leads(state);
+            for byte in 0..256 {
+                present.continues[byte] |= leads[byte];
+                present.always_continues[byte] &= leads[byte];
+            }
+        }
+        present
+    }
+
+    /// Whether a text that begins with one of some bytes may not be told from the end of this.
+    fn runs_into(&self, begins: &Bytes) -> bool {
+        meet(&self.continues, begins) || meet(&self.stops, begins)
+    }
+
+    /// Whether `separator` and then `next` can be read after any text of this, be it that this takes the
+    /// separator as a whole.
+    fn is_parted(&self, separator: &[u8], next: &Bytes) -> bool {
+        endings(self.automaton).all(|state| {
+            if self.automaton.step(state, separator[0]).is_none() {
+                return !self.stops[usize::from(separator[0])];
+            }
+            let after = separator.iter().try_fold(state, |state, byte| self.automaton.step(state, *byte));
+            after.is_some_and(|state| {
+                let goes_on =
+                    |byte: usize| self.automaton.step(state, byte as u8).is_some() || self.stops[byte];
+                self.automaton.ending(state).is_some() && !(0..256).any(|byte| next[byte] && goes_on(byte))
+            })
+        })
+    }
+}
+
+fn endings(automaton: &Automaton) -> impl Iterator<Item = u32> + '_ {
+    (0..automaton.states() as u32).filter(|state| automaton.ending(*state).is_some())
+}
+
+impl Spacing {
+    /// `usual` is ignored whitespace, `others` what else is ignored.
+    ///
+    /// # Errors
+    /// [`GrammarError::Lark`] where a terminal has to come directly after one that would swallow it.
+    pub(super) fn new(
+        used: &[Used],
+        lexemes: &[Option<Arc<Lexeme>>],
+        (usual, others): (Option<Arc<Lexeme>>, Vec<Arc<Lexeme>>),
+        follow: &Follow,
+        (vocabulary, budget): (&Vocabulary, &Budget),
+    ) -> Result<Self, GrammarError> {
+        let mut present: Vec<Option<Present<'_>>> = lexemes
+            .iter()
+            .map(|lexeme| lexeme.as_ref().map(|lexeme| Present::new(&lexeme.automaton)))
+            .collect();
+        let gap = |lexeme: &Arc<Lexeme>| {
+            let ignored = Present::new(&lexeme.automaton);
+            let fits = |next: &Option<Present<'_>>| {
+                next.as_ref().is_some_and(|next| !ignored.runs_into(&next.begins))
+            };
+            Gap { choice: Choice::new(lexeme), fits: present.iter().map(fits).collect() }
+        };
+        let gaps: Vec<Gap> = usual.iter().chain(&others).map(gap).collect();
+        if usual.is_some() {
+            let stops: Vec<Bytes> =
+                (0..present.len()).map(|terminal| stops(terminal, &present, &gaps[0], follow)).collect();
+            for (present, stops) in present.iter_mut().zip(stops) {
+                present.iter_mut().for_each(|present| present.stops = stops);
+            }
+        }
+        let separators = Separators { used, present: &present, gaps: &gaps, follow, vocabulary };
+        let separators = separators.all()?;
+        let choices = lexemes.iter().zip(&present).map(|(lexeme, present)| {
+            let (Some(lexeme), Some(present)) = (lexeme, present) else { return Ok(None) };
+            if present.stops == NONE {
+                return Ok(Some(Choice::new(lexeme)));
+            }
+            let guarded = Guarded { automaton: &lexeme.automaton, stops: &present.stops };
+            let automaton = Automaton::build(&guarded, vocabulary.spellable(), budget)?;
+            Ok(Some(Choice::new(&Lexeme::new(automaton)).allowing(Outcomes::only(2, Some(0)))))
+        });
+        let choices = choices.collect::<Result<_, GrammarError>>()?;
+        Ok(Self { gaps, choices, separators })
+    }
+}
+
+/// A word of the language, `if`, must not run into a name, although it ends there: letters that would make
+/// a text of some other terminal of it are not to come directly after it.
+fn stops(terminal: usize, present: &[Option<Present<'_>>], usual: &Gap, follow: &Follow) -> Bytes {
+    let mut stops = NONE;
+    let Some(word) = present[terminal].as_ref().filter(|word| is_word(word.automaton)) else { return stops };
+    let mut barred = NONE;
+    for next in follow.may.each(terminal as u32) {
+        let Some(begins) = present[next as usize].as_ref().map(|next| &next.begins) else { continue };
+        let into = if usual.fits[next as usize] { &mut stops } else { &mut barred };
+        (0..256).filter(|byte| begins[*byte]).for_each(|byte| into[byte] = true);
+    }
+    let mut swallowed = NONE;
+    let others = present.iter().flatten().filter(|other| !other.automaton.is_finite(0));
+    others.for_each(|other| add_swallowed(word.automaton, other.automaton, &mut swallowed));
+    for byte in 0..256 {
+        let is_left = is_word_byte(byte as u8) && swallowed[byte] && !barred[byte] && !word.continues[byte];
+        stops[byte] &= is_left;
+    }
+    stops
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte == b'_' || byte.is_ascii_alphanumeric() || byte >= 0x80
+}
+
+/// Most states of what counts as a word.
+const WORD: usize = 64;
+
+/// Whether all texts are a few words.
+fn is_word(automaton: &Automaton) -> bool {
+    let others =
+        |state: u32| (0..=u8::MAX).any(|byte| !is_word_byte(byte) && automaton.step(state, byte).is_some());
+    automaton.states() <= WORD && automaton.is_finite(0) && !(0..automaton.states() as u32).any(others)
+}
+
+/// Adds bytes with which another terminal goes on after a text of `word`.
+fn add_swallowed(word: &Automaton, other: &Automaton, bytes: &mut Bytes) {
+    let mut seen = std::collections::HashSet::from([(START, START)]);
+    let mut todo = VecDeque::from([(START, START)]);
+    while let Some((at, beside)) = todo.pop_front() {
+        if word.ending(at).is_some() {
+            (0..256).for_each(|byte| bytes[byte] |= other.step(beside, byte as u8).is_some());
+        }
+        for byte in 0..=u8::MAX {
+            if let (Some(at), Some(beside)) = (word.step(at, byte), other.step(beside, byte))
+                && seen.insert((at, beside))
+            {
+                todo.push_back((at, beside));
+            }
+        }
+    }
+}
+
+/// A terminal that must not be followed by some bytes: they lead to outcome 1, which is never allowed.
+struct Guarded<'a> {
+    automaton: &'a Automaton,
+    stops: &'a Bytes,
+}
+
+impl Source for Guarded<'_> {
+    type State = Option<u32>;
+
+    fn start(&self) -> Option<u32> {
+        Some(START)
+    }
+
+    fn step(&self, state: &Option<u32>, byte: u8) -> Option<Option<u32>> {
+        let state = (*state)?;
+        let next = self.automaton.step(state, byte).map(Some);
+        let stopped = self.automaton.ending(state).is_some() && self.stops[usize::from(byte)];
+        next.or(stopped.then_some(None))
+    }
+
+    fn ending(&self, state: &Option<u32>) -> Option<u32> {
+        match state {
+            Some(state) => self.automaton.ending(*state).map(|_| 0),
+            None => Some(1),
+        }
+    }
+}
+
+/// Finds what completions write before terminals.
+struct Separators<'a> {
+    used: &'a [Used],
+    present: &'a [Option<Present<'a>>],
+    gaps: &'a [Gap],
+    follow: &'a Follow,
+    vocabulary: &'a Vocabulary,
+}
+
+impl Separators<'_> {
+    fn all(&self) -> Result<Vec<Vec<u8>>, GrammarError> {
+        let mut before: Vec<Vec<u32>> = vec![Vec::new(); self.present.len()];
+        for terminal in 0..self.present.len() as u32 {
+            self.check_reachable(terminal)?;
+            self.follow.completing.each(terminal).for_each(|next| before[next as usize].push(terminal));
+        }
+        (0..self.present.len()).map(|next| self.before(next, &before[next])).collect()
+    }
+
+    /// Each terminal that may come after this one can.
+    fn check_reachable(&self, terminal: u32) -> Result<(), GrammarError> {
+        let Some(own) = &self.present[terminal as usize] else { return Ok(()) };
+        for next in self.follow.may.each(terminal).filter(|next| *next != terminal) {
+            let Some(other) = &self.present[next as usize] else { continue };
+            let parted = self.gaps.iter().any(|gap| gap.fits[next as usize]);
+            if !parted && (0..256).all(|byte| !other.begins[byte] || own.always_continues[byte]) {
+                return Err(self.swallows(terminal, next as usize));
+            }
+        }
+        Ok(())
+    }
+
+    /// What parts a terminal from all that it may have to follow; empty where nothing has to.
+    fn before(&self, next: usize, before: &[u32]) -> Result<Vec<u8>, GrammarError> {
+        let Some(begins) = self.present[next].as_ref().map(|next| &next.begins) else {
+            return Ok(Vec::new());
+        };
+        let present = |terminal: &u32| self.present[*terminal as usize].as_ref();
+        let Some(glued) =
+            before.iter().find(|before| present(before).is_some_and(|own| own.runs_into(begins)))
+        else {
+            return Ok(Vec::new());
+        };
+        let parts =
+            |text: &Vec<u8>| before.iter().filter_map(present).all(|before| before.is_parted(text, begins));
+        let texts = self.gaps.iter().filter(|gap| gap.fits[next]).flat_map(|gap| self.texts(gap));
+        texts.into_iter().find(parts).ok_or_else(|| self.swallows(*glued, next))
+    }
+
+    /// Some texts of ignored text.
+    fn texts(&self, gap: &Gap) -> Vec<Vec<u8>> {
+        let automaton = &gap.choice.lexeme.automaton;
+        let is_text = |text: &[u8]| {
+            let end = text.iter().try_fold(START, |state, byte| automaton.step(state, *byte));
+            end.is_some_and(|end| automaton.ending(end).is_some())
+        };
+        let blanks = BLANKS.iter().filter(|text| is_text(text)).map(|text| text.to_vec());
+        blanks.chain(gap.choice.short_text(self.vocabulary)).collect()
+    }
+
+    fn swallows(&self, terminal: u32, next: usize) -> GrammarError {
+        let (own, next) = (&self.used[terminal as usize], &self.used[next]);
+        let advice = match self.gaps.is_empty() {
+            true => "let %ignore separate them, or write both as one terminal",
+            false => "what %ignore allows cannot separate them, so write both as one terminal",
+        };
+        own.place.error(format!(
+            "{} may come directly after {}, which takes its first character too and goes on as long as it can; {advice}",
+            next.shown, own.shown
+        ))
+    }
+}
