@@ -195,6 +195,7 @@ fn languages_hold_under_their_schemas() {
     let tables = "create table town (id integer primary key, name text, people integer);";
     let (sql, graphql) =
         (file("s.sql", tables), file("s.graphql", "type Query { a: Int b(c: Int!): Query }"));
+    let lark = file("list.lark", "start: \"[\" [N (\",\" N)*] \"]\"\nN: /[1-9][0-9]{0,5}/\n%ignore \" \"\n");
     let proto = file("m.proto", "syntax = \"proto3\"; message M { int32 a = 1; repeated M more = 2; }");
     let database = rusqlite::Connection::open_in_memory().expect("a database");
     database.execute_batch(tables).expect("tables");
@@ -205,6 +206,8 @@ fn languages_hold_under_their_schemas() {
         database.prepare(&statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
         let document = ask(&["--graphql", &graphql]);
         assert_eq!(document.matches('{').count(), document.matches('}').count(), "{document}");
+        let list: Value = serde_json::from_str(&ask(&["--lark", &lark])).expect("a complete list");
+        assert!(list.as_array().is_some_and(|list| list.iter().all(Value::is_u64)), "{list}");
         let json = ask(&["--proto", &proto, "--message", "M", "--proto-json"]);
         let json: Value = serde_json::from_str(&json).expect("complete JSON");
         assert!(json.as_object().expect("an object").keys().all(|key| key == "a" || key == "more"), "{json}");

@@ -49,14 +49,13 @@ pub(super) struct Follow {
 impl Follow {
     pub(super) fn new(rules: &Rules, terminals: usize) -> Self {
         let sets = Sets { rules, terminals };
-        let all = |right: &[Symbol]| right.to_vec();
         let first = sets.ends(|right| right[..sets.needed(right.iter())].to_vec());
         let last = sets.ends(|right| right[right.len() - sets.needed(right.iter().rev())..].to_vec());
         let least = sets.least_firsts();
         let mut follow =
             Self { may: Table::new(terminals, terminals), completing: Table::new(terminals, terminals) };
         for production in &rules.productions {
-            sets.add_pairs(&all(&production.right), &last, (&first, &mut follow.may), false);
+            sets.add_pairs(&production.right, &last, (&first, &mut follow.may), false);
             sets.add_pairs(&production.right, &last, (&least, &mut follow.completing), true);
         }
         follow

@@ -84,17 +84,17 @@ type Ignored = (Option<Arc<Lexeme>>, Vec<Arc<Lexeme>>);
 fn ignored<'a>(source: &'a Source, terminals: &mut Terminals<'a>) -> Result<Ignored, GrammarError> {
     let (mut blank, mut others) = (Vec::new(), Vec::new());
     for (expr, place) in &source.ignored {
-        let plain = terminals.plain(expr, terminals::HEIGHT)?;
+        let plain = terminals.resolved(expr, *place)?;
         match terminals.lexeme_within(&plain, spacing::USUAL, *place)? {
             Some(_) => blank.push(plain),
             None => others.extend(terminals.lexeme(expr, "of %ignore", *place)?),
         }
     }
-    let usual = match source.ignored.first() {
-        Some((_, place)) if !blank.is_empty() => {
-            terminals.lexeme_within(&terminals::any_of(blank)?, spacing::USUAL, *place)?
-        }
-        _ => None,
+    let Some((_, place)) = source.ignored.first().filter(|_| !blank.is_empty()) else {
+        return Ok((None, others));
     };
-    Ok((usual, others))
+    let Some(blanks) = terminals::any_of(blank) else {
+        return Err(place.error("what is ignored is too large"));
+    };
+    Ok((terminals.lexeme_within(&blanks, spacing::USUAL, *place)?, others))
 }

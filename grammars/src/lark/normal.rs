@@ -139,7 +139,7 @@ impl Rules {
             parents(&self.of.iter().map(of).collect::<Vec<Vec<Vec<Symbol>>>>())
         };
         settle(&parents, |rule| {
-            let mut best = std::mem::take(&mut self.least[rule as usize]);
+            let mut best = self.least[rule as usize].clone();
             let before = best.tokens;
             for production in &self.of[rule as usize] {
                 let symbols =

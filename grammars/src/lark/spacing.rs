@@ -39,6 +39,8 @@ pub(super) struct Spacing {
 /// A terminal that some text has, with its place among all.
 struct Present<'a> {
     automaton: &'a Automaton,
+    /// Whether there are any number of texts.
+    is_endless: bool,
     begins: Bytes,
     /// Bytes that continue it somewhere where it may end, and everywhere where it may.
     continues: Bytes,
@@ -60,6 +62,7 @@ impl<'a> Present<'a> {
         let leads = |state: u32| std::array::from_fn(|byte| automaton.step(state, byte as u8).is_some());
         let mut present = Self {
             automaton,
+            is_endless: !automaton.is_finite(0),
             begins: leads(START),
             continues: NONE,
             always_continues: [true; 256],
@@ -152,7 +155,8 @@ impl Spacing {
 /// a text of some other terminal of it are not to come directly after it.
 fn stops(terminal: usize, present: &[Option<Present<'_>>], usual: &Gap, follow: &Follow) -> Bytes {
     let mut stops = NONE;
-    let Some(word) = present[terminal].as_ref().filter(|word| is_word(word.automaton)) else { return stops };
+    let is_few_words = |word: &&Present<'_>| !word.is_endless && is_word(word.automaton);
+    let Some(word) = present[terminal].as_ref().filter(is_few_words) else { return stops };
     let mut barred = NONE;
     for next in follow.may.each(terminal as u32) {
         let Some(begins) = present[next as usize].as_ref().map(|next| &next.begins) else { continue };
@@ -160,7 +164,8 @@ fn stops(terminal: usize, present: &[Option<Present<'_>>], usual: &Gap, follow: 
         (0..256).filter(|byte| begins[*byte]).for_each(|byte| into[byte] = true);
     }
     let mut swallowed = NONE;
-    let others = present.iter().flatten().filter(|other| !other.automaton.is_finite(0));
+    let others =
+        present.iter().flatten().filter(|other| other.is_endless && meet(&other.begins, &word.begins));
     others.for_each(|other| add_swallowed(word.automaton, other.automaton, &mut swallowed));
     for byte in 0..256 {
         let is_left = is_word_byte(byte as u8) && swallowed[byte] && !barred[byte] && !word.continues[byte];
@@ -176,11 +181,11 @@ fn is_word_byte(byte: u8) -> bool {
 /// Most states of what counts as a word.
 const WORD: usize = 64;
 
-/// Whether all texts are a few words.
+/// Whether all texts are of letters, digits and `_`.
 fn is_word(automaton: &Automaton) -> bool {
     let others =
         |state: u32| (0..=u8::MAX).any(|byte| !is_word_byte(byte) && automaton.step(state, byte).is_some());
-    automaton.states() <= WORD && automaton.is_finite(0) && !(0..automaton.states() as u32).any(others)
+    automaton.states() <= WORD && !(0..automaton.states() as u32).any(others)
 }
 
 /// Adds bytes with which another terminal goes on after a text of `word`.

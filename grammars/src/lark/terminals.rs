@@ -23,7 +23,7 @@ pub(super) struct Plain {
 }
 
 /// Tallest expression, names resolved.
-pub(super) const HEIGHT: u32 = 200;
+const HEIGHT: u32 = 200;
 /// Largest expression, names resolved.
 const SIZE: u32 = 20_000;
 
@@ -31,12 +31,14 @@ const SIZE: u32 = 20_000;
 pub(super) struct Terminals<'a> {
     definitions: HashMap<&'a str, &'a Definition>,
     /// `None` while one is being resolved.
-    resolved: HashMap<&'a str, Option<Plain>>,
+    known: HashMap<&'a str, Option<Plain>>,
     vocabulary: &'a Vocabulary,
     budget: Budget,
     started: Instant,
     /// Of all automata.
     states: usize,
+    /// Of the terminal in hand.
+    place: Place,
 }
 
 impl<'a> Terminals<'a> {
@@ -44,12 +46,13 @@ impl<'a> Terminals<'a> {
         let named = source.terminals.iter().map(|definition| (definition.name.as_str(), definition));
         Self {
             definitions: named.collect(),
-            resolved: HashMap::new(),
+            known: HashMap::new(),
             vocabulary,
             // Of the tables that one terminal takes: grammars have many.
             budget: Budget { max_bytes: budget.max_bytes / 4, ..*budget },
             started: Instant::now(),
             states: 0,
+            place: Place::START,
         }
     }
 
@@ -63,7 +66,7 @@ impl<'a> Terminals<'a> {
         shown: &str,
         place: Place,
     ) -> Result<Option<Arc<Lexeme>>, GrammarError> {
-        let plain = self.plain(expr, HEIGHT)?;
+        let plain = self.resolved(expr, place)?;
         self.made(&plain, None, shown, place)
     }
 
@@ -128,14 +131,26 @@ impl<'a> Terminals<'a> {
     }
 
     /// An expression of terminals with their definitions put in.
-    pub(super) fn plain(&mut self, expr: &'a Expr, height: u32) -> Result<Plain, GrammarError> {
+    ///
+    /// # Errors
+    /// [`GrammarError::Lark`] where a terminal is not usable, made of itself, or too large.
+    pub(super) fn resolved(&mut self, expr: &'a Expr, place: Place) -> Result<Plain, GrammarError> {
+        self.place = place;
+        self.plain(expr, HEIGHT)
+    }
+
+    fn plain(&mut self, expr: &'a Expr, height: u32) -> Result<Plain, GrammarError> {
         match expr {
             Expr::Name(name, place) => self.named(name, *place, height),
             Expr::Literal(literal, place) => of_literal(literal, *place),
-            Expr::Seq(parts) => joined(self.each(parts, height)?, Hir::concat),
-            Expr::Either(options) => joined(self.each(options, height)?, Hir::alternation),
+            Expr::Seq(parts) => {
+                joined(self.each(parts, height)?, Hir::concat).ok_or_else(|| self.too_large())
+            }
+            Expr::Either(options) => {
+                joined(self.each(options, height)?, Hir::alternation).ok_or_else(|| self.too_large())
+            }
             Expr::Repeat { of, least, most } => {
-                let Some(height) = height.checked_sub(1) else { return Err(too_large(Place::START)) };
+                let Some(height) = height.checked_sub(1) else { return Err(self.too_large()) };
                 let of = self.plain(of, height)?;
                 let (min, max, sub) = (*least, *most, Box::new(of.hir));
                 let hir = Hir::repetition(Repetition { min, max, greedy: true, sub });
@@ -145,53 +160,51 @@ impl<'a> Terminals<'a> {
     }
 
     fn each(&mut self, parts: &'a [Expr], height: u32) -> Result<Vec<Plain>, GrammarError> {
-        let Some(height) = height.checked_sub(1) else { return Err(too_large(Place::START)) };
+        let Some(height) = height.checked_sub(1) else { return Err(self.too_large()) };
         parts.iter().map(|part| self.plain(part, height)).collect()
     }
 
     fn named(&mut self, name: &'a str, place: Place, height: u32) -> Result<Plain, GrammarError> {
-        match self.resolved.get(name) {
+        match self.known.get(name) {
             Some(Some(known)) if known.height < height => return Ok(known.clone()),
-            Some(Some(_)) => return Err(too_large(place)),
+            Some(Some(_)) => return Err(self.too_large()),
             Some(None) => {
                 let advice = "only rules can be recursive";
                 return Err(place.error(format!("the terminal {name} is made of itself; {advice}")));
             }
             None => {}
         }
-        let Some(height) = height.checked_sub(1) else { return Err(too_large(place)) };
+        let Some(height) = height.checked_sub(1) else { return Err(self.too_large()) };
         let Some(definition) = self.definitions.get(name).copied() else {
             return Err(place.error(format!("{name} is not defined")));
         };
-        self.resolved.insert(name, None);
+        self.known.insert(name, None);
         let plain = self.plain(&definition.expr, height)?;
-        if plain.size > SIZE {
-            return Err(too_large(definition.place));
-        }
-        self.resolved.insert(name, Some(plain.clone()));
+        self.known.insert(name, Some(plain.clone()));
         Ok(plain)
     }
+
+    fn too_large(&self) -> GrammarError {
+        let problem =
+            format!("this terminal is nested deeper than {HEIGHT} levels, or has more than {SIZE} parts");
+        self.place.error(problem)
+    }
 }
 
-/// Several alternatives, any number of times.
-pub(super) fn any_of(options: Vec<Plain>) -> Result<Plain, GrammarError> {
+/// Several alternatives, any number of times; `None` where that is too large.
+pub(super) fn any_of(options: Vec<Plain>) -> Option<Plain> {
     let either = joined(options, Hir::alternation)?;
     let hir = Hir::repetition(Repetition { min: 1, max: None, greedy: true, sub: Box::new(either.hir) });
-    Ok(Plain { hir, ..either })
+    Some(Plain { hir, ..either })
 }
 
-fn joined(parts: Vec<Plain>, join: impl FnOnce(Vec<Hir>) -> Hir) -> Result<Plain, GrammarError> {
+/// `None` where the whole is too large.
+fn joined(parts: Vec<Plain>, join: impl FnOnce(Vec<Hir>) -> Hir) -> Option<Plain> {
     let height = parts.iter().map(|part| part.height).max().unwrap_or(0) + 1;
     let size = parts.iter().map(|part| part.size).fold(1, u32::saturating_add);
-    if size > SIZE.saturating_mul(2) {
-        return Err(too_large(Place::START));
-    }
     let lazy = parts.iter().any(|part| part.lazy);
-    Ok(Plain { hir: join(parts.into_iter().map(|part| part.hir).collect()), lazy, height, size })
-}
-
-fn too_large(place: Place) -> GrammarError {
-    place.error(format!("terminals are nested deeper than {HEIGHT} levels, or have more than {SIZE} parts"))
+    let whole = || Plain { hir: join(parts.into_iter().map(|part| part.hir).collect()), lazy, height, size };
+    (size <= SIZE).then(whole)
 }
 
 fn of_literal(literal: &Literal, place: Place) -> Result<Plain, GrammarError> {
