@@ -12,6 +12,8 @@ pub(crate) struct Tree {
     ids: Vec<TokenId>,
     /// Bytes of the longest path.
     depth: usize,
+    /// The node of each first byte and the end of its subtree.
+    first: Vec<Range<u32>>,
 }
 
 /// A byte of one or several tokens.
@@ -54,7 +56,14 @@ impl Tree {
         }
         close(&mut nodes, &mut path, 0);
         let depth = entries.iter().map(|(token, _)| token.len()).max().unwrap_or(0);
-        Self { nodes, ids: entries.into_iter().map(|(_, id)| id).collect(), depth }
+        let mut first = Vec::new();
+        let mut at = 0;
+        while let Some(node) = nodes.get(at as usize) {
+            first.resize(usize::from(node.byte), 0..0);
+            first.push(at..at + node.size);
+            at += node.size;
+        }
+        Self { nodes, ids: entries.into_iter().map(|(_, id)| id).collect(), depth, first }
     }
 
     pub(crate) fn nodes(&self) -> &[Node] {
@@ -85,6 +94,10 @@ impl Tree {
 
     /// Among the nodes below some prefix the one of a next byte, with those below it.
     pub(crate) fn child(&self, below: &Range<usize>, byte: u8) -> Option<Range<usize>> {
+        if *below == self.root() {
+            let found = self.first.get(usize::from(byte))?;
+            return (!found.is_empty()).then_some(found.start as usize..found.end as usize);
+        }
         let mut at = below.start;
         while at < below.end {
             let node = &self.nodes[at];

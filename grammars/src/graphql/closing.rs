@@ -100,8 +100,8 @@ impl Graphql {
         let choice = self.choice(frame, act);
         let only = Outcomes::only(choice.lexeme.automaton.outcomes(), Some(outcome));
         let refused = self.refused(frame, index);
-        let texts = choice.lexeme.some_texts(START, Some(&only), refused.len() + 1);
-        texts.into_iter().map(|(text, _)| text).find(|text| !refused.contains(text))
+        let mut texts = choice.lexeme.texts(START, Some(&only)).map(|(text, _)| text);
+        texts.find(|text| !refused.contains(text))
     }
 
     /// An act, by index, and the outcome of it that is on the shortest way.

@@ -4,8 +4,9 @@
 //! another kind, as JSON Schema has it; its negation therefore also names the kind.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::SchemaError;
 use super::scalar::{NumberTest, TextTest};

@@ -8,7 +8,7 @@ use super::formula::{F, Formula, Formulas, Kind};
 use super::scalar::{PatternSource, TextTest};
 use super::schema::Document;
 use crate::Budget;
-use crate::lexeme::{Source, Utf8, Words};
+use crate::lexeme::{Source, Utf8};
 
 /// A key, as far as schemas can tell it from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Keys {
         index.is_some_and(|index| matched >> index & 1 == 1)
     }
 
-    /// The number of a key among the outcomes of [`KeyText`].
+    /// The number of a key among the outcomes of keys: names, then sets of patterns.
     pub(super) fn outcome(&self, key: Key) -> u32 {
         match key {
             Key::Named(index) => index as u32,
@@ -142,15 +142,10 @@ impl Keys {
         }
     }
 
-    /// The text of keys, decoded. Without `others`, only names.
-    pub(super) fn source(&self, others: bool) -> Result<KeyText, SchemaError> {
-        let patterns = if others { &self.patterns[..] } else { &[] };
-        Ok(KeyText {
-            words: Words::new(self.names.iter().zip(0..).map(|(name, number)| (name.as_bytes(), number))),
-            names: self.names.len() as u32,
-            others,
-            patterns: patterns.iter().map(|pattern| source(pattern)).collect::<Result<_, _>>()?,
-        })
+    /// The text of keys of any name, decoded; their outcome is which patterns they match.
+    pub(super) fn any(&self) -> Result<AnyKey, SchemaError> {
+        let patterns = self.patterns.iter().map(|pattern| source(pattern)).collect::<Result<_, _>>()?;
+        Ok(AnyKey { patterns })
     }
 }
 
@@ -176,56 +171,39 @@ fn as_pattern(test: &TextTest) -> Result<Arc<str>, SchemaError> {
     })
 }
 
-/// Keys as a source of decoded text.
+/// Keys of any name as a source of decoded text.
 #[derive(Debug)]
-pub(super) struct KeyText {
-    words: Words,
-    names: u32,
-    others: bool,
+pub(super) struct AnyKey {
     patterns: Vec<PatternSource>,
 }
 
-/// Where in the names a text still is, and where in UTF-8 and each pattern.
+/// Where in UTF-8 and in each pattern a text is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct KeyPlace {
-    word: Option<u32>,
     utf8: Utf8,
     patterns: Box<[<PatternSource as Source>::State]>,
 }
 
-impl Source for KeyText {
+impl Source for AnyKey {
     type State = KeyPlace;
 
     fn start(&self) -> KeyPlace {
-        KeyPlace {
-            word: Some(self.words.start()),
-            utf8: Utf8::START,
-            patterns: self.patterns.iter().map(Source::start).collect(),
-        }
+        KeyPlace { utf8: Utf8::START, patterns: self.patterns.iter().map(Source::start).collect() }
     }
 
     fn step(&self, place: &KeyPlace, byte: u8) -> Option<KeyPlace> {
-        let word = place.word.as_ref().and_then(|word| self.words.step(word, byte));
-        if word.is_none() && !self.others {
-            return None;
-        }
+        let utf8 = place.utf8.step(byte)?;
         let patterns = self.patterns.iter().zip(&place.patterns);
-        Some(KeyPlace {
-            word,
-            utf8: place.utf8.step(byte)?,
-            patterns: patterns.map(|(pattern, state)| pattern.step(state, byte)).collect::<Option<_>>()?,
-        })
+        let patterns = patterns.map(|(pattern, state)| pattern.step(state, byte)).collect::<Option<_>>()?;
+        Some(KeyPlace { utf8, patterns })
     }
 
     fn ending(&self, place: &KeyPlace) -> Option<u32> {
-        if let Some(name) = place.word.as_ref().and_then(|word| self.words.ending(word)) {
-            return Some(name);
-        }
-        if !self.others || place.utf8 != Utf8::START {
+        if place.utf8 != Utf8::START {
             return None;
         }
         let matches = |(pattern, state): (&PatternSource, &_)| pattern.ending(state).is_some();
         let matched = self.patterns.iter().zip(&place.patterns).map(matches).enumerate();
-        Some(self.names + matched.fold(0, |set, (index, matches)| set | u32::from(matches) << index))
+        Some(matched.fold(0, |set, (index, matches)| set | u32::from(matches) << index))
     }
 }

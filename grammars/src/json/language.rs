@@ -1,7 +1,8 @@
 //! JSON values of a schema as a [`Language`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::array::Array;
 use super::formula::{ALWAYS, F, Formulas, NEVER};
@@ -54,6 +55,8 @@ pub(crate) struct Json {
     pub(super) few_keys: HashMap<(u32, u32), bool>,
     pub(super) few_values: HashMap<F, bool>,
     pub(super) values: HashMap<F, Arc<Value>>,
+    /// The same of values that are told from others of their array.
+    pub(super) distinct: HashMap<F, Arc<[Choice]>>,
     closes: HashMap<Frame, Way<Frame>>,
     /// The first reason why something was not offered: for the message when nothing is left.
     pub(super) trouble: Option<SchemaError>,
@@ -127,6 +130,7 @@ impl Json {
             few_keys: HashMap::new(),
             few_values: HashMap::new(),
             values: HashMap::new(),
+            distinct: HashMap::new(),
             closes: HashMap::new(),
             trouble: None,
         };
@@ -203,14 +207,12 @@ impl Json {
             Frame::Value(formula) => self.value_ways(*formula),
             Frame::Item(formula, array) => {
                 let seen = self.arrays.get(*array).seen.clone();
-                let mut ways = Vec::new();
-                for text in self.scalar_texts(*formula, seen.texts().len() + 1) {
-                    if !seen.contains(&text) {
-                        let next = self.with_seen(*array, Some(&text));
-                        ways.push((text, vec![Frame::Items(next)]));
-                    }
-                }
-                ways
+                let texts = self.unseen_scalars(*formula, &seen).into_iter();
+                let with_rest = |text: Vec<u8>| {
+                    let next = self.with_seen(*array, Some(&text));
+                    (text, vec![Frame::Items(next)])
+                };
+                texts.map(with_rest).collect()
             }
             Frame::NoMember => vec![(b"}".to_vec(), Vec::new())],
             Frame::NoItem => vec![(b"]".to_vec(), Vec::new())],
@@ -250,7 +252,7 @@ impl Language for Json {
         let one = |lexeme: &Arc<Lexeme>| Offer::of([Choice::new(lexeme)]);
         match frame {
             Frame::Value(formula) => Offer::of(self.value(*formula).choices()),
-            Frame::Item(formula, _) => Offer::of(self.distinct_value(*formula)),
+            Frame::Item(formula, _) => Offer::of(self.distinct_value(*formula).to_vec()),
             Frame::NoMember => one(&self.punctuation.no_member),
             Frame::NoItem => one(&self.punctuation.no_item),
             Frame::Colon => one(&self.punctuation.colon),

@@ -9,9 +9,9 @@ use super::language::{Frame, Json};
 use super::object::Object;
 use super::scalar::ScalarError;
 use super::taken::Taken;
+use crate::Budget;
 use crate::lexeme::{Automaton, JsonText, Lexeme, Outcomes, START, spelled};
 use crate::machine::{Choice, TextThen};
-use crate::{Budget, GrammarError};
 
 /// Names tried where an object needs more members of any name.
 const HELPFUL: usize = 16;
@@ -118,27 +118,54 @@ impl Json {
         if let Some(known) = self.key_lexemes.get(&(keys, others)) {
             return Some(known.clone());
         }
-        let tell = self.keys(keys).clone();
-        let budget = Budget { max_states: self.budget.max_states.saturating_mul(10), ..self.budget };
-        let definition = format!("keys {others} {:?} {:?}", tell.names, tell.patterns);
-        let (vocabulary, mut trouble) = (self.vocabulary.clone(), None);
-        let made = vocabulary.lexicon().get(&definition, || {
-            let source = tell.source(others).map_err(|error| {
-                trouble = Some(error);
-                GrammarError::NothingMatches(Vec::new())
-            })?;
-            Automaton::build(&JsonText(source), vocabulary.spellable(), &budget)
-        });
+        let made = self.any_key(keys, others).and_then(|any| self.named_keys(keys, any.as_deref()));
         match made {
             Ok(lexeme) => {
                 self.key_lexemes.insert((keys, others), lexeme.clone());
                 Some(lexeme)
             }
             Err(error) => {
-                self.trouble.get_or_insert(trouble.unwrap_or(ScalarError::Budget(error).into()));
+                self.trouble.get_or_insert(error);
                 None
             }
         }
+    }
+
+    /// The lexeme of keys of any name, by the patterns that they match, if there are others than those named.
+    fn any_key(&self, keys: u32, others: bool) -> Result<Option<Arc<Lexeme>>, SchemaError> {
+        if !others {
+            return Ok(None);
+        }
+        let keys = self.keys(keys);
+        let any = keys.any()?;
+        let lexeme = self.vocabulary.lexicon().get(&format!("keys {:?}", keys.patterns), || {
+            Automaton::build(&JsonText(any), self.vocabulary.spellable(), &self.key_budget())
+        });
+        lexeme.map(Some).map_err(|error| ScalarError::Budget(error).into())
+    }
+
+    /// The lexeme of keys among which some are named.
+    fn named_keys(&self, keys: u32, any: Option<&Lexeme>) -> Result<Arc<Lexeme>, SchemaError> {
+        let keys = self.keys(keys);
+        let definition = format!("keys {} {:?} {:?}", any.is_some(), keys.names, keys.patterns);
+        let made = self.vocabulary.lexicon().get(&definition, || {
+            let names: Vec<String> = keys.names.iter().map(|name| format!("\"{}\"", spelled(name))).collect();
+            let words = names.iter().map(String::as_bytes).zip(0..);
+            let any = any.map(|any| &any.automaton);
+            Automaton::overlay(
+                words,
+                names.len() as u32,
+                any,
+                self.vocabulary.spellable(),
+                &self.key_budget(),
+            )
+        });
+        made.map_err(|error| ScalarError::Budget(error).into())
+    }
+
+    /// Names may be many, and are the user's own.
+    fn key_budget(&self) -> Budget {
+        Budget { max_states: self.budget.max_states.saturating_mul(10), ..self.budget }
     }
 
     pub(super) fn key_choice(&mut self, object: u32) -> Option<Choice> {
@@ -242,7 +269,7 @@ impl Json {
         }
         let lexeme = self.key_lexeme(object.keys, true)?;
         let only = Outcomes::only(tell.outcomes(), Some(tell.outcome(key)));
-        let texts = lexeme.some_texts(START, Some(&only), object.others.texts().len() + 1);
-        texts.into_iter().map(|(text, _)| text).find(|text| !object.others.contains(text))
+        let mut texts = lexeme.texts(START, Some(&only)).map(|(text, _)| text);
+        texts.find(|text| !object.others.contains(text))
     }
 }

@@ -6,6 +6,7 @@ use super::SchemaError;
 use super::formula::{ALWAYS, F, Formula, KINDS, Kind, NEVER};
 use super::language::{Frame, Json};
 use super::scalar::{Logic, NumberTest, ScalarError, TextTest, number_automaton, text_automaton};
+use super::taken::Taken;
 use crate::GrammarError;
 use crate::lexeme::{AnyJsonText, AnyText, Automaton, Both, JsonText, Lexeme, Regular, START, Words};
 use crate::machine::{Choice, TextThen};
@@ -129,7 +130,16 @@ impl Json {
     }
 
     /// Scalars in one spelling each, to be told from others of their array.
-    pub(super) fn distinct_value(&mut self, formula: F) -> Vec<Choice> {
+    pub(super) fn distinct_value(&mut self, formula: F) -> Arc<[Choice]> {
+        if let Some(known) = self.distinct.get(&formula) {
+            return known.clone();
+        }
+        let choices: Arc<[Choice]> = self.find_distinct_value(formula).into();
+        self.distinct.insert(formula, choices.clone());
+        choices
+    }
+
+    fn find_distinct_value(&mut self, formula: F) -> Vec<Choice> {
         let mut choices = Vec::new();
         for kind in KINDS {
             let Some(left) = self.narrowed(formula, kind) else { continue };
@@ -150,11 +160,16 @@ impl Json {
         choices
     }
 
-    /// Some scalars that a formula allows, `count` of each kind if there are as many.
-    pub(super) fn scalar_texts(&mut self, formula: F, count: usize) -> Vec<Vec<u8>> {
+    /// Some scalars that a formula allows and that are not `seen`: of each kind one, since of many values
+    /// one is as good as another, but of few more, since a later item may need that very one.
+    pub(super) fn unseen_scalars(&mut self, formula: F, seen: &Taken) -> Vec<Vec<u8>> {
         let choices = self.distinct_value(formula);
-        let texts = choices.iter().flat_map(|choice| choice.lexeme.some_texts(START, None, count));
-        texts.map(|(text, _)| text).collect()
+        let each = if self.has_few_values(formula) { seen.texts().len() + 1 } else { 1 };
+        let texts = |choice: &Choice| {
+            let texts = choice.lexeme.texts(START, None).map(|(text, _)| text);
+            texts.filter(|text| !seen.contains(text)).take(each).collect::<Vec<_>>()
+        };
+        choices.iter().flat_map(texts).collect()
     }
 
     fn literal(&mut self, word: &str) -> Option<Choice> {

@@ -1,11 +1,14 @@
 //! A deterministic automaton over bytes in which every state can still succeed.
 
-use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
 
+use foldhash::{HashMap, HashMapExt};
+
+use super::endings::Sources;
 use super::free;
 use super::outcomes::Outcomes;
+use crate::plainness::ASCII;
 use crate::{Budget, GrammarError};
 
 /// Something that can be walked byte by byte; [`Automaton::build`] makes tables of it.
@@ -46,21 +49,21 @@ pub(crate) enum Character {
 /// an ending is absent.
 #[derive(Debug)]
 pub(crate) struct Automaton {
-    classes: [u8; 256],
+    pub(super) classes: [u8; 256],
     pub(super) stride: usize,
     /// `next[state * stride + class]`, [`NOWHERE`] where there is none.
     pub(super) next: Vec<u32>,
     /// Outcome of a text that ends here, [`NOWHERE`] where none may.
-    ending: Vec<u32>,
+    pub(super) ending: Vec<u32>,
     /// Bytes to the nearest ending, and the first of them.
     pub(super) nearest: Vec<(u32, u8)>,
     /// Which of `sets` holds the outcomes that can still be reached.
-    reach: Vec<u32>,
+    pub(super) reach: Vec<u32>,
     pub(super) sets: Vec<Outcomes>,
-    characters: Vec<Character>,
-    counts: bool,
-    free: Vec<bool>,
-    outcomes: u32,
+    pub(super) characters: Vec<Character>,
+    pub(super) counts: bool,
+    pub(super) free: Vec<bool>,
+    pub(super) outcomes: u32,
 }
 
 /// An automaton may be part of a larger one.
@@ -111,7 +114,7 @@ impl Automaton {
         let stride = members.len() + 1;
 
         let begin = source.start();
-        let mut known: HashMap<S::State, u32> = HashMap::from([(begin.clone(), START)]);
+        let mut known: HashMap<S::State, u32> = [(begin.clone(), START)].into_iter().collect();
         let mut order = vec![begin];
         let mut next: Vec<u32> = Vec::new();
         let mut at = 0;
@@ -212,6 +215,12 @@ impl Automaton {
         self.free[state as usize]
     }
 
+    /// Whether from two different states all but `most` plain bytes lead to the same.
+    pub(super) fn are_near(&self, one: u32, other: u32, most: usize) -> bool {
+        let differs = |byte: &&u8| self.step(one, **byte) != self.step(other, **byte);
+        one != other && ASCII.iter().filter(differs).nth(most).is_none()
+    }
+
     pub(crate) fn states(&self) -> usize {
         self.ending.len()
     }
@@ -224,29 +233,23 @@ impl Automaton {
     /// Removes transitions to states that cannot end, and finds the nearest ending of all
     /// others, breadth first from the endings; `false` when the start cannot end.
     fn prune(&mut self, members: &[u8]) -> bool {
-        let mut sources: Vec<Vec<(u32, u8)>> = vec![Vec::new(); self.states()];
-        for (state, row) in self.next.chunks(self.stride).enumerate() {
-            for byte in members {
-                let target = row[usize::from(self.classes[usize::from(*byte)])];
-                if target != NOWHERE {
-                    sources[target as usize].push((state as u32, *byte));
-                }
-            }
-        }
-        self.nearest = vec![(NOWHERE, 0); self.states()];
-        let mut todo: VecDeque<u32> =
+        let ends: Vec<u32> =
             (0..self.states() as u32).filter(|state| self.ending(*state).is_some()).collect();
-        for state in &todo {
-            self.nearest[*state as usize].0 = 0;
-        }
-        while let Some(state) = todo.pop_front() {
-            for (source, byte) in &sources[state as usize] {
-                if self.nearest[*source as usize].0 == NOWHERE {
-                    self.nearest[*source as usize] = (self.nearest[state as usize].0 + 1, *byte);
-                    todo.push_back(*source);
-                }
-            }
-        }
+        let mut distances = vec![NOWHERE; self.states()];
+        Sources::of(self).visit(ends, |state, distance| {
+            let is_new = distances[state as usize] == NOWHERE;
+            distances[state as usize] = distances[state as usize].min(distance);
+            is_new
+        });
+        let nearest = |(state, distance): (usize, &u32)| {
+            let row = &self.next[state * self.stride..(state + 1) * self.stride];
+            let is_nearer = |byte: &&u8| {
+                let target = row[usize::from(self.classes[usize::from(**byte)])];
+                target != NOWHERE && distances[target as usize] < *distance
+            };
+            (*distance, members.iter().find(is_nearer).copied().unwrap_or(0))
+        };
+        self.nearest = distances.iter().enumerate().map(nearest).collect();
         for target in self.next.iter_mut().filter(|target| **target != NOWHERE) {
             if self.nearest[*target as usize].0 == NOWHERE {
                 *target = NOWHERE;
@@ -282,10 +285,7 @@ impl Automaton {
                 let number = targets.fold(Union::Of(reach[state]), |union, target| {
                     union.with(reach[*target as usize], nothing, &sets)
                 });
-                let number = match number {
-                    Union::Of(number) => number,
-                    Union::New(set) => sets.number(set),
-                };
+                let number = number.number(&mut sets);
                 changed |= number != reach[state];
                 reach[state] = number;
                 if sets.all.len() > limit {
@@ -303,13 +303,21 @@ impl Automaton {
 
 /// Sets of outcomes by number.
 #[derive(Default)]
-struct Sets {
+pub(super) struct Sets {
     all: Vec<Outcomes>,
     numbers: HashMap<Outcomes, u32>,
 }
 
 impl Sets {
-    fn number(&mut self, set: Outcomes) -> u32 {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn all(self) -> Vec<Outcomes> {
+        self.all
+    }
+
+    pub(super) fn number(&mut self, set: Outcomes) -> u32 {
         *self.numbers.entry(set).or_insert_with_key(|set| {
             self.all.push(set.clone());
             self.all.len() as u32 - 1
@@ -318,20 +326,30 @@ impl Sets {
 }
 
 /// Several sets as one: a known one where that is enough.
-enum Union {
+pub(super) enum Union {
     Of(u32),
     New(Outcomes),
 }
 
 impl Union {
-    fn with(self, other: u32, nothing: u32, sets: &Sets) -> Self {
+    pub(super) fn number(self, sets: &mut Sets) -> u32 {
+        match self {
+            Self::Of(number) => number,
+            Self::New(set) => sets.number(set),
+        }
+    }
+
+    pub(super) fn with(self, other: u32, nothing: u32, sets: &Sets) -> Self {
         let more = &sets.all[other as usize];
         match self {
             Self::Of(own) if own == other || other == nothing => Self::Of(own),
             Self::Of(own) if own == nothing => Self::Of(other),
+            Self::Of(own) if sets.all[own as usize].contains_all(more) => Self::Of(own),
+            Self::Of(own) if more.contains_all(&sets.all[own as usize]) => Self::Of(other),
             Self::Of(own) => {
                 let mut set = sets.all[own as usize].clone();
-                if set.add(more) { Self::New(set) } else { Self::Of(own) }
+                set.add(more);
+                Self::New(set)
             }
             Self::New(mut set) => {
                 set.add(more);

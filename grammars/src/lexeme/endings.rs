@@ -1,7 +1,8 @@
 //! How the texts of an automaton can end: the shortest, some more, whether there are only so many.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use super::automaton::{Automaton, NOWHERE, START};
 use super::outcomes::Outcomes;
@@ -9,9 +10,6 @@ use crate::tree::Tree;
 
 /// Places in the tree of tokens that one search for few tokens looks at.
 const NODES: usize = 20_000;
-
-/// Beginnings looked at for each of several texts.
-const LOOKED_AT: usize = 256;
 
 impl Automaton {
     /// The outcome of the nearest ending.
@@ -66,7 +64,7 @@ impl Automaton {
             }
             return Some((text, self.ending(state)?));
         }
-        let mut before: HashMap<u32, (u32, u8)> = HashMap::from([(from, (from, 0))]);
+        let mut before: HashMap<u32, (u32, u8)> = [(from, (from, 0))].into_iter().collect();
         let mut todo = VecDeque::from([from]);
         while let Some(state) = todo.pop_front() {
             if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
@@ -99,7 +97,7 @@ impl Automaton {
     pub(super) fn fewest_tokens(&self, from: u32, outcome: u32, tree: &Tree) -> Option<Vec<u8>> {
         let only = Outcomes::only(self.outcomes(), Some(outcome));
         let leads = |state: u32| self.reach(state).contains(outcome);
-        let mut before: HashMap<u32, (u32, Vec<u8>)> = HashMap::from([(from, (from, Vec::new()))]);
+        let mut before: HashMap<u32, (u32, Vec<u8>)> = [(from, (from, Vec::new()))].into_iter().collect();
         let mut layer = vec![from];
         let mut left = NODES;
         while !layer.is_empty() {
@@ -144,41 +142,6 @@ impl Automaton {
         self.shortest(from, &only).map(|(text, _)| text)
     }
 
-    /// Several texts that end from here, short ones first, given the [`distances`](Self::distances).
-    pub(super) fn some_texts(
-        &self,
-        from: u32,
-        allowed: &Outcomes,
-        distances: &[u32],
-        most: usize,
-    ) -> Vec<(Vec<u8>, u32)> {
-        let (mut found, mut looked_at) = (Vec::new(), 0);
-        // Shortest whole text first (A* with exact distances), then in the order of bytes.
-        let mut todo = BinaryHeap::from([Reverse((distances[from as usize], Vec::new(), from))]);
-        while let Some(Reverse((_, text, state))) = todo.pop() {
-            if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
-                found.push((text.clone(), outcome));
-            }
-            looked_at += 1;
-            if found.len() >= most || looked_at > most * LOOKED_AT {
-                break;
-            }
-            let mut tried = vec![0; self.stride];
-            for byte in 0..=u8::MAX {
-                let Some(target) = self.step(state, byte) else { continue };
-                let distance = distances[target as usize];
-                let class = self.class(byte);
-                if distance != NOWHERE && tried[class] <= most {
-                    tried[class] += 1;
-                    let mut longer = text.clone();
-                    longer.push(byte);
-                    todo.push(Reverse((longer.len() as u32 + distance, longer, target)));
-                }
-            }
-        }
-        found
-    }
-
     /// Whether only so many texts end as `outcome`: no state that can come to it comes to itself.
     pub(crate) fn is_finite(&self, outcome: u32) -> bool {
         let leads = |state: u32| self.reach(state).contains(outcome);
@@ -207,26 +170,105 @@ impl Automaton {
         true
     }
 
-    /// Bytes from each state to the nearest ending among some outcomes.
-    pub(super) fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
-        let mut sources: Vec<Vec<u32>> = vec![Vec::new(); self.states()];
-        for (state, row) in self.next.chunks(self.stride).enumerate() {
-            for target in row.iter().filter(|target| **target != NOWHERE) {
-                sources[*target as usize].push(state as u32);
-            }
-        }
-        let ends = |state: &u32| self.ending(*state).is_some_and(|outcome| allowed.contains(outcome));
-        let mut todo: VecDeque<u32> = (0..self.states() as u32).filter(ends).collect();
-        let mut distances = vec![NOWHERE; self.states()];
-        todo.iter().for_each(|state| distances[*state as usize] = 0);
-        while let Some(state) = todo.pop_front() {
-            for source in &sources[state as usize] {
-                if distances[*source as usize] == NOWHERE {
-                    distances[*source as usize] = distances[state as usize] + 1;
-                    todo.push_back(*source);
+    /// For each state whether there is no end of texts from it: it comes to a state that comes to itself.
+    pub(super) fn endless(&self) -> Vec<bool> {
+        let row = |state: u32| &self.next[state as usize * self.stride..(state as usize + 1) * self.stride];
+        let ways = |state: u32| row(state).iter().filter(|target| **target != NOWHERE).count();
+        let mut left: Vec<usize> = (0..self.states() as u32).map(ways).collect();
+        let mut ended: Vec<u32> =
+            (0..self.states() as u32).filter(|state| left[*state as usize] == 0).collect();
+        let sources = Sources::of(self);
+        while let Some(state) = ended.pop() {
+            for source in sources.of_state(state) {
+                left[*source as usize] -= 1;
+                if left[*source as usize] == 0 {
+                    ended.push(*source);
                 }
             }
         }
+        left.into_iter().map(|left| left > 0).collect()
+    }
+
+    /// Bytes from each state to the nearest ending among some outcomes.
+    pub(super) fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
+        let sources = Sources::of(self);
+        let ends = |state: &u32| self.ending(*state).is_some_and(|outcome| allowed.contains(outcome));
+        let mut distances = vec![NOWHERE; self.states()];
+        let ends: Vec<u32> = (0..self.states() as u32).filter(ends).collect();
+        sources.visit(ends, |state, distance| {
+            let is_new = distances[state as usize] == NOWHERE;
+            distances[state as usize] = distances[state as usize].min(distance);
+            is_new
+        });
         distances
+    }
+
+    /// For each outcome, bytes to its nearest ending from that of the states that lead to it which is
+    /// farthest away.
+    pub(super) fn farthest(&self) -> Box<[u32]> {
+        let sources = Sources::of(self);
+        let mut ends: Vec<Vec<u32>> = vec![Vec::new(); self.outcomes() as usize];
+        for state in 0..self.states() as u32 {
+            if let Some(outcome) = self.ending(state) {
+                ends[outcome as usize].push(state);
+            }
+        }
+        let mut seen_for = vec![NOWHERE; self.states()];
+        let of_outcome = |(outcome, ends): (usize, Vec<u32>)| {
+            let mut farthest = 0;
+            sources.visit(ends, |state, distance| {
+                let is_new =
+                    std::mem::replace(&mut seen_for[state as usize], outcome as u32) != outcome as u32;
+                farthest = if is_new { farthest.max(distance) } else { farthest };
+                is_new
+            });
+            farthest
+        };
+        ends.into_iter().enumerate().map(of_outcome).collect()
+    }
+}
+
+/// The transitions of an automaton, backwards.
+pub(super) struct Sources {
+    states: Vec<u32>,
+    /// Where those that lead to each state begin; one more than there are states.
+    starts: Vec<u32>,
+}
+
+impl Sources {
+    pub(super) fn of(automaton: &Automaton) -> Self {
+        let transitions = || automaton.next.iter().enumerate().filter(|(_, target)| **target != NOWHERE);
+        let mut starts = vec![0_u32; automaton.states() + 1];
+        transitions().for_each(|(_, target)| starts[*target as usize + 1] += 1);
+        for state in 1..starts.len() {
+            starts[state] += starts[state - 1];
+        }
+        let (mut states, mut next) = (vec![0; starts[automaton.states()] as usize], starts.clone());
+        for (place, target) in transitions() {
+            let slot = &mut next[*target as usize];
+            states[*slot as usize] = (place / automaton.stride) as u32;
+            *slot += 1;
+        }
+        Self { states, starts }
+    }
+
+    /// The states that lead to a state, once for each class that does.
+    fn of_state(&self, state: u32) -> &[u32] {
+        &self.states[self.starts[state as usize] as usize..self.starts[state as usize + 1] as usize]
+    }
+
+    /// Breadth first from some states against the transitions; `visit` gets a state and the steps from it,
+    /// and says whether it came there for the first time.
+    pub(super) fn visit(&self, from: Vec<u32>, mut visit: impl FnMut(u32, u32) -> bool) {
+        let (mut layer, mut distance) = (from, 0);
+        layer.retain(|state| visit(*state, 0));
+        while !layer.is_empty() {
+            distance += 1;
+            let mut next = Vec::new();
+            for state in layer {
+                next.extend(self.of_state(state).iter().filter(|source| visit(**source, distance)));
+            }
+            layer = next;
+        }
     }
 }

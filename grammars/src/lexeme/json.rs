@@ -1,6 +1,6 @@
 //! Texts as JSON strings (RFC 8259, section 7).
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use super::automaton::{Character, Source};
 use super::utf8::{self, Utf8};

@@ -14,15 +14,18 @@ mod endings;
 mod free;
 mod json;
 mod outcomes;
+mod overlay;
 mod regular;
 mod spread;
 mod tail;
+mod texts;
 mod utf8;
 mod words;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use foldhash::HashMap;
 
 pub(crate) use automaton::{Automaton, Both, Character, START, Source};
 pub(crate) use json::{AnyJsonText, JsonText, spelled};
@@ -30,6 +33,7 @@ pub(crate) use outcomes::Outcomes;
 pub(crate) use regular::Regular;
 pub(crate) use spread::{Exit, Spread, TokenSet};
 use tail::Tail;
+use texts::{Members, Texts};
 pub(crate) use utf8::{AnyText, Utf8};
 pub(crate) use words::Words;
 
@@ -47,6 +51,12 @@ pub(crate) struct Lexeme {
     endings: Mutex<HashMap<(u32, u32), ShortText>>,
     /// From each state, bytes to the nearest ending among some outcomes.
     distances: Mutex<HashMap<Outcomes, Arc<[u32]>>>,
+    /// For each outcome, bytes to it from the state that is farthest from it.
+    farthest: OnceLock<Box<[u32]>>,
+    /// Bytes by class.
+    members: OnceLock<Members>,
+    /// The states from which there is no end of texts.
+    endless: OnceLock<Vec<bool>>,
     /// From each state, and from the one where they are most.
     tokens_to_end: OnceLock<(Vec<u32>, u32)>,
 }
@@ -59,6 +69,11 @@ type ShortText = Option<Arc<[u8]>>;
 const SPREADS: usize = 512;
 /// The same for each exit of a spread.
 const SPREADS_AFTER: usize = 64;
+/// States of which one is looked for that is much the same as another.
+const NEIGHBOURS: usize = 32;
+/// Plain bytes that may do something else than from the tail of all strings, and than from another state.
+const BEFORE_TAIL: usize = 46;
+const BESIDE: usize = 16;
 /// Endings kept per lexeme, a few bytes each, and tables of distances, 4 bytes for each state. When full,
 /// all are dropped.
 const ENDINGS: usize = 16_384;
@@ -74,6 +89,9 @@ impl Lexeme {
             tail: OnceLock::new(),
             endings: Mutex::default(),
             distances: Mutex::default(),
+            farthest: OnceLock::new(),
+            members: OnceLock::new(),
+            endless: OnceLock::new(),
             tokens_to_end: OnceLock::new(),
         })
     }
@@ -84,13 +102,13 @@ impl Lexeme {
     }
 
     /// The same from the state where they are most; where only some outcomes are allowed, as many as the
-    /// bytes to the nearest of those.
+    /// bytes to the farthest of those.
     pub(crate) fn most_tokens_to_end(&self, allowed: Option<&Outcomes>, vocabulary: &Vocabulary) -> u32 {
         let Some(allowed) = allowed.filter(|allowed| !allowed.contains_all(&self.all_outcomes())) else {
             return self.spelled(vocabulary).1;
         };
-        let distances = self.distances_to(allowed);
-        distances.iter().copied().filter(|bytes| *bytes != u32::MAX).max().unwrap_or(0)
+        let farthest = self.farthest.get_or_init(|| self.automaton.farthest());
+        allowed.iter().filter_map(|outcome| farthest.get(outcome as usize)).copied().max().unwrap_or(0)
     }
 
     fn all_outcomes(&self) -> Outcomes {
@@ -133,33 +151,51 @@ impl Lexeme {
         text
     }
 
-    /// Several texts that end from a state as one of `allowed`, with their outcomes; short ones first.
-    pub(crate) fn some_texts(
-        &self,
-        from: u32,
-        allowed: Option<&Outcomes>,
-        most: usize,
-    ) -> Vec<(Vec<u8>, u32)> {
-        let all = self.all_outcomes();
-        let allowed = allowed.unwrap_or(&all);
-        if most <= 1 {
-            return self.automaton.shortest(from, allowed).into_iter().collect();
+    /// Whether there is no end of texts from a state that end as one of `allowed`. Not always told where some
+    /// outcomes are not allowed.
+    pub(crate) fn is_endless(&self, from: u32, allowed: Option<&Outcomes>) -> bool {
+        let all = allowed.is_none_or(|allowed| allowed.contains_all(self.automaton.reach(from)));
+        all && self.endless.get_or_init(|| self.automaton.endless())[from as usize]
+    }
+
+    /// The shortest of the texts that end from a state as one of `allowed`.
+    pub(crate) fn nearest_text(&self, from: u32, allowed: Option<&Outcomes>) -> Option<(Vec<u8>, u32)> {
+        match allowed.filter(|allowed| !allowed.contains_all(self.automaton.reach(from))) {
+            Some(allowed) => self.texts(from, Some(allowed)).next(),
+            None => self.automaton.shortest(from, self.automaton.reach(from)),
         }
-        let distances = self.distances_to(allowed);
-        self.automaton.some_texts(from, allowed, &distances, most)
+    }
+
+    /// Texts that end from a state as one of `allowed`, with their outcomes; short ones first.
+    pub(crate) fn texts(&self, from: u32, allowed: Option<&Outcomes>) -> Texts<'_> {
+        Texts::new(self, from, allowed)
     }
 
     /// What each token does from `state`.
     pub(crate) fn spread(&self, state: u32, vocabulary: &Vocabulary) -> Arc<Spread> {
         self.kept_spread(state, || {
             let tail = self.tail.get_or_init(|| Tail::find(&self.automaton, vocabulary));
-            match tail {
-                Some(tail) if tail.is_near(&self.automaton, state) => {
-                    Spread::beside(&self.automaton, state, vocabulary, tail)
-                }
-                _ => Spread::new(&self.automaton, state, vocabulary),
+            if let Some(tail) =
+                tail.as_ref().filter(|tail| self.automaton.are_near(state, tail.state, BEFORE_TAIL))
+            {
+                return Spread::before_tail(&self.automaton, state, vocabulary, tail);
+            }
+            match self.neighbour(state) {
+                Some((other, known)) => Spread::beside(&self.automaton, state, vocabulary, (other, &known)),
+                None => Spread::new(&self.automaton, state, vocabulary),
             }
         })
+    }
+
+    /// A state from which most tokens do the same, with its whole spread.
+    fn neighbour(&self, state: u32) -> Option<(u32, Arc<Spread>)> {
+        if self.automaton.counts() || self.automaton.is_free(state) {
+            return None;
+        }
+        let spreads = locked(&self.spreads);
+        let whole = spreads.iter().filter(|(_, spread)| spread.is_whole()).take(NEIGHBOURS);
+        let mut near = whole.filter(|(other, _)| self.automaton.are_near(state, **other, BESIDE));
+        near.next().map(|(other, spread)| (*other, spread.clone()))
     }
 
     /// The same without another lexeme's help.

@@ -24,6 +24,13 @@ impl Outcomes {
         set
     }
 
+    /// The same numbers and `by` more each, with room for those below `count`.
+    pub(crate) fn moved(&self, by: u32, count: u32) -> Self {
+        let mut set = Self::none(count);
+        self.iter().for_each(|number| set.insert(number + by));
+        set
+    }
+
     /// Adds a number below the count of the set; others are left out.
     pub(crate) fn insert(&mut self, number: u32) {
         if let Some(word) = self.0.get_mut(number as usize / 64) {

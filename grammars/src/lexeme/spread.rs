@@ -1,7 +1,8 @@
 //! What every token does from a state of a lexeme.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::Tail;
 use super::automaton::{Automaton, Character, START};
@@ -77,6 +78,39 @@ impl TokenSet {
         }
     }
 
+    /// The set without some tokens, which are ascending.
+    fn without(&self, except: &[TokenId]) -> Self {
+        match self {
+            Self::Few(ids) => {
+                Self::Few(ids.iter().copied().filter(|id| except.binary_search(id).is_err()).collect())
+            }
+            Self::Bits(bits) => {
+                let mut bits = bits.clone();
+                except.iter().for_each(|id| bits::remove(&mut bits, *id));
+                Self::Bits(bits)
+            }
+        }
+    }
+
+    /// Both sets as one.
+    fn with(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Few(mut ids), Self::Few(others)) => {
+                ids.extend(others);
+                Self::Few(ids)
+            }
+            (Self::Bits(mut bits), other) => {
+                other.add_to(&mut bits);
+                Self::Bits(bits)
+            }
+            (few, Self::Bits(bits)) => {
+                let mut bits = bits.clone();
+                few.add_to(&mut bits);
+                Self::Bits(bits)
+            }
+        }
+    }
+
     pub(crate) fn add_to(&self, mask: &mut [u32]) {
         match self {
             Self::Few(ids) => ids.iter().for_each(|id| bits::insert(mask, *id)),
@@ -105,12 +139,54 @@ impl Spread {
     }
 
     /// The same where most tokens come to a tail: only the others are looked at.
-    pub(super) fn beside(automaton: &Automaton, from: u32, vocabulary: &Vocabulary, tail: &Tail) -> Self {
+    pub(super) fn before_tail(
+        automaton: &Automaton,
+        from: u32,
+        vocabulary: &Vocabulary,
+        tail: &Tail,
+    ) -> Self {
         let mut sketch = Sketch::new(automaton, vocabulary);
         let except = sketch.walk_beside(from, tail.state);
         let (spread, outcome) = (tail.spread.clone(), tail.outcome);
         let others = Others { spread, outcome, reach: automaton.reach_number(tail.state), except };
         Self { others: Some(others), ..sketch.finish(from, false) }
+    }
+
+    /// The same where most tokens do what they do from another state, whose spread is known and whole:
+    /// only the others are looked at.
+    pub(super) fn beside(
+        automaton: &Automaton,
+        from: u32,
+        vocabulary: &Vocabulary,
+        (other, known): (u32, &Self),
+    ) -> Self {
+        let mut sketch = Sketch::new(automaton, vocabulary);
+        let except = sketch.walk_beside(from, other);
+        let is_alike = |id: &TokenId| except.binary_search(id).is_err();
+        for exit in &known.exits {
+            let leaving = sketch.leaving.entry((exit.outcome, exit.characters)).or_default();
+            for node in exit.rests.nodes() {
+                for id in exit.rests.ids(node).iter().filter(|id| is_alike(id)) {
+                    let token = vocabulary.token(*id);
+                    leaving.push((&token[token.len() - usize::from(node.depth) - 1..], *id));
+                }
+            }
+        }
+        sketch.leaving.retain(|_, rests| !rests.is_empty());
+        let mut spread = sketch.finish(from, false);
+        for (set, tokens) in &known.inside {
+            let alike = tokens.without(&except);
+            match spread.inside.binary_search_by_key(set, |(set, _)| *set) {
+                Ok(place) => spread.inside[place].1 = alike.with(&spread.inside[place].1),
+                Err(place) => spread.inside.insert(place, (*set, alike)),
+            }
+        }
+        spread
+    }
+
+    /// Whether it says of every token what that does.
+    pub(super) fn is_whole(&self) -> bool {
+        self.others.is_none() && self.plain.is_none()
     }
 
     /// What rests of tokens do from the start.
@@ -140,11 +216,11 @@ impl<'a> Sketch<'a> {
         Self { automaton, vocabulary, inside, characters: Vec::new(), leaving }
     }
 
-    /// Visits the tokens that do not do from `from` what they do from `tail`; which those are.
-    fn walk_beside(&mut self, from: u32, tail: u32) -> Box<[TokenId]> {
+    /// Visits the tokens that do not do from `from` what they do from `beside`; which those are.
+    fn walk_beside(&mut self, from: u32, beside: u32) -> Box<[TokenId]> {
         let tree = self.vocabulary.tree();
         let mut except: Vec<TokenId> = Vec::new();
-        let mut path = vec![(Some(from), Some(tail)); tree.depth() + 1];
+        let mut path = vec![(Some(from), Some(beside)); tree.depth() + 1];
         let nodes = tree.nodes();
         let mut at = 0;
         while let Some(node) = nodes.get(at) {

@@ -3,14 +3,14 @@
 //! Of the keys of an object, those that its schema names differ from all others in a few tokens; what
 //! the 150,000 others do in a string is known once it is known of any string.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::automaton::{Automaton, START};
 use super::json::JsonText;
 use super::utf8::AnyText;
 use super::{Lexeme, Spread};
-use crate::plainness::ASCII;
 use crate::{Budget, Vocabulary};
 
 /// A state from which a lexeme goes on as any string does.
@@ -42,14 +42,6 @@ impl Tail {
     }
 }
 
-impl Tail {
-    /// Whether most of what may come next comes to the tail at once.
-    pub(super) fn is_near(&self, automaton: &Automaton, from: u32) -> bool {
-        let leads = |byte: &&u8| automaton.step(from, **byte) == automaton.step(self.state, **byte);
-        from != self.state && ASCII.iter().filter(leads).count() > ASCII.len() / 2
-    }
-}
-
 /// Name of the lexeme of any string among those of a vocabulary.
 const ANY: &str = "tail of any string";
 /// Free states that are looked at.
@@ -58,7 +50,7 @@ const TRIED: usize = 16;
 /// Whether two states lead the same ways, whatever their endings are called as long as it is one name: that
 /// of the first.
 fn same(one: &Automaton, from: u32, other: &Automaton, at: u32) -> Option<u32> {
-    let mut pairs = HashMap::from([(from, at)]);
+    let mut pairs: HashMap<u32, u32> = [(from, at)].into_iter().collect();
     let mut todo = vec![(from, at)];
     let mut outcome = None;
     while let Some((a, b)) = todo.pop() {

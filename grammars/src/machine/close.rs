@@ -10,7 +10,7 @@ use super::Machine;
 use super::language::{After, Choice, Language, Read};
 use super::shortest::{ENDLESS, Way, solve};
 use super::step::{DEAD, StateId, Thread, counted};
-use super::store::{EMPTY, FrameId, StackId, UNCAPTURED, UNKNOWN};
+use super::store::{EMPTY, FrameId, StackId, UNKNOWN};
 use crate::lexeme::{Outcomes, START};
 use crate::{TokenId, Vocabulary};
 
@@ -45,7 +45,7 @@ impl<L: Language> Machine<L> {
             return known;
         }
         let threads = self.states[state as usize].threads.clone();
-        let known = threads.iter().filter(|thread| thread.text == UNCAPTURED);
+        let known = threads.iter().filter(|thread| thread.text != UNKNOWN);
         let least = known.filter_map(|thread| Some(self.finish_thread(thread)?.0)).min();
         self.states[state as usize].least = Some(least);
         least
@@ -59,7 +59,7 @@ impl<L: Language> Machine<L> {
         let offer = self.offer_of(thread.stack);
         let choice = &offer.choices[usize::from(thread.choice)];
         if choice.captured && thread.text != UNKNOWN {
-            return self.finish_thread(thread).map(|(tokens, ..)| tokens);
+            return self.tokens_to_nearest(thread, choice);
         }
         let all = Outcomes::all(choice.lexeme.automaton.outcomes());
         let allowed = choice.allowed.as_ref().unwrap_or(&all);
@@ -84,11 +84,34 @@ impl<L: Language> Machine<L> {
         (tokens != ENDLESS).then_some(tokens)
     }
 
+    /// The same where the text matters and is known.
+    fn tokens_to_nearest(&mut self, thread: &Thread, choice: &Choice) -> Option<u32> {
+        let nearest = (choice.lexeme.nearest_text(thread.at, choice.allowed.as_ref()))
+            .filter(|_| thread.count >= choice.characters.0)
+            .and_then(|(text, outcome)| self.not_refused(thread, choice, text, outcome));
+        let Some((text, stacks)) = nearest else {
+            return self.finish_thread(thread).map(|(tokens, ..)| tokens);
+        };
+        let after = stacks.iter().map(|stack| self.stack_tokens(*stack)).min()?;
+        let tokens = self.tokens_of(&text)?.saturating_add(after);
+        (tokens != ENDLESS).then_some(tokens)
+    }
+
     /// Tokens after a lexeme whose text matters, for a text that ends it as `outcome`.
     pub(super) fn tokens_after_some_text(&mut self, thread: &Thread, outcome: u32) -> u32 {
+        let key = (thread.stack, thread.choice, outcome);
+        if let Some(known) = self.after_some_text.get(&key) {
+            return *known;
+        }
+        let tokens = self.find_tokens_after_some_text(thread, outcome);
+        self.after_some_text.insert(key, tokens);
+        tokens
+    }
+
+    fn find_tokens_after_some_text(&mut self, thread: &Thread, outcome: u32) -> u32 {
         let offer = self.offer_of(thread.stack);
         let choice = &offer.choices[usize::from(thread.choice)];
-        let begun = Thread { at: START, text: super::store::BEGUN, ..*thread };
+        let begun = Thread { at: START, count: 0, text: super::store::BEGUN, ..*thread };
         let text = choice.lexeme.short_text(START, outcome, &self.vocabulary);
         let read = text.and_then(|text| self.not_refused(&begun, choice, text.to_vec(), outcome));
         let Some((_, stacks)) = read else { return ENDLESS };
@@ -105,7 +128,7 @@ impl<L: Language> Machine<L> {
         let mut best: Option<(u32, Vec<u8>, StackId)> = None;
         for (text, outcome) in endings(choice, thread.at, thread.count, &self.vocabulary.clone()) {
             let Some((text, stacks)) = self.not_refused(thread, choice, text, outcome) else { continue };
-            let spelled = self.vocabulary.spell(&text)?.len() as u32;
+            let spelled = self.tokens_of(&text)?;
             for stack in stacks.iter() {
                 let tokens = spelled.saturating_add(self.stack_tokens(*stack));
                 if tokens != ENDLESS && best.as_ref().is_none_or(|(least, ..)| tokens < *least) {
@@ -128,18 +151,19 @@ impl<L: Language> Machine<L> {
         let read = |machine: &mut Self, text: &[u8]| {
             let mut ended = *thread;
             text.iter().for_each(|byte| ended.text = machine.texts.push(ended.text, *byte));
-            let (stacks, _) = machine.pop(&ended, outcome);
-            (!stacks.is_empty()).then_some(stacks)
+            let (stacks, unknown) = machine.pop(&ended, outcome);
+            ((!stacks.is_empty()).then_some(stacks), unknown)
         };
-        if let Some(stacks) = read(self, &text) {
-            return Some((text, stacks));
-        }
-        if !choice.captured {
-            return None;
+        match read(self, &text) {
+            (Some(stacks), _) => return Some((text, stacks)),
+            // It is not this text that matters but one that is not known.
+            (None, true) => return None,
+            (None, false) if !choice.captured => return None,
+            (None, false) => {}
         }
         let only = Outcomes::only(choice.lexeme.automaton.outcomes(), Some(outcome));
-        let others = choice.lexeme.some_texts(thread.at, Some(&only), OTHER_TEXTS).into_iter();
-        others.map(|(text, _)| text).find_map(|text| read(self, &text).map(|stacks| (text, stacks)))
+        let mut others = choice.lexeme.texts(thread.at, Some(&only)).take(OTHER_TEXTS);
+        others.find_map(|(text, _)| read(self, &text).0.map(|stacks| (text, stacks)))
     }
 
     pub(super) fn stack_tokens(&mut self, mut stack: StackId) -> u32 {

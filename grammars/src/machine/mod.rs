@@ -25,8 +25,9 @@ mod shortest;
 mod step;
 mod store;
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 pub(crate) use language::{After, Choice, Language, Offer, Read, TextThen};
 pub(crate) use mask::StateMask;
@@ -54,6 +55,8 @@ pub(crate) struct Machine<L: Language> {
     refused: HashMap<(FrameId, u16), Arc<[Vec<u8>]>>,
     expanded: HashMap<store::StackId, Arc<[step::Thread]>>,
     popped: HashMap<(store::StackId, u16, u32), step::Popped>,
+    /// Tokens after lexemes whose text matters, for a text that nothing refuses, by stack, choice and outcome.
+    after_some_text: HashMap<(store::StackId, u16, u32), u32>,
     /// Tokens that spell texts of ways; absent where a byte cannot be spelled.
     spelled: HashMap<Vec<u8>, Option<u32>>,
     /// States whose masks are kept.
@@ -81,6 +84,7 @@ impl<L: Language> Machine<L> {
             refused: HashMap::new(),
             expanded: HashMap::new(),
             popped: HashMap::new(),
+            after_some_text: HashMap::new(),
             spelled: HashMap::new(),
             masked: Vec::new(),
             start: DEAD,
@@ -110,6 +114,7 @@ impl<L: Language> Machine<L> {
         self.refused.clear();
         self.expanded.clear();
         self.popped.clear();
+        self.after_some_text.clear();
         self.spelled.clear();
         self.masked.clear();
         self.begin();

@@ -1,7 +1,8 @@
 //! Shortest completions of things that lead to other things: a least fixed point.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 /// How to complete something: a text, then other things. The *close* of something is its cheapest
 /// way, with the cost of everything that it leads to; [`ENDLESS`] where there is none.

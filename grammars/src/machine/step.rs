@@ -1,7 +1,8 @@
 //! States and the steps between them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::language::{After, Language, Offer, Read};
 use super::mask::StateMask;
@@ -276,6 +277,9 @@ impl<L: Language> Machine<L> {
     }
 
     fn has_text_left(&mut self, thread: &Thread, choice: &Choice) -> bool {
+        if choice.lexeme.is_endless(thread.at, choice.allowed.as_ref()) {
+            return true;
+        }
         let refused = self.refused_rests(thread);
         if refused.is_empty() {
             return true;
@@ -284,10 +288,11 @@ impl<L: Language> Machine<L> {
         let same = |rest: &[u8], refused: &[u8]| {
             if folds { rest.eq_ignore_ascii_case(refused) } else { rest == refused }
         };
-        let rests = choice.lexeme.some_texts(thread.at, choice.allowed.as_ref(), refused.len() + 1);
         // Where case does not matter all may be spellings of the refused ones: others follow.
-        rests.len() > refused.len()
-            || rests.iter().any(|(rest, _)| !refused.iter().any(|text| same(rest, text)))
+        let mut rests = choice.lexeme.texts(thread.at, choice.allowed.as_ref()).zip(0..=refused.len());
+        rests.any(|((rest, _), before)| {
+            before == refused.len() || !refused.iter().any(|text| same(&rest, text))
+        })
     }
 
     /// The outcome if the thread's lexeme may end here.

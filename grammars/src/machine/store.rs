@@ -1,7 +1,8 @@
 //! Values kept once and named by number.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt};
 
 pub(super) type FrameId = u32;
 pub(super) type StackId = u32;

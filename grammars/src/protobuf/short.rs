@@ -81,12 +81,8 @@ impl Proto {
     fn short_entry(&self, entries: &Entries) -> Short {
         let (lexeme, _, value) = self.map(entries.shape)?;
         let used = &entries.used.keys;
-        let texts = |most: usize| lexeme.some_texts(crate::lexeme::START, None, most);
-        let unused = |texts: Vec<(Vec<u8>, u32)>| {
-            texts.into_iter().map(|(text, _)| text).find(|text| !used.contains(text))
-        };
-        // Looking for many is slow and seldom needed.
-        let key = unused(texts(1)).or_else(|| unused(texts(used.len() + 1)))?;
+        let mut texts = lexeme.texts(crate::lexeme::START, None).map(|(text, _)| text);
+        let key = texts.find(|text| !used.contains(text))?;
         let end = Frame::Mark(Mark::Close);
         Some((key, vec![Frame::Mark(Mark::Colon), self.due(value, entries.left), end]))
     }

@@ -12,8 +12,9 @@
 //! A bound that no float has is moved inwards to where both readings of it agree.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::digits::{Compare, EXACT, Multiple, Spelling};
 use super::logic::Product;

@@ -1,8 +1,9 @@
 //! Complete deterministic tables: what conditions on a text are combined of.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::merge;
 use crate::lexeme::Source;
@@ -34,7 +35,7 @@ impl Table {
         let mut next = vec![DEAD; stride];
         next.resize(2 * stride, SURE);
         let mut accepts = vec![false, true];
-        let mut known: HashMap<S::State, u32> = HashMap::from([(source.start(), 2)]);
+        let mut known: HashMap<S::State, u32> = [(source.start(), 2)].into_iter().collect();
         let mut order = vec![source.start()];
         let mut at = 0;
         while let Some(state) = order.get(at).cloned() {
