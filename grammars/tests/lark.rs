@@ -363,6 +363,7 @@ fn the_syntax_has_its_meaning() {
     check("start: /a#b  # c\n /x", &["a"], &["a#b"]);
     check(r#"start: "\"\\\n\u00e9\x41" "/" /\//"#, &["\"\\\néA//"], &["\"\\\néA/"]);
     check("start: /[[a]+/ /[+--]/", &["[a+", "a-", "[,"], &["a", "b+"]);
+    check(r"start: /\w+[\w-]\W/", &["aé-!", "a_\u{301}"], &["a\u{301}-!", "é-b"]);
     check("%import common (INT, CNAME)\n%import common.INT -> N\nstart: N CNAME", &["12a_1"], &["a", "1"]);
     check("start:\n  | \"a\"\n", &["", "a"], &["aa"]);
 }
@@ -414,6 +415,7 @@ fn terminals_that_swallow_each_other_are_refused() {
     // With ignored text between them, or where nothing has to come, they are not.
     check("start: A \"ab\"\nA: /a+/\n%ignore \" \"", &["a ab", "aaa ab"], &["aab"]);
     check("start: (TEXT | TAG)*\nTEXT: /[^<]+/\nTAG: /<[a-z]>/", &["x<a>y", "", "<b><a>"], &["<a"]);
+    check("start: A B\nA: /a+/\nB: /[ab]c/", &["abc", "aabc"], &["aac", "bc"]);
     check("start: \"<\" \"=\" | \"<=\" \"=\"", &["<=", "<=="], &["<"]);
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::normal::Rules;
 use super::rules::Symbol;
 use super::spacing::Spacing;
-use crate::Vocabulary;
 use crate::machine::{After, Language, Offer, Read, TextThen};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,8 +49,6 @@ const PLANS: usize = 50_000;
 pub(crate) struct Lark {
     rules: Rules,
     spacing: Spacing,
-    /// A short text of each terminal.
-    texts: Vec<Vec<u8>>,
     plans: HashMap<Part, Arc<Plan>>,
     /// Symbols that a rule's texts may begin with, itself included.
     corners: HashMap<u32, Arc<HashSet<Symbol>>>,
@@ -60,13 +57,9 @@ pub(crate) struct Lark {
 }
 
 impl Lark {
-    pub(super) fn new(rules: Rules, spacing: Spacing, vocabulary: &Vocabulary) -> Self {
-        let text = |choice: &Option<crate::machine::Choice>| {
-            choice.as_ref().and_then(|choice| choice.short_text(vocabulary)).unwrap_or_default()
-        };
-        let texts = spacing.choices.iter().map(text).collect();
+    pub(super) fn new(rules: Rules, spacing: Spacing) -> Self {
         let (plans, corners, done) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { rules, spacing, texts, plans, corners, done }
+        Self { rules, spacing, plans, corners, done }
     }
 
     fn goal(&self, symbol: Symbol) -> Frame {
@@ -235,8 +228,9 @@ impl Lark {
     fn complete_goal(&self, symbol: Symbol, gap: bool) -> TextThen<Frame> {
         match symbol {
             Symbol::Terminal(terminal) => {
-                let separator = if gap { self.spacing.separators[terminal as usize].as_slice() } else { &[] };
-                ([separator, &self.texts[terminal as usize]].concat(), Vec::new())
+                let written = &self.spacing.written[terminal as usize];
+                let separator = if gap { written.separator.as_slice() } else { &[] };
+                ([separator, &written.text].concat(), Vec::new())
             }
             Symbol::Rule(rule) => self.completed(gap, &self.rules.least[rule as usize].symbols, None),
         }

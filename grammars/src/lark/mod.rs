@@ -68,7 +68,7 @@ pub(crate) fn compile(
     let rules = Rules::new(&productions.rules, &productions.places, &tokens)?;
     let follow = Follow::new(&rules, lexemes.len());
     let spacing = Spacing::new(&productions.terminals, &lexemes, ignored, &follow, (vocabulary, budget))?;
-    Ok(Lark::new(rules, spacing, vocabulary))
+    Ok(Lark::new(rules, spacing))
 }
 
 /// Tokens of a short text.

@@ -39,8 +39,8 @@ fn last_line(error: &regex_syntax::Error) -> String {
     last.trim_start_matches("error: ").to_owned()
 }
 
-/// The expression with what only the syntax of the `regex` crate gives a meaning written out: brackets and
-/// doubled signs within classes, and blanks there if others are left out (`verbose`).
+/// The expression with what the syntax of the `regex` crate gives another meaning written out: brackets and
+/// doubled signs within classes, and blanks there if others are left out (`verbose`); `\w` and `\S`.
 pub(super) fn as_rust(pattern: &str, verbose: bool) -> String {
     let mut written = String::with_capacity(pattern.len());
     let mut characters = pattern.chars().peekable();
@@ -51,11 +51,15 @@ pub(super) fn as_rust(pattern: &str, verbose: bool) -> String {
         let before = std::mem::replace(&mut last, character);
         match (character, class) {
             ('\\', _) => {
-                let escaped = characters.next();
-                if escaped != Some('/') {
-                    written.push('\\');
+                match (characters.next(), class) {
+                    (Some('/'), _) => written.push('/'),
+                    // Marks are no parts of words there, and separators of files are blank.
+                    (Some('w'), None) => written.push_str(r"[_\p{L}\p{N}]"),
+                    (Some('w'), Some(_)) => written.push_str(r"_\p{L}\p{N}"),
+                    (Some('W'), _) => written.push_str(r"[^_\p{L}\p{N}]"),
+                    (Some('S'), _) => written.push_str(r"[^\s\x1C-\x1F]"),
+                    (escaped, _) => written.extend(['\\'].into_iter().chain(escaped)),
                 }
-                written.extend(escaped);
                 last = ' ';
                 class = class.map(|length| length + 1);
             }

@@ -32,8 +32,16 @@ pub(super) struct Spacing {
     pub(super) gaps: Vec<Gap>,
     /// Each terminal with what must not come directly after it.
     pub(super) choices: Vec<Option<Choice>>,
-    /// What a completion writes before each terminal.
-    pub(super) separators: Vec<Vec<u8>>,
+    /// How a completion writes each terminal.
+    pub(super) written: Vec<Written>,
+}
+
+/// A terminal as completions write it.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// What comes before it, where ignored text may.
+    pub(super) separator: Vec<u8>,
+    pub(super) text: Vec<u8>,
 }
 
 /// A terminal that some text has, with its place among all.
@@ -81,6 +89,14 @@ impl<'a> Present<'a> {
     /// Whether a text that begins with one of some bytes may not be told from the end of this.
     fn runs_into(&self, begins: &Bytes) -> bool {
         meet(&self.continues, begins) || meet(&self.stops, begins)
+    }
+
+    /// A text that begins with a byte.
+    fn text_from(&self, byte: u8) -> Option<Vec<u8>> {
+        let after = self.automaton.step(START, byte)?;
+        let all = Outcomes::all(self.automaton.outcomes());
+        let (rest, _) = self.automaton.shortest(after, &all)?;
+        Some([&[byte], rest.as_slice()].concat())
     }
 
     /// Whether `separator` and then `next` can be read after any text of this, be it that this takes the
@@ -135,8 +151,6 @@ impl Spacing {
                 present.iter_mut().for_each(|present| present.stops = stops);
             }
         }
-        let separators = Separators { used, present: &present, gaps: &gaps, follow, vocabulary };
-        let separators = separators.all()?;
         let choices = lexemes.iter().zip(&present).map(|(lexeme, present)| {
             let (Some(lexeme), Some(present)) = (lexeme, present) else { return Ok(None) };
             if present.stops == NONE {
@@ -146,8 +160,10 @@ impl Spacing {
             let automaton = Automaton::build(&guarded, vocabulary.spellable(), budget)?;
             Ok(Some(Choice::new(&Lexeme::new(automaton)).allowing(Outcomes::only(2, Some(0)))))
         });
-        let choices = choices.collect::<Result<_, GrammarError>>()?;
-        Ok(Self { gaps, choices, separators })
+        let choices: Vec<Option<Choice>> = choices.collect::<Result<_, GrammarError>>()?;
+        let writer = Writer { used, present: &present, gaps: &gaps, choices: &choices, follow, vocabulary };
+        let written = writer.all()?;
+        Ok(Self { gaps, choices, written })
     }
 }
 
@@ -234,23 +250,24 @@ impl Source for Guarded<'_> {
     }
 }
 
-/// Finds what completions write before terminals.
-struct Separators<'a> {
+/// Finds how completions write terminals.
+struct Writer<'a> {
     used: &'a [Used],
     present: &'a [Option<Present<'a>>],
     gaps: &'a [Gap],
+    choices: &'a [Option<Choice>],
     follow: &'a Follow,
     vocabulary: &'a Vocabulary,
 }
 
-impl Separators<'_> {
-    fn all(&self) -> Result<Vec<Vec<u8>>, GrammarError> {
+impl Writer<'_> {
+    fn all(&self) -> Result<Vec<Written>, GrammarError> {
         let mut before: Vec<Vec<u32>> = vec![Vec::new(); self.present.len()];
         for terminal in 0..self.present.len() as u32 {
             self.check_reachable(terminal)?;
             self.follow.completing.each(terminal).for_each(|next| before[next as usize].push(terminal));
         }
-        (0..self.present.len()).map(|next| self.before(next, &before[next])).collect()
+        (0..self.present.len()).map(|next| self.after(next, &before[next])).collect()
     }
 
     /// Each terminal that may come after this one can.
@@ -266,21 +283,31 @@ impl Separators<'_> {
         Ok(())
     }
 
-    /// What parts a terminal from all that it may have to follow; empty where nothing has to.
-    fn before(&self, next: usize, before: &[u32]) -> Result<Vec<u8>, GrammarError> {
-        let Some(begins) = self.present[next].as_ref().map(|next| &next.begins) else {
-            return Ok(Vec::new());
+    /// A terminal such that it can be read after all that it may have to follow.
+    fn after(&self, next: usize, before: &[u32]) -> Result<Written, GrammarError> {
+        let (Some(present), Some(choice)) = (&self.present[next], &self.choices[next]) else {
+            return Ok(Written::default());
         };
-        let present = |terminal: &u32| self.present[*terminal as usize].as_ref();
-        let Some(glued) =
-            before.iter().find(|before| present(before).is_some_and(|own| own.runs_into(begins)))
-        else {
-            return Ok(Vec::new());
+        let begins = &present.begins;
+        let text = choice.short_text(self.vocabulary).unwrap_or_default();
+        let others =
+            || before.iter().filter_map(|before| Some((*before, self.present[*before as usize].as_ref()?)));
+        let Some((glued, _)) = others().find(|(_, own)| own.runs_into(begins)) else {
+            return Ok(Written { separator: Vec::new(), text });
         };
-        let parts =
-            |text: &Vec<u8>| before.iter().filter_map(present).all(|before| before.is_parted(text, begins));
-        let texts = self.gaps.iter().filter(|gap| gap.fits[next]).flat_map(|gap| self.texts(gap));
-        texts.into_iter().find(parts).ok_or_else(|| self.swallows(*glued, next))
+        let parts = |separator: &Vec<u8>| others().all(|(_, own)| own.is_parted(separator, begins));
+        let separators = self.gaps.iter().filter(|gap| gap.fits[next]).flat_map(|gap| self.texts(gap));
+        if let Some(separator) = separators.into_iter().find(parts) {
+            return Ok(Written { separator, text });
+        }
+        // Texts that begin with what continues none of those.
+        let free = |byte: &u8| {
+            let at = usize::from(*byte);
+            begins[at] && !others().any(|(_, own)| own.continues[at] || own.stops[at])
+        };
+        let text = (0..=u8::MAX).filter(free).find_map(|byte| present.text_from(byte));
+        let text = text.ok_or_else(|| self.swallows(glued, next))?;
+        Ok(Written { separator: Vec::new(), text })
     }
 
     /// Some texts of ignored text.
