@@ -318,7 +318,8 @@ fn check_completion(machine: &Arc<Grammar>, text: &str, texts: &BTreeSet<String>
 }
 
 /// Terminals that run into each other or may be each other, and a space between them.
-const WORDS: [&str; 8] = ["NAME", "INT", "\"if\"", "\"(\"", "\"a1\"", "TEXT", "NUMBER", "/[ab]+!?/"];
+const WORDS: [&str; 9] =
+    ["NAME", "INT", "\"if\"", "\"(\"", "\"a1\"", "TEXT", "NUMBER", "/[ab]+!?/", "/ x| [0-9]/"];
 
 #[test]
 fn random_grammars_of_words_keep_their_budgets() {
@@ -400,6 +401,18 @@ fn ignored_text_is_whitespace_as_printed_or_one_match() {
         &["ab", "a b", "a\nb", "a\n  b", "a/*c*/b", "ab#x\n"],
         &["a  b", "a /*c*/b", "a#x\nb", "ab#x", "ab #\n", " ab"],
     );
+}
+
+/// Indentation would be a part of the text, names have to be parted.
+#[test]
+fn what_begins_with_blanks_does_not_come_after_ignored_ones() {
+    let grammar = "start: (NAME NAME | NAME TEXT \";\")+\nNAME: /[a-z]+/\nTEXT: / [0-9]/\n%ignore /\\s+/\n";
+    check(grammar, &["a b", "a\n b", "a 1;", "a 1 ;b c"], &["a\n 1;", "ab"]);
+    let case = Case { name: "blanks".into(), pattern: pattern(grammar), samples: Vec::new() };
+    let completed = complete(std::slice::from_ref(&case), &vocabulary(), 300, 9, false);
+    assert_eq!((completed.triples, completed.complete), (300, 300));
+    let found = exact(&[case], &vocabulary(), 20_000, 9);
+    assert_eq!((found.over, found.under), (0, 0));
 }
 
 #[test]

@@ -15,10 +15,20 @@ use crate::machine::{After, Language, Offer, Read, TextThen};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Frame {
     part: Part,
-    /// Whether ignored text may come first.
-    gap: bool,
+    before: Before,
     /// Whether nothing may be read of it, if the part allows that.
     optional: bool,
+}
+
+/// What has been read before a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Before {
+    /// Nothing of the text: none is ignored.
+    Nothing,
+    /// A terminal: ignored text may come first.
+    Terminal,
+    /// Ignored text, of which gap: only terminals come that fit it.
+    Gap(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +48,7 @@ struct Plan {
     ends: bool,
     /// Terminals, and the frames after each.
     terminals: Vec<(u32, Vec<Vec<Frame>>)>,
-    /// Gaps that may come before all of them.
+    /// Gaps that may come before some of them.
     gaps: Vec<usize>,
 }
 
@@ -63,13 +73,21 @@ impl Lark {
     }
 
     fn goal(&self, symbol: Symbol) -> Frame {
-        Frame { part: Part::Goal(symbol), gap: true, optional: self.rules.is_nullable(symbol) }
+        Frame { part: Part::Goal(symbol), before: Before::Terminal, optional: self.rules.is_nullable(symbol) }
     }
 
     /// The rest of a goal, where something can be left of it.
     fn rest(&mut self, goal: u32, read: Symbol) -> Option<Frame> {
         let part = Part::Rest { goal, read };
-        (!self.is_done(part)).then_some(Frame { part, gap: true, optional: true })
+        (!self.is_done(part)).then_some(Frame { part, before: Before::Terminal, optional: true })
+    }
+
+    /// Whether a terminal may come after what has been read.
+    fn fits(&self, before: Before, terminal: u32) -> bool {
+        match before {
+            Before::Gap(gap) => self.spacing.gaps[gap].fits[terminal as usize],
+            Before::Nothing | Before::Terminal => true,
+        }
     }
 
     fn corners(&mut self, goal: u32) -> Arc<HashSet<Symbol>> {
@@ -151,13 +169,9 @@ impl Lark {
             }
         };
         let terminals: Vec<_> = after.into_iter().collect();
-        let fits = |gap: &usize| {
-            terminals.iter().all(|(terminal, _)| self.spacing.gaps[*gap].fits[*terminal as usize])
-        };
-        let gaps = match terminals.is_empty() {
-            true => Vec::new(),
-            false => (0..self.spacing.gaps.len()).filter(fits).collect(),
-        };
+        let fits =
+            |gap: &usize| terminals.iter().any(|(terminal, _)| self.fits(Before::Gap(*gap), *terminal));
+        let gaps = (0..self.spacing.gaps.len()).filter(fits).collect();
         let plan = Arc::new(Plan { ends, terminals, gaps });
         self.plans.insert(part, plan.clone());
         plan
@@ -210,63 +224,63 @@ impl Lark {
         }
     }
 
-    /// Symbols of some that have to be read.
-    fn needed(&self, symbols: &[Symbol]) -> Vec<Symbol> {
-        symbols.iter().copied().filter(|symbol| !self.rules.is_nullable(*symbol)).collect()
-    }
-
-    /// Symbols in a row that have to be read, and then something else.
-    fn completed(&self, gap: bool, symbols: &[Symbol], then: Option<Frame>) -> TextThen<Frame> {
-        let frame = |symbol: &Symbol| Frame { part: Part::Goal(*symbol), gap: true, optional: false };
-        let mut frames: Vec<Frame> = symbols.iter().map(frame).chain(then).collect();
-        if let Some(first) = frames.first_mut() {
-            first.gap &= gap;
-        }
+    /// Symbols in a row, each of which has to be read, and then something else.
+    fn completed(
+        &self,
+        before: Before,
+        symbols: impl Iterator<Item = Symbol>,
+        then: Option<Frame>,
+    ) -> TextThen<Frame> {
+        let frame = |symbol| Frame { optional: false, ..self.goal(symbol) };
+        let mut frames: Vec<Frame> = symbols.map(frame).chain(then).collect();
+        frames.iter_mut().take(1).for_each(|first| first.before = before);
         (Vec::new(), frames)
     }
 
-    fn complete_goal(&self, symbol: Symbol, gap: bool) -> TextThen<Frame> {
+    fn complete_goal(&self, symbol: Symbol, before: Before) -> TextThen<Frame> {
         match symbol {
             Symbol::Terminal(terminal) => {
                 let written = &self.spacing.written[terminal as usize];
-                let separator = if gap { written.separator.as_slice() } else { &[] };
+                let separator = match before {
+                    Before::Terminal => written.separator.as_slice(),
+                    Before::Nothing | Before::Gap(_) => &[],
+                };
                 ([separator, &written.text].concat(), Vec::new())
             }
-            Symbol::Rule(rule) => self.completed(gap, &self.rules.least[rule as usize].symbols, None),
+            Symbol::Rule(rule) => {
+                self.completed(before, self.rules.least[rule as usize].symbols.iter().copied(), None)
+            }
         }
     }
 
-    /// Ways to complete what is left of a goal, of which something has to be read unless it is `optional`.
-    fn complete_rest(&mut self, goal: u32, read: Symbol, gap: bool, optional: bool) -> Vec<TextThen<Frame>> {
+    /// Ways to complete what is left of a goal.
+    fn complete_rest(&mut self, goal: u32, read: Symbol) -> Vec<TextThen<Frame>> {
         let mut ways = Vec::new();
-        if optional && read == Symbol::Rule(goal) {
+        if read == Symbol::Rule(goal) {
             ways.push((Vec::new(), Vec::new()));
         }
         let corners = self.corners(goal);
         for (production, at) in self.rules.begins(read).to_vec() {
-            let whole = self.rules.productions[production as usize].clone();
-            let left = Symbol::Rule(whole.left);
-            if !corners.contains(&left) {
-                continue;
-            }
-            let due = &whole.right[at as usize + 1..];
-            let needed = self.needed(due);
-            let rest = self.completing_rest(goal, left, true);
-            if optional || !needed.is_empty() {
-                ways.push(self.completed(gap, &needed, rest));
-                continue;
-            }
-            // Any one of those that could be left out, or all of them and what comes after instead.
-            ways.extend(due.iter().map(|symbol| self.completed(gap, &[*symbol], rest)));
-            if let Some(rest) = self.completing_rest(goal, left, false) {
-                ways.push(self.completed(gap, &[], Some(rest)));
+            let left = Symbol::Rule(self.rules.productions[production as usize].left);
+            if corners.contains(&left) {
+                let rest = self.rest(goal, left);
+                let due = &self.rules.productions[production as usize].right[at as usize + 1..];
+                let needed = due.iter().copied().filter(|symbol| !self.rules.is_nullable(*symbol));
+                ways.push(self.completed(Before::Terminal, needed, rest));
             }
         }
         ways
     }
 
-    fn completing_rest(&mut self, goal: u32, read: Symbol, optional: bool) -> Option<Frame> {
-        self.rest(goal, read).map(|rest| Frame { optional, ..rest })
+    /// Ways to go on after ignored text.
+    fn complete_after_gap(&mut self, frame: &Frame) -> Vec<TextThen<Frame>> {
+        let plan = self.plan(frame.part);
+        let fitting = plan.terminals.iter().filter(|(terminal, _)| self.fits(frame.before, *terminal));
+        let texts = fitting.flat_map(|(terminal, ways)| {
+            let text = &self.spacing.written[*terminal as usize].text;
+            ways.iter().map(|frames| (text.clone(), frames.clone()))
+        });
+        texts.collect()
     }
 }
 
@@ -274,35 +288,43 @@ impl Language for Lark {
     type Frame = Frame;
 
     fn start(&mut self) -> Vec<Vec<Frame>> {
-        vec![vec![Frame { gap: false, ..self.goal(Symbol::Rule(0)) }]]
+        vec![vec![Frame { before: Before::Nothing, ..self.goal(Symbol::Rule(0)) }]]
     }
 
     fn offer(&mut self, frame: &Frame) -> Offer {
         let plan = self.plan(frame.part);
-        let terminals = plan.terminals.iter();
-        let terminals =
-            terminals.filter_map(|(terminal, _)| self.spacing.choices[*terminal as usize].clone());
-        let gaps = plan.gaps.iter().filter(|_| frame.gap).map(|gap| self.spacing.gaps[*gap].choice.clone());
+        let mut choices = Vec::with_capacity(plan.terminals.len() + plan.gaps.len());
+        for (terminal, _) in &plan.terminals {
+            let choice = self.spacing.choices[*terminal as usize].clone();
+            choices.extend(choice.filter(|_| self.fits(frame.before, *terminal)));
+        }
+        if frame.before == Before::Terminal {
+            choices.extend(plan.gaps.iter().map(|gap| self.spacing.gaps[*gap].choice.clone()));
+        }
         let optional = match frame.part {
             Part::Goal(_) => frame.optional,
             Part::Rest { .. } => frame.optional && plan.ends,
         };
-        Offer { optional, ..Offer::of(terminals.chain(gaps)) }
+        Offer { choices, optional }
     }
 
     fn after(&mut self, frame: &Frame, choice: usize, _read: Read<'_>) -> After<Frame> {
         let plan = self.plan(frame.part);
-        match plan.terminals.get(choice) {
-            Some((_, ways)) => After::Ways(ways.clone()),
-            None => After::one([Frame { gap: false, optional: false, ..*frame }]),
+        let mut fitting = plan.terminals.iter().filter(|(terminal, _)| self.fits(frame.before, *terminal));
+        if let Some((_, ways)) = fitting.nth(choice) {
+            return After::Ways(ways.clone());
         }
+        let gap = choice.checked_sub(plan.terminals.len()).and_then(|gap| plan.gaps.get(gap));
+        let after = |gap: &usize| vec![Frame { before: Before::Gap(*gap), optional: false, ..*frame }];
+        After::Ways(gap.map(after).into_iter().collect())
     }
 
     fn ways(&mut self, frame: &Frame) -> Option<Vec<TextThen<Frame>>> {
         Some(match frame.part {
+            _ if matches!(frame.before, Before::Gap(_)) => self.complete_after_gap(frame),
             Part::Goal(_) if frame.optional => vec![(Vec::new(), Vec::new())],
-            Part::Goal(symbol) => vec![self.complete_goal(symbol, frame.gap)],
-            Part::Rest { goal, read } => self.complete_rest(goal, read, frame.gap, frame.optional),
+            Part::Goal(symbol) => vec![self.complete_goal(symbol, frame.before)],
+            Part::Rest { goal, read } => self.complete_rest(goal, read),
         })
     }
 

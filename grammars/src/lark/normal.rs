@@ -20,7 +20,7 @@ pub(super) struct Rules {
     pub(super) of: Vec<Vec<u32>>,
     /// Whether nothing is a text of the rule.
     pub(super) nullable: Vec<bool>,
-    /// A text of few tokens of each rule that is not empty.
+    /// A text of few tokens of each rule, of those that are not nullable.
     pub(super) least: Vec<Least>,
     /// Where terminals and rules are the first symbol of a production but for ones that may be left out.
     begin: (Vec<Vec<Place2>>, Vec<Vec<Place2>>),
@@ -154,7 +154,7 @@ impl Rules {
         });
     }
 
-    /// The cheapest text of a sequence that is not empty, if it is cheaper than `than`.
+    /// The cheapest text of a sequence, if there is one that is not empty and it is cheaper than `than`.
     fn least_of(&self, right: &[Symbol], tokens: &[Option<u32>], than: u32) -> Option<Least> {
         let cost = |symbol: &Symbol| match symbol {
             // One more for what separates it.
@@ -162,13 +162,9 @@ impl Rules {
             Symbol::Rule(rule) => self.least[*rule as usize].tokens,
         };
         let needed = right.iter().filter(|symbol| !self.is_nullable(**symbol));
-        let sum = needed.clone().map(cost).fold(0, u32::saturating_add);
-        if needed.clone().next().is_some() {
-            return (sum < than).then(|| Least { tokens: sum, symbols: needed.copied().collect() });
-        }
-        let cheapest = right.iter().min_by_key(|symbol| cost(symbol))?;
-        let tokens = cost(cheapest);
-        (tokens < than).then(|| Least { tokens, symbols: vec![*cheapest] })
+        let tokens = needed.clone().map(cost).fold(0, u32::saturating_add);
+        let is_better = tokens > 0 && tokens < than;
+        is_better.then(|| Least { tokens, symbols: needed.copied().collect() })
     }
 }
 

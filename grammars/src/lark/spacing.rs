@@ -77,10 +77,9 @@ impl<'a> Present<'a> {
             stops: NONE,
         };
         for state in endings(automaton) {
-            let leads: Bytes = leads(state);
-            for byte in 0..256 {
-                present.continues[byte] |= leads[byte];
-                present.always_continues[byte] &= leads[byte];
+            for (byte, leads) in leads(state).into_iter().enumerate() {
+                present.continues[byte] |= leads;
+                present.always_continues[byte] &= leads;
             }
         }
         present
@@ -183,9 +182,8 @@ fn stops(terminal: usize, present: &[Option<Present<'_>>], usual: &Gap, follow: 
     let others =
         present.iter().flatten().filter(|other| other.is_endless && meet(&other.begins, &word.begins));
     others.for_each(|other| add_swallowed(word.automaton, other.automaton, &mut swallowed));
-    for byte in 0..256 {
-        let is_left = is_word_byte(byte as u8) && swallowed[byte] && !barred[byte] && !word.continues[byte];
-        stops[byte] &= is_left;
+    for (byte, stop) in stops.iter_mut().enumerate() {
+        *stop &= is_word_byte(byte as u8) && swallowed[byte] && !barred[byte] && !word.continues[byte];
     }
     stops
 }
