@@ -28,6 +28,10 @@ impl Default for Budget {
     }
 }
 
+/// Time for the first masks of a grammar, which are made when it is compiled: every text begins there, and
+/// whoever compiles waits less for it than whoever decodes.
+const WARMING: Duration = Duration::from_micros(400);
+
 /// A compiled pattern, shared by every text that it constrains.
 ///
 /// States and masks are made when a text first needs them and then shared. When they are too many
@@ -129,10 +133,11 @@ impl Grammar {
     }
 
     fn of<L: Language>(language: L, vocabulary: &Arc<Vocabulary>) -> Result<Arc<Self>, GrammarError> {
-        let machine = Machine::new(language, vocabulary.clone());
+        let mut machine = Machine::new(language, vocabulary.clone());
         if machine.start() == DEAD {
             return Err(GrammarError::NothingMatches(Vec::new()));
         }
+        machine.warm(WARMING);
         let shared = Shared { machine: Box::new(machine), generation: 0 };
         Ok(Arc::new(Self { vocabulary: vocabulary.clone(), reader: Mutex::new(shared) }))
     }

@@ -18,6 +18,8 @@ mod overlay;
 mod regular;
 mod spread;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod utf8;
 mod words;

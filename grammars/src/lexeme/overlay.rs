@@ -66,7 +66,7 @@ impl Automaton {
             made.free.extend(&others.free);
         }
         made.find_nearest(&nodes, others);
-        made.find_reach(&nodes, names, others, budget)?;
+        made.find_reach(nodes.len(), names, others, budget)?;
         Ok(made)
     }
 
@@ -97,9 +97,10 @@ impl Automaton {
         }
     }
 
+    /// The same for the outcomes that can be reached.
     fn find_reach(
         &mut self,
-        nodes: &[Node],
+        nodes: usize,
         names: u32,
         others: Option<&Automaton>,
         budget: &Budget,
@@ -113,21 +114,22 @@ impl Automaton {
             None => Vec::new(),
         };
         let limit = budget.max_bytes / self.outcomes.div_ceil(8).max(1) as usize;
-        self.reach = vec![nothing; nodes.len()];
-        for (index, node) in nodes.iter().enumerate().rev() {
-            let other =
-                others.zip(node.other).map(|(others, state)| of_others[others.reach_number(state) as usize]);
-            let own = node.outcome.map(|outcome| sets.number(Outcomes::only(self.outcomes, Some(outcome))));
-            let all = node.children.values().map(|child| self.reach[*child as usize]).chain(other).chain(own);
+        self.reach = vec![nothing; nodes];
+        if let Some(others) = others {
+            let states = 0..others.states() as u32;
+            self.reach.extend(states.map(|state| of_others[others.reach_number(state) as usize]));
+        }
+        for index in (0..nodes).rev() {
+            let row = &self.next[index * self.stride..(index + 1) * self.stride];
+            let targets = row.iter().filter(|target| **target != NOWHERE);
+            let own = Some(self.ending[index]).filter(|outcome| *outcome != NOWHERE);
+            let own = own.map(|outcome| sets.number(Outcomes::only(self.outcomes, Some(outcome))));
+            let all = targets.map(|target| self.reach[*target as usize]).chain(own);
             let union = all.fold(Union::Of(nothing), |union, set| union.with(set, nothing, &sets));
             self.reach[index] = union.number(&mut sets);
             if sets.len() > limit {
                 return Err(GrammarError::TooLarge { what: "bytes", limit: budget.max_bytes });
             }
-        }
-        if let Some(others) = others {
-            let states = 0..others.states() as u32;
-            self.reach.extend(states.map(|state| of_others[others.reach_number(state) as usize]));
         }
         self.sets = sets.all();
         Ok(())

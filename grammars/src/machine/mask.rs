@@ -4,6 +4,7 @@
 //! to a text's own captures is tried in its own state.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Machine;
 use super::language::{Choice, Language};
@@ -125,6 +126,20 @@ impl<L: Language> Machine<L> {
         };
         self.keep_mask(state, shared, mask.clone());
         mask
+    }
+
+    /// Makes the first masks of a text, and those along the shortest one while there is time.
+    pub(crate) fn warm(&mut self, time: Duration) {
+        let started = Instant::now();
+        let (mut state, vocabulary) = (self.start, self.vocabulary.clone());
+        self.mask(state);
+        for token in self.plan(state).unwrap_or_default() {
+            if started.elapsed() > time {
+                break;
+            }
+            state = self.step_all(state, vocabulary.token(token));
+            self.mask(state);
+        }
     }
 
     /// Keeps a mask with its state, beside the common one of `shared`; when too many are kept, all are

@@ -142,14 +142,12 @@ impl Product {
         (!open).then_some(!decisive)
     }
 
-    /// Marks tables that still matter.
+    /// Marks tables that still matter for a combination that is not decided.
     fn find_relevant(&self, logic: &Logic<usize>, states: &States, relevant: &mut [bool]) {
-        if self.verdict(logic, states).is_some() {
-            return;
-        }
         match logic {
             Logic::All(parts) | Logic::Any(parts) => {
-                parts.iter().for_each(|part| self.find_relevant(part, states, relevant));
+                let open = parts.iter().filter(|part| self.verdict(part, states).is_none());
+                open.for_each(|part| self.find_relevant(part, states, relevant));
             }
             Logic::Not(part) => self.find_relevant(part, states, relevant),
             Logic::Is(table) => relevant[*table] = true,
@@ -157,11 +155,17 @@ impl Product {
     }
 
     fn reduced(&self, mut states: States) -> Option<States> {
-        if self.verdict(&self.logic, &states) == Some(false) {
+        let verdict = self.verdict(&self.logic, &states);
+        if verdict == Some(false) {
             return None;
         }
+        if verdict.is_none() && states.len() == 1 {
+            return Some(states);
+        }
         let mut relevant = vec![false; states.len()];
-        self.find_relevant(&self.logic, &states, &mut relevant);
+        if verdict.is_none() {
+            self.find_relevant(&self.logic, &states, &mut relevant);
+        }
         for (state, relevant) in states.iter_mut().zip(relevant) {
             if !relevant && *state != SURE {
                 *state = DEAD;

@@ -1,0 +1,142 @@
+//! Lexemes against slow ways to know the same.
+
+use proptest::prelude::*;
+
+use super::automaton::{Automaton, NOWHERE, START};
+use super::{AnyText, JsonText, Lexeme, Outcomes, Regular, Words, spelled};
+use crate::{Budget, GrammarError, Vocabulary};
+
+fn all_bytes() -> [bool; 256] {
+    [true; 256]
+}
+
+fn regular(expression: &str) -> Automaton {
+    let source = Regular::new(expression, &Budget::default()).expect("an expression");
+    Automaton::build(&source, &all_bytes(), &Budget::default()).expect("some text")
+}
+
+fn read(automaton: &Automaton, text: &[u8]) -> Option<u32> {
+    let state = text.iter().try_fold(START, |state, byte| automaton.step(state, *byte))?;
+    automaton.ending(state)
+}
+
+fn overlay(words: &[String], others: Option<&Automaton>) -> Result<Automaton, GrammarError> {
+    let numbered = words.iter().map(String::as_bytes).zip(0..);
+    Automaton::overlay(numbered, words.len() as u32, others, &all_bytes(), &Budget::default())
+}
+
+proptest! {
+    /// Words are told first; whatever else the others have is theirs, from every state.
+    #[test]
+    fn words_lie_over_others(
+        words in proptest::collection::vec("[ab]{0,4}", 1..6),
+        text in "[abc]{0,6}",
+        with_others in any::<bool>(),
+    ) {
+        let others = regular("a?(?:b|ca)*");
+        let others = with_others.then_some(&others);
+        let made = overlay(&words, others).expect("some text");
+        let word = words.iter().position(|word| *word == text).map(|number| number as u32);
+        let other = || Some(words.len() as u32 + read(others?, text.as_bytes())?);
+        prop_assert_eq!(read(&made, text.as_bytes()), word.or_else(other));
+        for state in 0..made.states() as u32 {
+            let (bytes, first) = made.nearest[state as usize];
+            if bytes == NOWHERE {
+                continue; // Nothing leads there.
+            }
+            let reached = made.reach(state);
+            // What is reached is what a step, or the end here, reaches.
+            let mut expected = Outcomes::only(made.outcomes(), made.ending(state));
+            let (mut nearest, mut firsts) = (if made.ending(state).is_some() { 0 } else { NOWHERE }, Vec::new());
+            for byte in 0..=u8::MAX {
+                if let Some(next) = made.step(state, byte) {
+                    expected.add(made.reach(next));
+                    let through = made.nearest[next as usize].0.saturating_add(1);
+                    if through < nearest {
+                        firsts.clear();
+                    }
+                    if through <= nearest {
+                        nearest = through;
+                        firsts.push(byte);
+                    }
+                }
+            }
+            prop_assert!(reached.contains_all(&expected) && expected.contains_all(reached));
+            prop_assert_eq!(bytes, nearest);
+            prop_assert!(bytes == 0 || firsts.contains(&first));
+        }
+    }
+
+    /// Names over any other key are the automaton that is built of both.
+    #[test]
+    fn names_lie_over_any_key(
+        names in proptest::collection::vec("[ab\"\\n\u{e9}]{0,3}", 1..5),
+        text in "[ab\"\\\\n\u{e9}]{0,8}",
+    ) {
+        let budget = Budget::default();
+        let any = Automaton::build(&JsonText(AnyText), &all_bytes(), &budget).expect("strings");
+        let names: Vec<String> = names.iter().map(|name| format!("\"{}\"", spelled(name))).collect();
+        let made = overlay(&names, Some(&any)).expect("some text");
+        let text = format!("\"{text}\"");
+        let built = Words::new(names.iter().map(String::as_bytes).zip(0..));
+        let word = Automaton::build(&built, &all_bytes(), &budget).ok().and_then(|words| read(&words, text.as_bytes()));
+        let other = || read(&any, text.as_bytes()).map(|outcome| outcome + names.len() as u32);
+        prop_assert_eq!(read(&made, text.as_bytes()), word.or_else(other));
+    }
+
+    /// Texts come by length, each once, none is left out, and only those that are wanted.
+    #[test]
+    fn texts_come_one_after_another(wanted in 0_u32..3) {
+        let budget = Budget::default();
+        let words = ["a", "abba", "b", "cab", "cc", "acb"];
+        let words = Words::new(words.iter().map(|word| word.as_bytes()).zip([0, 1, 2, 0, 1, 2]));
+        let lexeme = Lexeme::new(Automaton::build(&words, &all_bytes(), &budget).expect("words"));
+        let only = Outcomes::only(3, Some(wanted));
+        let texts: Vec<Vec<u8>> = lexeme.texts(START, Some(&only)).map(|(text, _)| text).collect();
+        let expected: &[&[u8]] = match wanted {
+            0 => &[b"a", b"cab"],
+            1 => &[b"cc", b"abba"],
+            _ => &[b"b", b"acb"],
+        };
+        prop_assert_eq!(texts, expected);
+        let all: Vec<usize> = lexeme.texts(START, None).map(|(text, _)| text.len()).collect();
+        prop_assert_eq!(all, vec![1, 1, 2, 3, 3, 4]);
+    }
+}
+
+/// An ending that lies far behind nearer ones that are not wanted is found all the same.
+#[test]
+fn a_far_text_is_found_behind_near_ones() {
+    let far = "x".repeat(40);
+    let words: Vec<String> =
+        ["", "x", "xx"].iter().map(|word| (*word).to_owned()).chain([far.clone()]).collect();
+    let others = regular("[a-z]*");
+    let lexeme = Lexeme::new(overlay(&words, Some(&others)).expect("words"));
+    let only = Outcomes::only(lexeme.automaton.outcomes(), Some(3));
+    let found = lexeme.texts(START, Some(&only)).next().map(|(text, _)| text);
+    assert_eq!(found, Some(far.into_bytes()));
+}
+
+/// What a token does is the same whether the spread was made by itself or beside another.
+#[test]
+fn spreads_beside_others_say_the_same() {
+    let tokens = ["a", "b", "ab", "abc", "7", "77", "7,", ",", ",a", "a,b", "c", "bc", "cb7"];
+    let vocabulary = Vocabulary::new("letters", tokens, Vec::new());
+    let automaton = || regular("[ab]?[a-c]*7?7?");
+    let all = |spread: &super::Spread| {
+        let mut inside: Vec<_> = spread.inside.iter().map(|(set, tokens)| (*set, tokens.first(99))).collect();
+        inside.iter_mut().for_each(|(_, tokens)| tokens.sort_unstable());
+        inside.retain(|(_, tokens)| !tokens.is_empty());
+        let mut leaving: Vec<_> =
+            spread.exits.iter().map(|exit| (exit.outcome, exit.rests.all_ids().to_vec())).collect();
+        leaving.iter_mut().for_each(|(_, ids)| ids.sort_unstable());
+        (inside, leaving, spread.here)
+    };
+    let made = automaton();
+    let states = 0..made.states() as u32;
+    for (one, other) in states.clone().flat_map(|one| states.clone().map(move |other| (one, other))) {
+        let known = super::Spread::new(&made, other, &vocabulary);
+        let beside = super::Spread::beside(&made, one, &vocabulary, (other, &known));
+        assert_eq!(all(&beside), all(&super::Spread::new(&made, one, &vocabulary)), "{one} beside {other}");
+    }
+}
