@@ -13,7 +13,7 @@
 //! | `language` | what the machine reads |
 //!
 //! Every context-free grammar is taken: left recursion, rules without text, ambiguity, rules that lead
-//! to themselves. What is refused are terminals that swallow each other ([`spacing`]).
+//! to themselves. What is refused are terminals that swallow each other (`spacing`).
 
 mod common;
 mod follow;
