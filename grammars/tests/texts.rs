@@ -64,10 +64,17 @@ fn what_models_wrote_is_valid() {
     };
     let lines = std::fs::read_to_string(file).expect("the file of texts");
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    // Cases come before their texts: names and what they say, by language and number.
+    let mut cases: BTreeMap<(String, u64), (String, Value)> = BTreeMap::new();
     let mut wrong = Vec::new();
     for line in lines.lines() {
         let line: Value = serde_json::from_str(line).expect("JSON");
-        let (given, written) = (&line["given"], text(&line, "text"));
+        let case = (text(&line, "language").to_owned(), line["case"].as_u64().expect("a number"));
+        if !line["given"].is_null() {
+            cases.insert(case, (text(&line, "name").to_owned(), line["given"].clone()));
+            continue;
+        }
+        let ((name, given), written) = (&cases[&case], text(&line, "text"));
         let judged = match text(&line, "language") {
             "json" => json(given, written),
             "sql" => sql(given, written),
@@ -77,13 +84,9 @@ fn what_models_wrote_is_valid() {
         };
         *count.entry(text(&line, "language").to_owned()).or_default() += 1;
         if let Err(why) = judged {
-            wrong.push(format!("{} {}: {why}: {written}", text(&line, "language"), text(&line, "case")));
+            wrong.push(format!("{} {name}: {why}: {written}", text(&line, "language")));
         } else if line["complete"] != true {
-            wrong.push(format!(
-                "{} {}: not complete: {written}",
-                text(&line, "language"),
-                text(&line, "case")
-            ));
+            wrong.push(format!("{} {name}: not complete: {written}", text(&line, "language")));
         }
     }
     eprintln!("judged: {count:?}");

@@ -24,8 +24,9 @@ const STREAMS: usize = 8;
 const SPARE: u64 = 48;
 
 /// Lets a model write `count` texts of each language at temperature 1, each under a case in turn and with a
-/// budget of its own, and writes them to `file`, a JSON object on each line: language, case, what the case
-/// says, text, and whether it was complete. Returns how many of each language were.
+/// budget of its own, and writes them to `file`, a JSON object on each line: first the cases, each with its
+/// language, number, name and what it says, then for each text language, number of the case, text, and
+/// whether it was complete. Returns how many of each language were.
 pub fn write(
     (path, model): (&Path, &str),
     vocabulary: &Arc<Vocabulary>,
@@ -42,16 +43,22 @@ pub fn write(
             Some((case.clone(), Grammar::compile(&case.pattern, vocabulary, &Budget::default()).ok()?))
         };
         let grammars: Vec<_> = cases.iter().filter_map(compile).collect();
+        for (number, (case, _)) in grammars.iter().enumerate().take(count) {
+            let line = json!({
+                "language": language, "case": number, "name": case.name, "given": given(&case.pattern),
+            });
+            writeln!(out, "{line}").map_err(failed)?;
+        }
         let mut complete = 0;
         let todo = (0..count).filter_map(|number| {
-            let (case, grammar) = grammars.get(number % grammars.len().max(1))?;
-            Some(Task { case, grammar, seed: seed.wrapping_add(number as u64) })
+            let of = number % grammars.len().max(1);
+            let (case, grammar) = grammars.get(of)?;
+            Some(Task { of, case, grammar, seed: seed.wrapping_add(number as u64) })
         });
         writer.run(todo, &mut |task, text, is_complete| {
             complete += usize::from(is_complete);
             let line = json!({
-                "language": language, "case": task.case.name, "given": given(&task.case.pattern), "text": text,
-                "complete": is_complete,
+                "language": language, "case": task.of, "text": text, "complete": is_complete,
             });
             writeln!(out, "{line}").map_err(failed)
         })?;
@@ -88,6 +95,8 @@ fn given(pattern: &Pattern) -> Value {
 
 /// A text to be written.
 struct Task<'a> {
+    /// The number of its case.
+    of: usize,
     case: &'a Case,
     grammar: &'a Arc<Grammar>,
     seed: u64,
