@@ -315,6 +315,9 @@ pub struct Constrained {
     /// The answer is a GraphQL document that is valid under the schema in this file.
     #[arg(long, value_name = "FILE", group = "constraint")]
     pub graphql: Option<PathBuf>,
+    /// The answer is a text of the grammar in this file, in Lark's syntax.
+    #[arg(long, value_name = "FILE", group = "constraint")]
+    pub lark: Option<PathBuf>,
     /// The answer is a message that this .proto file defines, in the text format; may be repeated for files
     /// that it imports, by the paths that imports name.
     #[arg(long, value_name = "FILE", groups = ["constraint", "spaced"], requires = "message")]

@@ -236,6 +236,7 @@ fn languages_hold_under_their_schemas() {
         "properties": {"a": {"type": "integer", "maximum": 99}, "b": {"type": "array", "items": {"enum": ["x", null]}}}}"#;
     let (sql, graphql) = (file("s.sql", tables), file("s.graphql", types));
     let (proto, json_schema) = (file("m.proto", message), file("s.json", shape));
+    let lark = file("list.lark", "start: \"[\" [N (\",\" N)*] \"]\"\nN: /[1-9][0-9]{0,5}/\n%ignore \" \"\n");
     let database = rusqlite::Connection::open_in_memory().expect("a database");
     database.execute_batch(tables).expect("tables");
     let graphs = Schema::parse_and_validate(types, "s.graphql").expect("a schema");
@@ -250,6 +251,8 @@ fn languages_hold_under_their_schemas() {
         let statement = ask(&["--sql", &sql]);
         database.prepare(&statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
         let document = ask(&["--graphql", &graphql]);
+        let list: Value = serde_json::from_str(&ask(&["--lark", &lark])).expect("a complete list");
+        assert!(list.as_array().is_some_and(|list| list.iter().all(Value::is_u64)), "{list}");
         ExecutableDocument::parse_and_validate(&graphs, &document, "q.graphql")
             .unwrap_or_else(|error| panic!("{}: {document}", error.errors));
         let text = ask(&["--proto", &proto, "--message", "M"]);

@@ -26,6 +26,7 @@ fn main() -> std::io::Result<()> {
         ("json", include_str!("json.txt")),
         ("sql", include_str!("sql.txt")),
         ("graphql", include_str!("graphql.txt")),
+        ("lark", include_str!("lark.txt")),
         ("protobuf", include_str!("protobuf.txt")),
     ] {
         for (at, schema) in schemas.split("\n---\n").enumerate() {

@@ -38,6 +38,16 @@ pub enum GrammarError {
         /// What is wrong there.
         problem: String,
     },
+    /// The Lark grammar cannot be used.
+    #[error("the Lark grammar is not usable: {problem} (line {line}, column {column})")]
+    Lark {
+        /// The line, from 1.
+        line: u32,
+        /// The character in it, from 1.
+        column: u32,
+        /// What is wrong there, and what to do.
+        problem: String,
+    },
     /// No text matches, or none that the vocabulary can spell.
     #[error("no text that the model can write matches the pattern{}", missing(.0))]
     NothingMatches(Vec<u8>),

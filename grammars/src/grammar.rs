@@ -8,7 +8,7 @@ use crate::machine::{DEAD, Language, Machine, StateId, StateMask};
 use crate::matcher::Matcher;
 use crate::plain::Plain;
 use crate::sql::Sql;
-use crate::{GrammarError, Pattern, TokenId, Vocabulary, json, protobuf};
+use crate::{GrammarError, Pattern, TokenId, Vocabulary, json, lark, protobuf};
 
 /// What compiling may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,7 @@ impl Grammar {
             Pattern::Choice(options) => machine(Plain::choice(options, vocabulary, budget)?, vocabulary),
             Pattern::Graphql(spec) => machine(Graphql::new(spec, vocabulary, budget)?, vocabulary),
             Pattern::Json(spec) => machine(json::compile(spec, vocabulary, budget)?, vocabulary),
+            Pattern::Lark(spec) => machine(lark::compile(spec, vocabulary, budget)?, vocabulary),
             Pattern::Protobuf(spec) => machine(protobuf::compile(spec, vocabulary, budget)?, vocabulary),
             Pattern::Sql(spec) => machine(Sql::new(spec, vocabulary, budget)?, vocabulary),
         }?;

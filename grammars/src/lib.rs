@@ -10,6 +10,7 @@
 //! | [`protobuf`] | Protobuf messages in the text format and as JSON, and their encoding |
 //! | [`sql`] | SQL whose names are those of a schema |
 //! | [`graphql`] | GraphQL operations under a schema |
+//! | [`lark`] | texts of a grammar of one's own, in Lark's syntax |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`measure`] | what constraints cost and whether they keep their promises, on given cases |
 //! | [`error`] | [`GrammarError`] |
@@ -47,6 +48,7 @@ pub mod error;
 pub mod grammar;
 pub mod graphql;
 pub mod json;
+pub mod lark;
 mod lexeme;
 mod machine;
 pub mod matcher;
@@ -67,6 +69,7 @@ pub use grammar::{Budget, Grammar};
 pub use graphql::{GraphqlSpec, OperationKind};
 pub use json::partial::{Partial, PartialError, PartialValue};
 pub use json::{JsonSpec, SchemaError};
+pub use lark::LarkSpec;
 pub use matcher::Matcher;
 pub use pattern::Pattern;
 pub use protobuf::{ProtoFormat, ProtoSource, ProtobufSpec};

@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::{GrammarError, GraphqlSpec, JsonSpec, ProtoFormat, ProtobufSpec, SqlSpec};
+use crate::{GrammarError, GraphqlSpec, JsonSpec, LarkSpec, ProtoFormat, ProtobufSpec, SqlSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub enum Pattern {
     Sql(SqlSpec),
     /// GraphQL documents that are valid under a schema.
     Graphql(GraphqlSpec),
+    /// Texts of a grammar in Lark's syntax.
+    Lark(LarkSpec),
 }
 
 impl Pattern {
@@ -26,7 +28,7 @@ impl Pattern {
         match self {
             Self::Json(_) => true,
             Self::Protobuf(spec) => spec.format == ProtoFormat::Json,
-            Self::Regex(_) | Self::Choice(_) | Self::Sql(_) | Self::Graphql(_) => false,
+            Self::Regex(_) | Self::Choice(_) | Self::Graphql(_) | Self::Lark(_) | Self::Sql(_) => false,
         }
     }
 
@@ -42,7 +44,7 @@ impl Pattern {
             Self::Choice(options) if options.is_empty() || options.iter().any(String::is_empty) => {
                 Err(GrammarError::EmptyChoice)
             }
-            Self::Choice(_) | Self::Json(_) | Self::Graphql(_) | Self::Protobuf(_) => Ok(()),
+            Self::Choice(_) | Self::Json(_) | Self::Graphql(_) | Self::Protobuf(_) | Self::Lark(_) => Ok(()),
             Self::Sql(spec) => spec.check(),
         }
     }

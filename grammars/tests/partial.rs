@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use understudy_grammars::{
     Budget, Constraint, Grammar, JsonSpec, Matcher, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, TokenId,
-    Vocabulary,
+    Vocabulary, Whitespace,
 };
 
 const END: TokenId = 256;
@@ -61,7 +61,7 @@ fn messages_as_json_have_one_and_other_languages_have_none() {
     let message = |format| {
         let file = "syntax = \"proto3\"; message M { string name = 1; }";
         let source = ProtoSource::Files([("m.proto".into(), file.into())].into());
-        Pattern::Protobuf(ProtobufSpec { source, message: "M".into(), format })
+        Pattern::Protobuf(ProtobufSpec { source, message: "M".into(), format, whitespace: Whitespace::Usual })
     };
     let mut json = matcher(&message(ProtoFormat::Json));
     read(&mut json, "{\"name\":\"x");

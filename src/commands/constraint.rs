@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use understudy_proto::v1::{
-    Choice, Constraint, Graphql, JsonSchema, Protobuf, Sql, SqlDialect, constraint::Kind,
+    Choice, Constraint, Graphql, JsonSchema, Lark, Protobuf, Sql, SqlDialect, constraint::Kind,
 };
 
 use crate::cli::{Constrained, DialectName};
@@ -28,6 +28,8 @@ pub fn constraint(args: &Constrained) -> Result<Option<Constraint>, Error> {
         Kind::Sql(Sql { schema, dialect: dialect.into(), writes: args.sql_writes, ..Sql::default() })
     } else if let Some(file) = &args.graphql {
         Kind::Graphql(Graphql { schema: read_text("--graphql", file)?, ..Graphql::default() })
+    } else if let Some(file) = &args.lark {
+        Kind::Lark(Lark { grammar: read_text("--lark", file)? })
     } else if !args.proto.is_empty() {
         let file = |path: &std::path::PathBuf| {
             Ok((path.to_string_lossy().replace('\\', "/"), read_text("--proto", path)?))

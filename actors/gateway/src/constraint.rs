@@ -2,8 +2,8 @@
 
 use understudy_proto::v1::{self, constraint::Kind};
 use understudy_router::{
-    Dialect, GraphqlSpec, JsonSpec, OperationKind, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec,
-    Whitespace,
+    Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Pattern, ProtoFormat, ProtoSource, ProtobufSpec,
+    SqlSpec, Whitespace,
 };
 
 use crate::{Failure, codes};
@@ -27,6 +27,7 @@ pub(crate) fn pattern(constraint: v1::Constraint) -> Result<Pattern, Failure> {
         Some(Kind::Graphql(graphql)) => {
             Pattern::Graphql(GraphqlSpec { operation: operation(&graphql)?, schema: graphql.schema })
         }
+        Some(Kind::Lark(lark)) => Pattern::Lark(LarkSpec { grammar: lark.grammar }),
         Some(Kind::Protobuf(protobuf)) => Pattern::Protobuf(ProtobufSpec {
             format: if protobuf.json { ProtoFormat::Json } else { ProtoFormat::Text },
             whitespace: whitespace(protobuf.compact),
@@ -106,6 +107,10 @@ mod tests {
         let operation = v1::GraphqlOperation::Query.into();
         let spec = GraphqlSpec { schema: schema.clone(), operation: Some(OperationKind::Query) };
         assert_eq!(arrived(Kind::Graphql(v1::Graphql { schema, operation })), Ok(Pattern::Graphql(spec)));
+
+        let grammar = "start: \"a\"".to_owned();
+        let spec = LarkSpec { grammar: grammar.clone() };
+        assert_eq!(arrived(Kind::Lark(v1::Lark { grammar })), Ok(Pattern::Lark(spec)));
 
         let protobuf = v1::Protobuf {
             descriptors: vec![1],

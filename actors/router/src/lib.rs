@@ -64,6 +64,6 @@ pub use ledger::{Decision, DecisionKind, Ledger, RungCost, Span};
 pub use request::{AnswerRequest, PolicySpec};
 pub use transcript::Transcript;
 pub use understudy_grammars::{
-    Dialect, GraphqlSpec, JsonSpec, OperationKind, Partial, Pattern, ProtoFormat, ProtoSource, ProtobufSpec,
-    SqlSpec, Whitespace,
+    Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial, Pattern, ProtoFormat, ProtoSource,
+    ProtobufSpec, SqlSpec, Whitespace,
 };

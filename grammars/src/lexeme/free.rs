@@ -21,8 +21,7 @@ pub(super) fn states(automaton: &Automaton) -> Vec<bool> {
 struct Search<'a> {
     automaton: &'a Automaton,
     ascii: Vec<u8>,
-    /// First bytes of longer characters, second bytes, and how many follow the first.
-    leads: Rc<[(Vec<u8>, Vec<u8>, u8)]>,
+    longer: Rc<[Longer]>,
     /// Bytes after the second.
     more: Rc<[u8]>,
     /// The state that all ways to complete a character lead to, by the state within it and the bytes that are
@@ -30,9 +29,12 @@ struct Search<'a> {
     completed: HashMap<(u32, u8), Option<u32>>,
 }
 
+/// First bytes of longer characters, second bytes, and how many follow the first.
+type Longer = (Vec<u8>, Vec<u8>, u8);
+
 impl<'a> Search<'a> {
     fn new(automaton: &'a Automaton) -> Self {
-        let leads = crate::plainness::LEADS.iter().map(|(leads, low, high, left)| {
+        let longer = crate::plainness::LEADS.iter().map(|(leads, low, high, left)| {
             (
                 first_of_each_class(automaton, leads.clone()),
                 first_of_each_class(automaton, *low..=*high),
@@ -42,7 +44,7 @@ impl<'a> Search<'a> {
         Self {
             automaton,
             ascii: first_of_each_class(automaton, crate::plainness::ASCII.into_iter()),
-            leads: leads.collect(),
+            longer: longer.collect(),
             more: first_of_each_class(automaton, 0x80..=0xBF).into(),
             completed: HashMap::new(),
         }
@@ -57,7 +59,7 @@ impl<'a> Search<'a> {
         if automaton.reach_number(target) != reach || !all_ascii {
             return None;
         }
-        let all_longer = self.leads.clone().iter().all(|(leads, seconds, left)| {
+        let all_longer = self.longer.clone().iter().all(|(leads, seconds, left)| {
             leads.iter().all(|lead| {
                 let within = automaton.step(state, *lead);
                 let within = within.filter(|within| automaton.reach_number(*within) == reach);

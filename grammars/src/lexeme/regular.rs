@@ -29,7 +29,17 @@ impl Regular {
 
     /// The same for an expression that is parsed already.
     pub(crate) fn of(expression: &Hir, budget: &Budget) -> Result<Self, GrammarError> {
-        let dfa = determinize(expression, budget)?;
+        Self::by(MatchKind::All, expression, budget)
+    }
+
+    /// Of texts of which one begins with the other only those that the expression prefers, as a search
+    /// would: after `".*?"` nothing goes on.
+    pub(crate) fn preferring(expression: &Hir, budget: &Budget) -> Result<Self, GrammarError> {
+        Self::by(MatchKind::LeftmostFirst, expression, budget)
+    }
+
+    fn by(kind: MatchKind, expression: &Hir, budget: &Budget) -> Result<Self, GrammarError> {
+        let dfa = determinize(kind, expression, budget)?;
         let begin = start::Config::new().anchored(Anchored::Yes);
         let start = dfa.start_state(&begin).map_err(|error| GrammarError::Regex(error.to_string()))?;
         Ok(Self { dfa, start })
@@ -57,7 +67,11 @@ impl Source for Regular {
     }
 }
 
-fn determinize(expression: &Hir, budget: &Budget) -> Result<dense::DFA<Vec<u32>>, GrammarError> {
+fn determinize(
+    kind: MatchKind,
+    expression: &Hir,
+    budget: &Budget,
+) -> Result<dense::DFA<Vec<u32>>, GrammarError> {
     let too_large = GrammarError::TooLarge { what: "bytes", limit: budget.max_bytes };
     let nfa = thompson::Compiler::new()
         .configure(thompson::Config::new().nfa_size_limit(Some(budget.max_bytes)))
@@ -67,7 +81,7 @@ fn determinize(expression: &Hir, budget: &Budget) -> Result<dense::DFA<Vec<u32>>
             None => GrammarError::Regex(error.to_string()),
         })?;
     let config = dense::Config::new()
-        .match_kind(MatchKind::All)
+        .match_kind(kind)
         .start_kind(StartKind::Anchored)
         .accelerate(false)
         .dfa_size_limit(Some(budget.max_bytes))

@@ -79,6 +79,7 @@ fn given(pattern: &Pattern) -> Value {
             json!({"schema": spec.schema, "double_quoted_strings": spec.double_quoted_strings})
         }
         Pattern::Graphql(spec) => json!({"schema": spec.schema}),
+        Pattern::Lark(spec) => json!({"grammar": spec.grammar}),
         Pattern::Protobuf(spec) => json!({
             "message": spec.message,
             "json": spec.format == ProtoFormat::Json,
