@@ -29,14 +29,15 @@ impl Automaton {
         spellable: &[bool; 256],
         budget: &Budget,
     ) -> Result<Self, GrammarError> {
-        let nodes = tree(words, others, spellable);
+        let too_large = || GrammarError::TooLarge { what: "states", limit: budget.max_states };
+        let nodes = tree(words, others, spellable, budget.max_states).ok_or_else(too_large)?;
         if others.is_none() && nodes.len() == 1 && nodes[0].outcome.is_none() {
             let missing = (0..=u8::MAX).filter(|byte| !spellable[usize::from(*byte)]).collect();
             return Err(GrammarError::NothingMatches(missing));
         }
         let states = nodes.len() + others.map_or(0, Automaton::states);
         if states > budget.max_states {
-            return Err(GrammarError::TooLarge { what: "states", limit: budget.max_states });
+            return Err(too_large());
         }
         let (classes, stride) = classes(&nodes, others);
         let mut made = Self {
@@ -136,12 +137,13 @@ impl Automaton {
     }
 }
 
-/// The texts in a tree; those that cannot be spelled are left out.
+/// The texts in a tree of `most` nodes at most; those that cannot be spelled are left out.
 fn tree<'a>(
     words: impl IntoIterator<Item = (&'a [u8], u32)>,
     others: Option<&Automaton>,
     spellable: &[bool; 256],
-) -> Vec<Node> {
+    most: usize,
+) -> Option<Vec<Node>> {
     let mut nodes = vec![Node { other: others.map(|_| START), ..Node::default() }];
     for (word, outcome) in words {
         if !word.iter().all(|byte| spellable[usize::from(*byte)]) {
@@ -154,12 +156,15 @@ fn tree<'a>(
             if child == new {
                 let other = others.zip(nodes[at].other).and_then(|(others, state)| others.step(state, *byte));
                 nodes.push(Node { other, ..Node::default() });
+                if nodes.len() > most {
+                    return None;
+                }
             }
             at = child as usize;
         }
         nodes[at].outcome.get_or_insert(outcome);
     }
-    nodes
+    Some(nodes)
 }
 
 /// Classes of bytes, and how many there are: those of the others, and each byte of a word for itself.

@@ -240,18 +240,27 @@ fn compile_and_write(schema: String) -> Result<(), GrammarError> {
     Ok(())
 }
 
+/// What becomes of a schema on a thread with a small stack, and the time at work.
+fn on_small_stack(name: &str, schema: String) -> (Result<(), GrammarError>, Duration) {
+    let work = move || {
+        let started = Instant::now();
+        (compile_and_write(schema), at_work(started))
+    };
+    let work = std::thread::Builder::new().stack_size(STACK).spawn(work).expect("a thread");
+    work.join().unwrap_or_else(|_| panic!("{name}: it panicked"))
+}
+
 /// Whatever a schema says, a small stack is enough.
 #[test]
 fn hostile_schemas_are_dealt_with_soon() {
     let _ = vocabulary();
     let mut slow = Vec::new();
     for (name, schema) in schemas() {
-        let work = move || {
-            let started = Instant::now();
-            (compile_and_write(schema), at_work(started))
-        };
-        let work = std::thread::Builder::new().stack_size(STACK).spawn(work).expect("a thread");
-        let (ended, took) = work.join().unwrap_or_else(|_| panic!("{name}: it panicked"));
+        let (ended, mut took) = on_small_stack(name, schema.clone());
+        if took > LIMIT * UNOPTIMISED {
+            // Other work on the machine only ever adds to the time.
+            took = took.min(on_small_stack(name, schema).1);
+        }
         let reason = ended.err().map(|reason| reason.to_string()).unwrap_or_default();
         eprintln!("{name}: {took:.1?} {}", reason.chars().take(150).collect::<String>());
         assert!(reason.len() < 2_000, "{name}: a reason of {} bytes", reason.len());
