@@ -64,6 +64,7 @@ impl Sql {
                 operand(query, TERM)
             }
             Joint::Group => {
+                query.grouped = true;
                 query.enter(Clause::Group);
                 operand(query, SORTED)
             }

@@ -93,13 +93,15 @@ impl Sql {
     pub(super) fn opened(&self, mut query: Query, before: Operand, outcome: u32) -> Next {
         if let Some(number) = outcome.checked_sub(FUNCTIONS) {
             let function = self.function(number as u16);
+            // No dialect takes DISTINCT where OVER follows.
+            let distinct =
+                function.call == Call::Aggregate && self.over_aggregate(&query) != Some(Over::Must);
             query.push(What::Call(number as u16, u8::from(function.most > 0), false));
             if function.most == 0 {
                 return self.closed(query);
             }
             let counts = function.name == "count";
-            let aggregate = function.call == Call::Aggregate;
-            return operand(query, Operand { star: counts, distinct: aggregate, ..TERM });
+            return operand(query, Operand { star: counts, distinct, ..TERM });
         }
         let Some(opener) = Opener::of(outcome) else { return Next::Refused };
         match opener {
@@ -254,13 +256,12 @@ impl Sql {
             What::Row(_) => Level::Done,
             _ => open.level,
         };
-        let What::Call(function, ..) = open.what else { return tail(query) };
+        let What::Call(function, _, distinct) = open.what else { return tail(query) };
         let call = self.function(function).call;
         query.mark(Kind::of(call));
-        let windows = matches!(query.clause, Clause::List | Clause::Order) && !query.is_in_window();
         let over = match call {
             Call::Window => Over::Must,
-            Call::Aggregate if windows => Over::May,
+            Call::Aggregate if !distinct => self.over_aggregate(&query).unwrap_or(Over::No),
             _ => Over::No,
         };
         Next::at(query, Due::Tail(over))

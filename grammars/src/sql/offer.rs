@@ -169,8 +169,7 @@ impl Sql {
         allow(Opener::Star, operand.star || (operand.item && query.arity.is_none() && !self.has_star(query)));
         allow(Opener::Distinct, operand.distinct);
         allow(Opener::When, operand.when);
-        let aggregates = !in_call && matches!(query.clause, Clause::List | Clause::Having | Clause::Order);
-        let windows = aggregates && query.clause != Clause::Having && !query.is_in_window();
+        let (aggregates, windows) = (self.over_aggregate(query).is_some(), self.may_window(query));
         for (number, function) in self.functions.iter().enumerate().filter(|_| room) {
             let holds = match function.call {
                 Call::Plain => true,

@@ -4,7 +4,9 @@ use sqlparser::dialect::{Dialect as Parses, MySqlDialect, PostgreSqlDialect};
 use sqlparser::parser::Parser;
 use understudy_grammars::{Dialect, SqlSpec};
 
-use crate::support::{Dice, compile, refusal, vocabulary, wander};
+use regex::Regex;
+
+use crate::support::{Dice, compile, database, refusal, vocabulary, wander};
 
 const SHOP: &str = "
     CREATE TABLE customer (id BIGINT PRIMARY KEY, name VARCHAR(80) NOT NULL, country TEXT);
@@ -12,11 +14,31 @@ const SHOP: &str = "
     CREATE TABLE item (purchase_id BIGINT, product TEXT, quantity INT, PRIMARY KEY (purchase_id, product));
 ";
 
+/// What SQLite lacks of a dialect, as something that it has and that takes the same arguments.
+fn in_sqlite(text: &str) -> String {
+    let call = |names: &str, instead: &str| (format!(r"(?i)\b(?:{names})\s*\("), format!("{instead}("));
+    let rules = [
+        (r"(?i) ilike ".into(), " like ".into()),
+        (r"(?i)\bnow\s*\(\s*\)".into(), "random()".into()),
+        call("date_trunc|date_part|to_char|to_date|datediff|date_format", "nullif"),
+        call("ceil|floor|year|month|day", "abs"),
+        call("strpos", "instr"),
+        call("greatest", "coalesce"),
+        call("least", "coalesce"),
+        call("array_agg", "total"),
+    ];
+    rules.iter().fold(text.to_owned(), |text, (pattern, instead): &(String, String)| {
+        Regex::new(pattern).expect("a pattern").replace_all(&text, instead.as_str()).into_owned()
+    })
+}
+
+/// Whether a text parses, and, as far as names go, SQLite finds them all.
 fn texts_parse(dialect: Dialect, parses: &dyn Parses) {
     let vocabulary = vocabulary();
     let count: usize =
         std::env::var("UNDERSTUDY_WALKS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
     let spec = SqlSpec { schema: SHOP.into(), dialect, writes: true, ..SqlSpec::default() };
+    let database = database(&spec);
     let grammar = compile(spec, &vocabulary);
     for seed in 1..=count as u64 {
         let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
@@ -24,6 +46,9 @@ fn texts_parse(dialect: Dialect, parses: &dyn Parses) {
         let text = wander(&grammar, &vocabulary, &mut dice, tokens);
         if let Err(error) = Parser::parse_sql(parses, &text) {
             panic!("{error} in {text}");
+        }
+        if let Err(error) = database.prepare(&in_sqlite(&text)) {
+            panic!("names of SQLite: {error} in {text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! SQL against SQLite itself: what the grammar lets a text be, SQLite prepares.
 
+mod closes;
 mod dialects;
 mod spider;
 mod support;
@@ -11,7 +12,7 @@ use understudy_grammars::{Budget, Grammar, GrammarError, Pattern, SqlSpec};
 
 use support::{CONCERTS, compile, database, refusal, spec, vocabulary};
 
-const INSIDE: [&str; 24] = [
+const INSIDE: [&str; 26] = [
     "SELECT name FROM singer",
     "select NAME from SINGER;",
     "SELECT T1.name, T2.year FROM singer AS T1, concert AS T2 WHERE T1.id = T2.concert_id",
@@ -37,9 +38,11 @@ const INSIDE: [&str; 24] = [
     "SELECT round(avg(age), 2), coalesce(max(name), 'none'), length(min(name)) FROM singer",
     "SELECT DISTINCT year FROM concert WHERE stadium_id = 1 INTERSECT SELECT 1",
     "SELECT name FROM singer ORDER BY CASE WHEN age > 1 THEN name ELSE country END",
+    "SELECT country FROM singer GROUP BY country ORDER BY count(DISTINCT name), max(age) DESC",
+    "SELECT name FROM singer ORDER BY age BETWEEN row_number() OVER () AND count(*) OVER (ORDER BY age)",
 ];
 
-const OUTSIDE: [&str; 24] = [
+const OUTSIDE: [&str; 26] = [
     "SELECT nam FROM singer",
     "SELECT name FROM singers",
     "SELECT title FROM singer",
@@ -64,6 +67,8 @@ const OUTSIDE: [&str; 24] = [
     "SELECT \"nosuch\" FROM singer",
     "SELECT group FROM \"order\"",
     "DELETE FROM singer",
+    "SELECT name FROM singer ORDER BY max(age)",
+    "SELECT count(DISTINCT name) OVER () FROM singer",
 ];
 
 #[test]

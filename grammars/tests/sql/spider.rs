@@ -54,7 +54,9 @@ fn what_the_grammar_allows_prepares_on_all_schemas() {
     let vocabulary = vocabulary();
     let count: usize =
         std::env::var("UNDERSTUDY_WALKS").ok().and_then(|count| count.parse().ok()).unwrap_or(1);
-    for (number, (name, schema)) in spider(&std::fs::read_to_string(tables).expect("as it should be")).iter().enumerate() {
+    for (number, (name, schema)) in
+        spider(&std::fs::read_to_string(tables).expect("as it should be")).iter().enumerate()
+    {
         let spec = spec(schema);
         let (grammar, database) = (compile(spec.clone(), &vocabulary), database(&spec));
         for walk in 0..count {
@@ -75,12 +77,19 @@ fn spider(json: &str) -> BTreeMap<String, String> {
     for database in databases.as_array().expect("as it should be") {
         let mut schema = String::new();
         let columns = database["column_names_original"].as_array().expect("as it should be");
-        for (number, table) in database["table_names_original"].as_array().expect("as it should be").iter().enumerate() {
+        for (number, table) in
+            database["table_names_original"].as_array().expect("as it should be").iter().enumerate()
+        {
             let own = columns.iter().filter(|column| column[0] == number as i64);
-            let own: Vec<String> = own.map(|column| format!("\"{}\"", column[1].as_str().expect("as it should be"))).collect();
+            let own: Vec<String> =
+                own.map(|column| format!("\"{}\"", column[1].as_str().expect("as it should be"))).collect();
             // SQLite keeps these names for itself.
             if !table.as_str().expect("as it should be").starts_with("sqlite_") {
-                schema += &format!("CREATE TABLE \"{}\" ({});\n", table.as_str().expect("as it should be"), own.join(", "));
+                schema += &format!(
+                    "CREATE TABLE \"{}\" ({});\n",
+                    table.as_str().expect("as it should be"),
+                    own.join(", ")
+                );
             }
         }
         schemas.insert(database["db_id"].as_str().expect("as it should be").to_owned(), schema);

@@ -102,7 +102,9 @@ pub fn compile(spec: SqlSpec, vocabulary: &Arc<Vocabulary>) -> Arc<Grammar> {
 /// An empty database that does not take texts in double quotes for strings.
 pub fn database(spec: &SqlSpec) -> Connection {
     let database = Connection::open_in_memory().expect("as it should be");
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, spec.double_quoted_strings).expect("as it should be");
+    database
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, spec.double_quoted_strings)
+        .expect("as it should be");
     database.execute_batch(&spec.schema).expect("as it should be");
     database
 }
