@@ -7,9 +7,9 @@ use super::words::{Joint, Joints, Opener};
 use crate::lexeme::{Lexeme, START};
 use crate::machine::{Read, TextThen};
 
-/// What ends an expression or a clause soonest, the best first.
+/// What ends an expression or a clause soonest, the best first. OVER is last: where it must come, nothing
+/// else may, and where it only may, it ends nothing.
 const ENDINGS: [Joint; 11] = [
-    Joint::Over,
     Joint::Close,
     Joint::End,
     Joint::Then,
@@ -20,6 +20,7 @@ const ENDINGS: [Joint; 11] = [
     Joint::As,
     Joint::Using,
     Joint::CrossJoin,
+    Joint::Over,
 ];
 
 /// A choice, its outcome and a text of it.
@@ -122,11 +123,9 @@ impl Sql {
     }
 
     fn ending(&self, joints: Joints, query: &Query) -> Option<Step> {
-        let best = match query.level {
-            Level::Low => Some(Joint::And),
-            _ => ENDINGS.into_iter().find(|joint| joints.has(*joint)),
-        };
-        best.map(Step::joint)
+        // The bound of BETWEEN is not complete without the other.
+        let and = Some(Joint::And).filter(|and| query.level == Level::Low && joints.has(*and));
+        and.or_else(|| ENDINGS.into_iter().find(|joint| joints.has(*joint))).map(Step::joint)
     }
 
     fn column(&self, column: u16) -> Step {

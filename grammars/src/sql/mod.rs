@@ -8,12 +8,16 @@
 //! | `scope` | the names of one SELECT, and those that FROM still has to bring |
 //! | `query` | where in a statement a text is: the frames |
 //! | `reach` | which names may be written there |
-//! | `offer`, `after`, `closing` | what may be read, where it leads, the way to the end |
+//! | `offer`, `tables` | what may be read |
+//! | `after`, `expression`, `clauses` | where it leads |
+//! | `closing` | the way to the end |
 
 mod after;
+mod clauses;
 mod closing;
 mod ddl;
 mod dialect;
+mod expression;
 mod identifier;
 mod language;
 mod lexemes;
@@ -23,6 +27,7 @@ mod query;
 mod reach;
 mod schema;
 mod scope;
+mod tables;
 mod words;
 
 pub use dialect::Dialect;

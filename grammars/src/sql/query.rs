@@ -117,6 +117,8 @@ pub(super) struct Query {
     pub(super) outputs: Vec<Output>,
     pub(super) scope: Scope,
     pub(super) clause: Clause,
+    /// GROUP BY was written.
+    pub(super) grouped: bool,
     /// Terms of the clause that is a list.
     pub(super) terms: u8,
     pub(super) open: Vec<Open>,
@@ -248,6 +250,7 @@ impl Query {
             outputs: Vec::new(),
             scope: Scope::default(),
             clause: Clause::List,
+            grouped: false,
             terms: 0,
             open: Vec::new(),
             level: Level::Free,
@@ -302,6 +305,12 @@ impl Query {
         let item = std::mem::replace(&mut self.item, Output::NEW);
         self.outputs.push(item);
         self.begin();
+    }
+
+    /// Whether its rows are of groups, as far as that is certain: then ORDER BY may have aggregates.
+    pub(super) fn is_aggregated(&self) -> bool {
+        let aggregate = |output: &Output| matches!(output, Output::Column { kind: Kind::Aggregate, .. });
+        self.grouped || self.outputs.iter().any(aggregate)
     }
 
     /// Whether it is a set operation, whose ORDER BY can only name columns of the result.

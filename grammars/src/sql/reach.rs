@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::dialect::{Call, Dialect};
 use super::language::Sql;
-use super::query::{Clause, Kind, Output, Query, Role, What};
+use super::query::{Clause, Kind, Output, Over, Query, Role, What};
 use super::scope::{Name, Relation, World};
 use crate::lexeme::Outcomes;
 
@@ -71,6 +71,26 @@ impl Query {
 impl Sql {
     pub(super) fn world<'a>(&'a self, query: &'a Query) -> World<'a> {
         World { schema: &self.schema, common: &query.common }
+    }
+
+    /// Whether window functions may stand here.
+    pub(super) fn may_window(&self, query: &Query) -> bool {
+        matches!(query.clause, Clause::List | Clause::Order)
+            && !query.is_in_call(self)
+            && !query.is_in_window()
+    }
+
+    /// Whether OVER may come after an aggregate that stands here; `None` where none may stand.
+    pub(super) fn over_aggregate(&self, query: &Query) -> Option<Over> {
+        let windows = self.may_window(query);
+        let over = if windows { Over::May } else { Over::No };
+        match query.clause {
+            _ if query.is_in_call(self) => None,
+            Clause::List | Clause::Having => Some(over),
+            Clause::Order if query.is_aggregated() => Some(over),
+            Clause::Order => windows.then_some(Over::Must),
+            _ => None,
+        }
     }
 
     /// Columns that may be written without qualifier.
