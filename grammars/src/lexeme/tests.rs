@@ -104,6 +104,18 @@ proptest! {
     }
 }
 
+/// Where a text has ended for good nothing is left, which is said once.
+#[test]
+fn texts_come_to_an_end() {
+    let lexeme = Lexeme::new(regular("ab?"));
+    let state =
+        |text: &[u8]| text.iter().fold(START, |at, byte| lexeme.automaton.step(at, *byte).expect("a way"));
+    let texts = |from: u32| lexeme.texts(from, None).map(|(text, _)| text).take(9).collect::<Vec<_>>();
+    assert_eq!(texts(START), [b"a".to_vec(), b"ab".to_vec()]);
+    assert_eq!(texts(state(b"a")), [b"".to_vec(), b"b".to_vec()]);
+    assert_eq!(texts(state(b"ab")), [b"".to_vec()]);
+}
+
 /// An ending that lies far behind nearer ones that are not wanted is found all the same.
 #[test]
 fn a_far_text_is_found_behind_near_ones() {

@@ -25,12 +25,14 @@ pub(crate) struct Texts<'a> {
     distances: Option<Arc<[u32]>>,
     /// The bytes of each class.
     members: &'a Members,
-    /// Beginnings of texts: the one before, the byte after that, where it leads and its length.
+    start: Beginning,
     beginnings: Vec<Beginning>,
     todo: BinaryHeap<Reverse<Step>>,
     has_found: bool,
 }
 
+/// The beginning of a text: the one before, the byte after that, where it leads and its length.
+#[derive(Clone, Copy)]
 struct Beginning {
     before: u32,
     byte: u8,
@@ -52,13 +54,13 @@ struct Step {
 impl<'a> Texts<'a> {
     pub(super) fn new(lexeme: &'a Lexeme, from: u32, allowed: Option<&Outcomes>) -> Self {
         let automaton = &lexeme.automaton;
-        let start = Beginning { before: 0, byte: 0, state: from, length: 0 };
         Self {
             lexeme,
             allowed: allowed.filter(|allowed| !allowed.contains_all(automaton.reach(from))).cloned(),
             distances: None,
             members: lexeme.members.get_or_init(|| Members::of(automaton)),
-            beginnings: vec![start],
+            start: Beginning { before: 0, byte: 0, state: from, length: 0 },
+            beginnings: Vec::new(),
             todo: BinaryHeap::new(),
             has_found: false,
         }
@@ -108,10 +110,23 @@ impl<'a> Texts<'a> {
         }
     }
 
+    /// The nearest beginning that has not been looked at; the step after it to a byte of its class is next.
+    fn step(&mut self) -> Option<Beginning> {
+        let Reverse(Step { from, class, index, .. }) = self.todo.pop()?;
+        let bytes = self.members.of_class(class);
+        if usize::from(index) + 1 < bytes.len() {
+            self.offer(from, class, index + 1);
+        }
+        let (byte, Beginning { state, length, .. }) =
+            (bytes[usize::from(index)], self.beginnings[from as usize]);
+        let state = self.lexeme.automaton.step(state, byte)?;
+        Some(Beginning { before: from, byte, state, length: length + 1 })
+    }
+
     /// Begins again with distances that lead straight to the wanted endings.
     fn measure(&mut self) {
         self.distances = self.allowed.as_ref().map(|allowed| self.lexeme.distances_to(allowed));
-        self.beginnings.truncate(1);
+        self.beginnings.clear();
         self.todo.clear();
     }
 }
@@ -120,26 +135,18 @@ impl Iterator for Texts<'_> {
     type Item = (Vec<u8>, u32);
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
+        while self.beginnings.len() <= LOOKED_AT {
             let guesses = self.allowed.is_some() && self.distances.is_none() && !self.has_found;
             if guesses && self.beginnings.len() > GUESSED {
                 self.measure();
             }
-            if self.beginnings.len() > 1 || !self.todo.is_empty() {
-                let Reverse(Step { from, class, index, .. }) = self.todo.pop()?;
-                let byte = self.members.of_class(class)[usize::from(index)];
-                if usize::from(index) + 1 < self.members.of_class(class).len() {
-                    self.offer(from, class, index + 1);
-                }
-                let Beginning { state, length, .. } = self.beginnings[from as usize];
-                let state = self.lexeme.automaton.step(state, byte)?;
-                self.beginnings.push(Beginning { before: from, byte, state, length: length + 1 });
-            }
-            let found = self.look();
-            if found.is_some() || self.todo.is_empty() || self.beginnings.len() > LOOKED_AT {
-                return found;
+            let beginning = if self.beginnings.is_empty() { self.start } else { self.step()? };
+            self.beginnings.push(beginning);
+            if let Some(found) = self.look() {
+                return Some(found);
             }
         }
+        None
     }
 }
 
