@@ -93,8 +93,7 @@ impl<'a> Present<'a> {
     /// A text that begins with a byte.
     fn text_from(&self, byte: u8) -> Option<Vec<u8>> {
         let after = self.automaton.step(START, byte)?;
-        let all = Outcomes::all(self.automaton.outcomes());
-        let (rest, _) = self.automaton.shortest(after, &all)?;
+        let (rest, _) = self.automaton.shortest(after)?;
         Some([&[byte], rest.as_slice()].concat())
     }
 

@@ -235,12 +235,7 @@ impl Automaton {
     fn prune(&mut self, members: &[u8]) -> bool {
         let ends: Vec<u32> =
             (0..self.states() as u32).filter(|state| self.ending(*state).is_some()).collect();
-        let mut distances = vec![NOWHERE; self.states()];
-        Sources::of(self).visit(ends, |state, distance| {
-            let is_new = distances[state as usize] == NOWHERE;
-            distances[state as usize] = distances[state as usize].min(distance);
-            is_new
-        });
+        let distances = Sources::of(self).distances(ends);
         let nearest = |(state, distance): (usize, &u32)| {
             let row = &self.next[state * self.stride..(state + 1) * self.stride];
             let is_nearer = |byte: &&u8| {

@@ -1,7 +1,5 @@
 //! How the texts of an automaton can end: the shortest, some more, whether there are only so many.
 
-use std::collections::VecDeque;
-
 use foldhash::HashMap;
 
 use super::automaton::{Automaton, NOWHERE, START};
@@ -52,50 +50,21 @@ impl Automaton {
         tokens
     }
 
-    /// The shortest rest of a text from here, ending in any outcome of `allowed`, and that
-    /// outcome.
-    pub(crate) fn shortest(&self, from: u32, allowed: &Outcomes) -> Option<(Vec<u8>, u32)> {
-        if allowed.contains_all(self.reach(from)) {
-            let (mut state, mut text) = (from, Vec::new());
-            while self.nearest[state as usize].0 > 0 {
-                let byte = self.nearest[state as usize].1;
-                text.push(byte);
-                state = self.step(state, byte)?;
-            }
-            return Some((text, self.ending(state)?));
+    /// The shortest rest of a text from here, and its outcome.
+    pub(crate) fn shortest(&self, from: u32) -> Option<(Vec<u8>, u32)> {
+        let (mut state, mut text) = (from, Vec::new());
+        while self.nearest[state as usize].0 > 0 {
+            let byte = self.nearest[state as usize].1;
+            text.push(byte);
+            state = self.step(state, byte)?;
         }
-        let mut before: HashMap<u32, (u32, u8)> = [(from, (from, 0))].into_iter().collect();
-        let mut todo = VecDeque::from([from]);
-        while let Some(state) = todo.pop_front() {
-            if let Some(outcome) = self.ending(state).filter(|outcome| allowed.contains(*outcome)) {
-                let (mut text, mut at) = (Vec::new(), state);
-                while at != from {
-                    let (previous, byte) = before[&at];
-                    text.push(byte);
-                    at = previous;
-                }
-                text.reverse();
-                return Some((text, outcome));
-            }
-            for byte in 0..=u8::MAX {
-                if let Some(target) = self.step(state, byte)
-                    && self.reach(target).intersects(allowed)
-                {
-                    before.entry(target).or_insert_with(|| {
-                        todo.push_back(target);
-                        (state, byte)
-                    });
-                }
-            }
-        }
-        None
+        Some((text, self.ending(state)?))
     }
 
-    /// A text from here that ends as `outcome` with the fewest tokens, as far as a search says that looks
-    /// at [`NODES`] places in the tree: breadth first over the states that tokens lead to. In a state in which
-    /// any text may follow, the nearest ending is taken.
-    pub(super) fn fewest_tokens(&self, from: u32, outcome: u32, tree: &Tree) -> Option<Vec<u8>> {
-        let only = Outcomes::only(self.outcomes(), Some(outcome));
+    /// The way to an ending as `outcome` with the fewest tokens, as far as a search says that looks at
+    /// [`NODES`] places in the tree: breadth first over the states that tokens lead to. It goes to the ending,
+    /// or to a state in which any text may follow; from there the nearest ending will do.
+    pub(super) fn fewest_tokens(&self, from: u32, outcome: u32, tree: &Tree) -> Option<(Vec<u8>, u32)> {
         let leads = |state: u32| self.reach(state).contains(outcome);
         let mut before: HashMap<u32, (u32, Vec<u8>)> = [(from, (from, Vec::new()))].into_iter().collect();
         let mut layer = vec![from];
@@ -103,13 +72,13 @@ impl Automaton {
         while !layer.is_empty() {
             let ended = layer.iter().find(|state| self.ending(**state) == Some(outcome));
             if let Some(last) = ended.or_else(|| layer.iter().find(|state| self.is_free(**state))) {
-                let (mut parts, mut at) = (vec![self.shortest(*last, &only)?.0], *last);
+                let (mut parts, mut at) = (Vec::new(), *last);
                 while at != from {
                     let (previous, bytes) = before.get(&at)?;
                     parts.push(bytes.clone());
                     at = *previous;
                 }
-                return Some(parts.into_iter().rev().flatten().collect());
+                return Some((parts.into_iter().rev().flatten().collect(), *last));
             }
             let mut next = Vec::new();
             for state in layer {
@@ -139,7 +108,7 @@ impl Automaton {
             }
             layer = next;
         }
-        self.shortest(from, &only).map(|(text, _)| text)
+        None
     }
 
     /// Whether only so many texts end as `outcome`: no state that can come to it comes to itself.
@@ -191,16 +160,8 @@ impl Automaton {
 
     /// Bytes from each state to the nearest ending among some outcomes.
     pub(super) fn distances(&self, allowed: &Outcomes) -> Vec<u32> {
-        let sources = Sources::of(self);
         let ends = |state: &u32| self.ending(*state).is_some_and(|outcome| allowed.contains(outcome));
-        let mut distances = vec![NOWHERE; self.states()];
-        let ends: Vec<u32> = (0..self.states() as u32).filter(ends).collect();
-        sources.visit(ends, |state, distance| {
-            let is_new = distances[state as usize] == NOWHERE;
-            distances[state as usize] = distances[state as usize].min(distance);
-            is_new
-        });
-        distances
+        Sources::of(self).distances((0..self.states() as u32).filter(ends).collect())
     }
 
     /// For each outcome, bytes to its nearest ending from that of the states that lead to it which is
@@ -257,9 +218,20 @@ impl Sources {
         &self.states[self.starts[state as usize] as usize..self.starts[state as usize + 1] as usize]
     }
 
+    /// Steps from each state to the nearest of some; [`NOWHERE`] where there is no way.
+    pub(super) fn distances(&self, to: Vec<u32>) -> Vec<u32> {
+        let mut distances = vec![NOWHERE; self.starts.len() - 1];
+        self.visit(to, |state, distance| {
+            let is_new = distances[state as usize] == NOWHERE;
+            distances[state as usize] = distances[state as usize].min(distance);
+            is_new
+        });
+        distances
+    }
+
     /// Breadth first from some states against the transitions; `visit` gets a state and the steps from it,
     /// and says whether it came there for the first time.
-    pub(super) fn visit(&self, from: Vec<u32>, mut visit: impl FnMut(u32, u32) -> bool) {
+    fn visit(&self, from: Vec<u32>, mut visit: impl FnMut(u32, u32) -> bool) {
         let (mut layer, mut distance) = (from, 0);
         layer.retain(|state| visit(*state, 0));
         while !layer.is_empty() {

@@ -143,8 +143,10 @@ impl Lexeme {
         if let Some(known) = locked(&self.endings).get(&(from, outcome)) {
             return known.clone();
         }
-        let text = self.automaton.fewest_tokens(from, outcome, vocabulary.tree());
-        let text: ShortText = text.map(Into::into);
+        let way = self.automaton.fewest_tokens(from, outcome, vocabulary.tree());
+        let (way, last) = way.unwrap_or((Vec::new(), from));
+        let rest = self.shortest(last, Some(&Outcomes::only(self.automaton.outcomes(), Some(outcome))));
+        let text: ShortText = rest.map(|(rest, _)| [way, rest].concat().into());
         let mut endings = locked(&self.endings);
         if endings.len() >= ENDINGS {
             endings.clear();
@@ -161,10 +163,10 @@ impl Lexeme {
     }
 
     /// The shortest of the texts that end from a state as one of `allowed`.
-    pub(crate) fn nearest_text(&self, from: u32, allowed: Option<&Outcomes>) -> Option<(Vec<u8>, u32)> {
+    pub(crate) fn shortest(&self, from: u32, allowed: Option<&Outcomes>) -> Option<(Vec<u8>, u32)> {
         match allowed.filter(|allowed| !allowed.contains_all(self.automaton.reach(from))) {
             Some(allowed) => self.texts(from, Some(allowed)).next(),
-            None => self.automaton.shortest(from, self.automaton.reach(from)),
+            None => self.automaton.shortest(from),
         }
     }
 

@@ -61,15 +61,13 @@ impl<L: Language> Machine<L> {
         if choice.captured && thread.text != UNKNOWN {
             return self.tokens_to_nearest(thread, choice);
         }
-        let all = Outcomes::all(choice.lexeme.automaton.outcomes());
-        let allowed = choice.allowed.as_ref().unwrap_or(&all);
         let (spelled, outcome) = match choice.lexeme.automaton.nearest_outcome(thread.at) {
-            Some(outcome) if allowed.contains(outcome) => {
+            Some(outcome) if choice.allows(outcome) => {
                 (choice.lexeme.tokens_to_end(thread.at, &self.vocabulary), outcome)
             }
             // As many tokens as bytes, which is cheaper to know than how few spell them.
             _ => {
-                let (text, outcome) = choice.lexeme.automaton.shortest(thread.at, allowed)?;
+                let (text, outcome) = choice.lexeme.shortest(thread.at, choice.allowed.as_ref())?;
                 (text.len() as u32, outcome)
             }
         };
@@ -86,7 +84,7 @@ impl<L: Language> Machine<L> {
 
     /// The same where the text matters and is known.
     fn tokens_to_nearest(&mut self, thread: &Thread, choice: &Choice) -> Option<u32> {
-        let nearest = (choice.lexeme.nearest_text(thread.at, choice.allowed.as_ref()))
+        let nearest = (choice.lexeme.shortest(thread.at, choice.allowed.as_ref()))
             .filter(|_| thread.count >= choice.characters.0)
             .and_then(|(text, outcome)| self.not_refused(thread, choice, text, outcome));
         let Some((text, stacks)) = nearest else {
@@ -257,11 +255,8 @@ fn endings(choice: &Choice, at: u32, count: u32, vocabulary: &Vocabulary) -> Vec
 
 /// The outcome of the nearest ending that is allowed.
 fn nearest(choice: &Choice, at: u32) -> Option<u32> {
-    let automaton = &choice.lexeme.automaton;
-    let nearest = automaton.nearest_outcome(at).filter(|outcome| choice.allows(*outcome));
-    let all = || Outcomes::all(automaton.outcomes());
-    let among = |allowed: &Outcomes| automaton.shortest(at, allowed).map(|(_, outcome)| outcome);
-    nearest.or_else(|| choice.allowed.as_ref().map_or_else(|| among(&all()), among))
+    let nearest = choice.lexeme.automaton.nearest_outcome(at).filter(|outcome| choice.allows(*outcome));
+    nearest.or_else(|| choice.lexeme.shortest(at, choice.allowed.as_ref()).map(|(_, outcome)| outcome))
 }
 
 /// A text of a choice with few tokens.

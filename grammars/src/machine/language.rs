@@ -127,9 +127,7 @@ impl Choice {
 
     /// Its shortest text in bytes, characters not counted.
     pub(crate) fn shortest(&self) -> Option<Vec<u8>> {
-        let automaton = &self.lexeme.automaton;
-        let all = Outcomes::all(automaton.outcomes());
-        automaton.shortest(START, self.allowed.as_ref().unwrap_or(&all)).map(|(text, _)| text)
+        self.lexeme.shortest(START, self.allowed.as_ref()).map(|(text, _)| text)
     }
 
     /// A text of few tokens.

@@ -6,6 +6,7 @@
 //! | [`store`] | frames, stacks of them and captured texts, each kept once |
 //! | [`step`] | states, which are sets of threads, and steps between them |
 //! | [`mask`] | the tokens that a state allows |
+//! | [`likely`] | what probably comes next |
 //! | [`draw`] | of those, the ones of a place in a lexeme |
 //! | [`close`] | the shortest way to an end |
 //! | [`shortest`] | the least fixed point that it is |
@@ -20,6 +21,7 @@
 mod close;
 mod draw;
 mod language;
+mod likely;
 mod mask;
 mod shortest;
 mod step;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Decimal, Logic};
 use crate::Budget;
-use crate::lexeme::{Automaton, Outcomes, START};
+use crate::lexeme::{Automaton, START};
 
 fn budget() -> Budget {
     Budget::default()
@@ -33,7 +33,7 @@ fn walk(automaton: &Automaton, choices: &[u16]) -> String {
         text.push(*byte);
         state = automaton.step(state, *byte).expect("a way");
     }
-    let (rest, _) = automaton.shortest(state, &Outcomes::all(1)).expect("every state can end");
+    let (rest, _) = automaton.shortest(state).expect("every state can end");
     text.extend(rest);
     String::from_utf8(text).expect("texts are UTF-8")
 }
