@@ -1,9 +1,8 @@
 //! Schemas that are none, and schemas that mean harm: each is refused or compiled soon.
 
-use std::time::{Duration, Instant};
-
 use understudy_grammars::{Budget, Constraint, Grammar, GrammarError};
 
+use crate::soon::all_end_soon;
 use crate::support::{END, ZOO, allowed, spec, vocabulary};
 
 #[test]
@@ -36,20 +35,6 @@ fn schemas_that_are_none_are_refused_with_the_line() {
             other => panic!("{schema}: {other}"),
         }
     }
-}
-
-/// How many times slower code is that is not optimised.
-const UNOPTIMISED: u32 = if cfg!(debug_assertions) { 50 } else { 1 };
-/// Longest time for compiling and a few masks.
-const LIMIT: Duration = Duration::from_secs(1);
-/// The stack that has to do, in bytes.
-const STACK: usize = if cfg!(debug_assertions) { 2 << 20 } else { 1 << 20 };
-
-/// How long the processor was at work for this thread; all of the time where that is not told.
-fn at_work(since: Instant) -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| since.elapsed(), Duration::from_nanos)
 }
 
 fn schemas() -> Vec<(&'static str, String)> {
@@ -139,9 +124,9 @@ fn schemas() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn compile_and_write(schema: &str) -> Result<(), GrammarError> {
+fn compile_and_write(schema: String) -> Result<(), GrammarError> {
     let vocabulary = vocabulary(ZOO);
-    let grammar = Grammar::compile(&spec(schema, None), &vocabulary, &Budget::default())?;
+    let grammar = Grammar::compile(&spec(&schema, None), &vocabulary, &Budget::default())?;
     let mut matcher = grammar.matcher();
     for _ in 0..3 {
         let token = allowed(&mut matcher, &vocabulary, None).into_iter().find(|token| *token != END);
@@ -153,20 +138,5 @@ fn compile_and_write(schema: &str) -> Result<(), GrammarError> {
 
 #[test]
 fn hostile_schemas_are_dealt_with_soon() {
-    let mut slow = Vec::new();
-    for (name, schema) in schemas() {
-        let work = move || {
-            let started = Instant::now();
-            (compile_and_write(&schema), at_work(started))
-        };
-        let work = std::thread::Builder::new().stack_size(STACK).spawn(work).expect("a thread");
-        let (ended, took) = work.join().unwrap_or_else(|_| panic!("{name}: it panicked"));
-        let reason = ended.err().map(|reason| reason.to_string()).unwrap_or_default();
-        eprintln!("{name}: {took:.1?} {reason}");
-        assert!(reason.len() < 2_000, "{name}: a reason of {} bytes", reason.len());
-        if took > LIMIT * UNOPTIMISED {
-            slow.push((name, took));
-        }
-    }
-    assert!(slow.is_empty(), "{slow:?}");
+    all_end_soon(schemas(), compile_and_write);
 }

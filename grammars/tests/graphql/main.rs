@@ -5,6 +5,8 @@
 mod documents;
 mod hostile;
 mod others;
+#[path = "../common/soon.rs"]
+mod soon;
 mod support;
 
 use std::sync::Arc;

@@ -1,25 +1,10 @@
 //! Schemas that mean harm: each is refused or compiled soon, whatever it says.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use understudy_grammars::{Budget, Constraint, Grammar, GrammarError, JsonSpec, Pattern};
 
+use crate::soon::all_end_soon;
 use crate::support::{allowed, vocabulary};
-
-/// How many times slower code is that is not optimised.
-const UNOPTIMISED: u32 = if cfg!(debug_assertions) { 50 } else { 1 };
-/// Longest time for compiling and a few masks.
-const LIMIT: Duration = Duration::from_secs(1);
-/// The stack that has to do, in bytes.
-const STACK: usize = if cfg!(debug_assertions) { 2 << 20 } else { 1 << 20 };
-
-/// How long the processor was at work for this thread; all of the time where that is not told.
-fn at_work(since: Instant) -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| since.elapsed(), Duration::from_nanos)
-}
 
 fn many(count: usize, one: impl Fn(usize) -> Value) -> Vec<Value> {
     (0..count).map(one).collect()
@@ -240,33 +225,9 @@ fn compile_and_write(schema: String) -> Result<(), GrammarError> {
     Ok(())
 }
 
-/// What becomes of a schema on a thread with a small stack, and the time at work.
-fn on_small_stack(name: &str, schema: String) -> (Result<(), GrammarError>, Duration) {
-    let work = move || {
-        let started = Instant::now();
-        (compile_and_write(schema), at_work(started))
-    };
-    let work = std::thread::Builder::new().stack_size(STACK).spawn(work).expect("a thread");
-    work.join().unwrap_or_else(|_| panic!("{name}: it panicked"))
-}
-
 /// Whatever a schema says, a small stack is enough.
 #[test]
 fn hostile_schemas_are_dealt_with_soon() {
     let _ = vocabulary();
-    let mut slow = Vec::new();
-    for (name, schema) in schemas() {
-        let (ended, mut took) = on_small_stack(name, schema.clone());
-        if took > LIMIT * UNOPTIMISED {
-            // Other work on the machine only ever adds to the time.
-            took = took.min(on_small_stack(name, schema).1);
-        }
-        let reason = ended.err().map(|reason| reason.to_string()).unwrap_or_default();
-        eprintln!("{name}: {took:.1?} {}", reason.chars().take(150).collect::<String>());
-        assert!(reason.len() < 2_000, "{name}: a reason of {} bytes", reason.len());
-        if took > LIMIT * UNOPTIMISED {
-            slow.push((name, took));
-        }
-    }
-    assert!(slow.is_empty(), "{slow:?}");
+    all_end_soon(schemas(), compile_and_write);
 }

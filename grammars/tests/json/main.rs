@@ -4,6 +4,8 @@
 
 mod hostile;
 mod optimum;
+#[path = "../common/soon.rs"]
+mod soon;
 mod support;
 
 use std::path::PathBuf;

@@ -1,12 +1,11 @@
 //! Definitions that cannot be used, or are made to cost much.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use std::collections::BTreeMap;
 use understudy_grammars::{Constraint, GrammarError, ProtoFormat, ProtoSource};
 
+use crate::soon::all_end_soon;
 use crate::support::{Dice, END, FORMATS, allowed, compile, sources, spec, vocabulary};
 
 #[test]
@@ -35,20 +34,6 @@ fn what_cannot_be_is_refused_with_its_reason_and_soon() {
     assert!(matches!(refusal(&sources(), "form.Endless"), GrammarError::ProtobufEndless(..)));
     let garbage = ProtoSource::Descriptors(vec![0xFF; 100]);
     assert!(matches!(refusal(&garbage, "A"), GrammarError::Protobuf(_)));
-}
-
-/// How many times slower code is that is not optimised.
-const UNOPTIMISED: u32 = if cfg!(debug_assertions) { 50 } else { 1 };
-/// Longest time for compiling and a few masks.
-const LIMIT: Duration = Duration::from_secs(1);
-/// The stack that has to do, in bytes.
-const STACK: usize = if cfg!(debug_assertions) { 2 << 20 } else { 1 << 20 };
-
-/// How long the processor was at work for this thread; all of the time where that is not told.
-fn at_work(since: Instant) -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| since.elapsed(), Duration::from_nanos)
 }
 
 fn one(text: String) -> ProtoSource {
@@ -183,8 +168,8 @@ fn descriptors() -> Vec<(&'static str, ProtoSource)> {
     ]
 }
 
-fn compile_and_write(source: &ProtoSource, format: ProtoFormat) -> Result<(), GrammarError> {
-    let mut matcher = compile(&spec(source, "A", format))?.matcher();
+fn compile_and_write((source, format): (ProtoSource, ProtoFormat)) -> Result<(), GrammarError> {
+    let mut matcher = compile(&spec(&source, "A", format))?.matcher();
     for _ in 0..3 {
         let token = allowed(&mut matcher, 1_000).into_iter().find(|token| *token != END);
         assert!(token.is_none_or(|token| matcher.try_accept(token)));
@@ -196,25 +181,10 @@ fn compile_and_write(source: &ProtoSource, format: ProtoFormat) -> Result<(), Gr
 #[test]
 fn hostile_definitions_cost_little() {
     let _ = vocabulary();
-    let mut slow = Vec::new();
-    for (name, source) in texts().into_iter().chain(descriptors()) {
-        for format in FORMATS {
-            let source = source.clone();
-            let work = move || {
-                let started = Instant::now();
-                (compile_and_write(&source, format), at_work(started))
-            };
-            let work = std::thread::Builder::new().stack_size(STACK).spawn(work).expect("a thread");
-            let (ended, took) = work.join().unwrap_or_else(|_| panic!("{name}: it panicked"));
-            let reason = ended.err().map(|reason| reason.to_string()).unwrap_or_default();
-            eprintln!("{name}, {format:?}: {took:.1?} {}", reason.chars().take(150).collect::<String>());
-            assert!(reason.len() < 2_000, "{name}: a reason of {} bytes", reason.len());
-            if took > LIMIT * UNOPTIMISED {
-                slow.push((name, format, took));
-            }
-        }
-    }
-    assert!(slow.is_empty(), "{slow:?}");
+    let in_both = |(name, source): (&'static str, ProtoSource)| {
+        FORMATS.map(|format| (format!("{name}, {format:?}"), (source.clone(), format)))
+    };
+    all_end_soon(texts().into_iter().chain(descriptors()).flat_map(in_both), compile_and_write);
 }
 
 /// Descriptor sets that were tampered with are refused or usable, but nothing panics.

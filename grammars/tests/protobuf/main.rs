@@ -6,6 +6,8 @@ mod data;
 mod hostile;
 mod judged;
 mod oracle;
+#[path = "../common/soon.rs"]
+mod soon;
 mod support;
 
 use std::collections::BTreeSet;

@@ -6,7 +6,7 @@ use understudy_grammars::{Dialect, SqlSpec};
 
 use regex::Regex;
 
-use crate::support::{Dice, compile, database, refusal, vocabulary, wander};
+use crate::support::{compile, database, for_each_walk, refusal, vocabulary};
 
 const SHOP: &str = "
     CREATE TABLE customer (id BIGINT PRIMARY KEY, name VARCHAR(80) NOT NULL, country TEXT);
@@ -35,22 +35,17 @@ fn in_sqlite(text: &str) -> String {
 /// Whether a text parses, and, as far as names go, SQLite finds them all.
 fn texts_parse(dialect: Dialect, parses: &dyn Parses) {
     let vocabulary = vocabulary();
-    let count: usize =
-        std::env::var("UNDERSTUDY_WALKS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
     let spec = SqlSpec { schema: SHOP.into(), dialect, writes: true, ..SqlSpec::default() };
     let database = database(&spec);
     let grammar = compile(spec, &vocabulary);
-    for seed in 1..=count as u64 {
-        let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
-        let tokens = 10 + dice.below(150);
-        let text = wander(&grammar, &vocabulary, &mut dice, tokens);
-        if let Err(error) = Parser::parse_sql(parses, &text) {
+    for_each_walk(&grammar, &vocabulary, |text| {
+        if let Err(error) = Parser::parse_sql(parses, text) {
             panic!("{error} in {text}");
         }
-        if let Err(error) = database.prepare(&in_sqlite(&text)) {
+        if let Err(error) = database.prepare(&in_sqlite(text)) {
             panic!("names of SQLite: {error} in {text}");
         }
-    }
+    });
 }
 
 #[test]

@@ -135,6 +135,17 @@ impl Dice {
     }
 }
 
+/// Texts written by following masks, `UNDERSTUDY_WALKS` of them.
+pub fn for_each_walk(grammar: &Arc<Grammar>, vocabulary: &Vocabulary, mut judge: impl FnMut(&str)) {
+    let count: u64 =
+        std::env::var("UNDERSTUDY_WALKS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
+    for seed in 1..=count {
+        let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
+        let tokens = 10 + dice.below(150);
+        judge(&wander(grammar, vocabulary, &mut dice, tokens));
+    }
+}
+
 /// A text made of random allowed tokens: long ones first, since single letters only make names.
 pub fn wander(grammar: &Arc<Grammar>, vocabulary: &Vocabulary, dice: &mut Dice, tokens: usize) -> String {
     let mut matcher = grammar.matcher();

@@ -2,26 +2,23 @@
 
 use understudy_grammars::{Constraint, SqlSpec, TokenId};
 
-use crate::support::{CONCERTS, Dice, END, allowed, compile, database, spec, vocabulary, wander};
+use crate::support::{
+    CONCERTS, Dice, END, allowed, compile, database, for_each_walk, spec, vocabulary, wander,
+};
 
 /// INV-G1 and INV-G2.
 #[test]
 fn what_the_grammar_allows_prepares() {
     let vocabulary = vocabulary();
-    let count: usize =
-        std::env::var("UNDERSTUDY_WALKS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
     for (writes, double_quoted_strings) in [(false, false), (true, true)] {
         let spec = SqlSpec { writes, double_quoted_strings, ..spec(CONCERTS) };
         let database = database(&spec);
         let grammar = compile(spec, &vocabulary);
-        for seed in 1..=count as u64 {
-            let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
-            let tokens = 10 + dice.below(150);
-            let text = wander(&grammar, &vocabulary, &mut dice, tokens);
-            if let Err(error) = database.prepare(&text) {
+        for_each_walk(&grammar, &vocabulary, |text| {
+            if let Err(error) = database.prepare(text) {
                 panic!("{error} in {text}");
             }
-        }
+        });
     }
 }
 
