@@ -15,11 +15,16 @@ use understudy_proto::v1::{
 
 const CITY: &str = r#"{"name":"Paris","tags":["a","b"],"inhabitants":2100000}"#;
 
-fn schema() -> Constraint {
-    let schema = r#"{"type": "object", "properties": {"name": {"type": "string"},
-        "tags": {"type": "array", "items": {"type": "string"}}, "inhabitants": {"type": "integer"}},
-        "required": ["name", "tags", "inhabitants"], "additionalProperties": false}"#;
+fn constraint(schema: &str) -> Constraint {
     Constraint { kind: Some(Kind::JsonSchema(JsonSchema { schema: schema.into(), ..Default::default() })) }
+}
+
+fn schema() -> Constraint {
+    constraint(
+        r#"{"type": "object", "properties": {"name": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}}, "inhabitants": {"type": "integer"}},
+        "required": ["name", "tags", "inhabitants"], "additionalProperties": false}"#,
+    )
 }
 
 fn partially(request: GenerateRequest) -> GenerateRequest {
@@ -70,6 +75,21 @@ async fn each_value_is_whole_and_no_larger_than_its_text() {
     let last = values.last().unwrap();
     assert_eq!((last.json.as_str(), &last.open), (CITY, &None));
     assert!(matches!(events.last(), Some(Event::Finished(end)) if end.text == CITY));
+}
+
+/// A number may go on as long as the answer does: it is there with the end.
+#[tokio::test]
+async fn a_number_is_known_when_the_answer_ends() {
+    let harness = start_with("", FakeBackend::new("small").when("count", Reply::text("120"))).await;
+    let constraint = Some(constraint(r#"{"type": "integer"}"#));
+    let request = GenerateRequest { constraint, stream_partial: true, ..ask_small("count") };
+    let events = events_of(&harness, request).await;
+    let is_value = |event: &&Event| matches!(event, Event::Partial(_));
+    let values: Vec<&Event> = events.iter().filter(is_value).collect();
+    assert!(
+        matches!(values[..], [Event::Partial(only)] if only.json == "120" && only.open.is_none()),
+        "{values:?}"
+    );
 }
 
 #[tokio::test]
