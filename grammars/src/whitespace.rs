@@ -1,5 +1,12 @@
 //! Whitespace between the tokens of a text.
 
+/// [`BLANK`], where it is a part of another expression.
+macro_rules! blank {
+    () => {
+        r"(?: |\r?\n[ \t]{0,40})"
+    };
+}
+
 /// How the tokens of a text are set apart: in JSON, and in both formats of Protobuf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Whitespace {
@@ -16,13 +23,13 @@ impl Whitespace {
     pub(crate) const fn optional(self) -> &'static str {
         match self {
             Self::None => "",
-            Self::Usual => r"(?: |\r?\n[ \t]{0,40})?",
+            Self::Usual => concat!(blank!(), "?"),
         }
     }
 }
 
 /// A space, or a new line with what indents it.
-pub(crate) const BLANK: &str = r"(?: |\r?\n[ \t]{0,40})";
+pub(crate) const BLANK: &str = blank!();
 
 /// The same, where a line may be left empty.
 pub(crate) const LOOSE: &str = r"(?: |\r?\n(?:\r?\n)?[ \t]{0,40})";

@@ -38,6 +38,7 @@ use terminals::Terminals;
 
 use crate::lexeme::Lexeme;
 use crate::machine::Choice;
+use crate::whitespace::BLANK;
 use crate::{Budget, GrammarError, Vocabulary};
 
 /// Texts of the rule `start` of a grammar.
@@ -85,7 +86,7 @@ fn ignored<'a>(source: &'a Source, terminals: &mut Terminals<'a>) -> Result<Igno
     let (mut blank, mut others) = (Vec::new(), Vec::new());
     for (expr, place) in &source.ignored {
         let plain = terminals.resolved(expr, *place)?;
-        match terminals.lexeme_within(&plain, spacing::USUAL, *place)? {
+        match terminals.lexeme_within(&plain, BLANK, *place)? {
             Some(_) => blank.push(plain),
             None => others.extend(terminals.lexeme(expr, "of %ignore", *place)?),
         }
@@ -96,5 +97,5 @@ fn ignored<'a>(source: &'a Source, terminals: &mut Terminals<'a>) -> Result<Igno
     let Some(blanks) = terminals::any_of(blank) else {
         return Err(place.error("what is ignored is too large"));
     };
-    Ok((terminals.lexeme_within(&blanks, spacing::USUAL, *place)?, others))
+    Ok((terminals.lexeme_within(&blanks, BLANK, *place)?, others))
 }

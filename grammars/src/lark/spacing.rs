@@ -13,10 +13,7 @@ use crate::lexeme::{Automaton, Lexeme, Outcomes, START, Source};
 use crate::machine::Choice;
 use crate::{Budget, GrammarError, Vocabulary};
 
-/// Whitespace as printers write it, in place of all that a grammar may ignore: models wander in more.
-pub(super) const USUAL: &str = r" |\r?\n[ \t]{0,40}";
-
-/// Texts of [`USUAL`] that separate terminals.
+/// Texts of [`BLANK`](crate::whitespace::BLANK) that separate terminals.
 const BLANKS: [&[u8]; 3] = [b" ", b"\n", b"\r\n"];
 
 /// Text that may stand between two terminals.

@@ -44,7 +44,7 @@ impl Characters {
 }
 
 /// The character of an escape, after its backslash; `Some(None)` while it is not complete.
-#[allow(clippy::option_option)]
+#[allow(clippy::option_option, reason = "no escape, one that is not complete, and its character")]
 fn escaped(rest: &[u8]) -> Option<Option<char>> {
     let (digits, second) = match rest {
         [] => return Some(None),
