@@ -1,5 +1,7 @@
 //! A model's tokens as plain bytes.
 
+use std::sync::OnceLock;
+
 use crate::lexeme::{Lexicon, TokenSet};
 use crate::plainness::{characters, plain_from};
 use crate::tree::{LONGEST, Tree};
@@ -25,6 +27,17 @@ pub struct Vocabulary {
     /// Tokens of letters, the longest first, each of another length.
     letters: Vec<TokenId>,
     lexicon: Lexicon,
+    most: OnceLock<Most>,
+}
+
+/// The most of something that one token has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Most {
+    /// Opening parentheses.
+    pub(crate) parentheses: u32,
+    /// Runs of letters, digits and underscores. Of such as have no ASCII letter and only white space between
+    /// them, the first alone counts: no language has more than two names there.
+    pub(crate) words: u32,
 }
 
 impl Vocabulary {
@@ -58,6 +71,7 @@ impl Vocabulary {
             plain_by_length: Vec::new(),
             letters: Vec::new(),
             lexicon: Lexicon::default(),
+            most: OnceLock::new(),
         };
         let usable = |id: &TokenId| {
             (1..=LONGEST).contains(&vocabulary.token(*id).len()) && !vocabulary.ends.contains(id)
@@ -173,6 +187,36 @@ impl Vocabulary {
         &self.lexicon
     }
 
+    /// What one token has at most.
+    pub(crate) fn most(&self) -> Most {
+        *self.most.get_or_init(|| {
+            let tokens = self.tree.all_ids().iter().map(|id| self.token(*id));
+            tokens.fold(Most::default(), |most, token| Most {
+                parentheses: most.parentheses.max(token.iter().filter(|byte| **byte == b'(').count() as u32),
+                words: most.words.max(words(token)),
+            })
+        })
+    }
+
+    /// Tokens that spell `text`, each as long as can be: not always as few as there are, but soon told. As many as
+    /// bytes where one cannot be spelled.
+    pub(crate) fn tokens_of(&self, text: &[u8]) -> u32 {
+        let (mut at, mut tokens) = (0, 0);
+        while at < text.len() {
+            let (mut below, mut longest) = (self.tree.root(), 1);
+            for (to, byte) in text.iter().enumerate().skip(at) {
+                let Some(found) = self.tree.child(&below, *byte) else { break };
+                if !self.tree.ids_at(&found).is_empty() {
+                    longest = to + 1 - at;
+                }
+                below = found.start + 1..found.end;
+            }
+            at += longest;
+            tokens += 1;
+        }
+        tokens
+    }
+
     /// Fewest tokens that spell `text`, by dynamic programming over its ends; `None` where a
     /// byte cannot be spelled.
     pub(crate) fn spell(&self, text: &[u8]) -> Option<Vec<TokenId>> {
@@ -202,6 +246,16 @@ impl Vocabulary {
         tokens.reverse();
         Some(tokens)
     }
+}
+
+fn words(token: &[u8]) -> u32 {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
+    let runs: Vec<&[u8]> = token.chunk_by(|a, b| is_word(a) == is_word(b)).collect();
+    let counts = |at: &usize| {
+        let after_blanks = *at > 1 && runs[at - 1].iter().all(u8::is_ascii_whitespace);
+        is_word(&runs[*at][0]) && (!after_blanks || runs[*at].iter().any(u8::is_ascii_alphanumeric))
+    };
+    (0..runs.len()).filter(counts).count() as u32
 }
 
 /// Tokens with their lengths, ascending by id before and descending by length, then by id, after. There are

@@ -8,10 +8,10 @@
 
 use super::Machine;
 use super::language::Language;
-use super::mask::{Group, Sketch};
+use super::mask::{ECHO, Group, Sketch};
 use super::shortest::ENDLESS;
 use super::step::{Capture, DEAD, StateId, Thread};
-use super::store::{StackId, UNCAPTURED, UNKNOWN};
+use super::store::{EMPTY, StackId, UNCAPTURED, UNKNOWN};
 use crate::lexeme::{Exit, Outcomes, Spread};
 use crate::tree::Tree;
 use crate::{TokenId, Vocabulary, bits};
@@ -21,9 +21,6 @@ const TRIED: usize = 2048;
 
 /// Rests that are walked in states anew each time: of fewer it is not worth while to keep what they do.
 const FEW: usize = 64;
-
-/// Tokens for what one token adds to a captured text, when that is written once more.
-const ECHO: u32 = 16;
 
 impl<L: Language> Machine<L> {
     /// Draws what a group allows; where its lexeme may end at once, what follows is left `todo`.
@@ -146,10 +143,9 @@ impl<L: Language> Machine<L> {
             }
             let ids = rests.ids(node);
             if !ids.is_empty() {
-                match self.bound(next) {
-                    // It depends on a text that is not known here.
-                    None => sketch.doubtful.extend_from_slice(ids),
-                    Some(_) => ids.iter().for_each(|id| self.allow_within(next, *id, sketch)),
+                match self.is_unknown(next, sketch) {
+                    true => sketch.doubtful.extend_from_slice(ids),
+                    false => ids.iter().for_each(|id| self.allow_within(next, *id, sketch)),
                 }
             }
             at += 1;
@@ -159,18 +155,20 @@ impl<L: Language> Machine<L> {
     /// Allows the tokens that stay inside of a group's lexeme, where all or none of them leave enough
     /// for the rest; whether that is so.
     fn draw_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) -> bool {
-        let (least, worst) = self.needed_inside(group, spread);
-        if sketch.fits(worst) {
-            if let Some(others) = spread.others.as_ref().filter(|others| group.choice.reaches(others.reach)) {
-                let before = sketch.set_aside(&others.except);
-                copy_any(&others.spread, &self.vocabulary, &mut sketch.words);
-                sketch.put_back(&others.except, before);
+        if sketch.asks_closes() {
+            let (least, worst) = self.needed_inside(group, spread);
+            if !sketch.fits(worst) {
+                return least != ENDLESS && !sketch.fits(least);
             }
-            copy_inside(group, spread, &self.vocabulary, &mut sketch.words);
             sketch.note(worst);
-            return true;
         }
-        least != ENDLESS && !sketch.fits(least)
+        if let Some(others) = spread.others.as_ref().filter(|others| group.choice.reaches(others.reach)) {
+            let before = sketch.set_aside(&others.except);
+            copy_any(&others.spread, &self.vocabulary, &mut sketch.words);
+            sketch.put_back(&others.except, before);
+        }
+        copy_inside(group, spread, &self.vocabulary, &mut sketch.words);
+        true
     }
 
     /// Fewest and most tokens that are needed after tokens that stay inside of a group's lexeme, as
@@ -211,15 +209,29 @@ impl<L: Language> Machine<L> {
         for id in spread.inside.iter().chain(others).flat_map(|(_, tokens)| tokens.first(TRIED)) {
             match self.step_all(state, vocabulary.token(id)) {
                 DEAD => {}
-                // It depends on a text that is not known here.
-                next if self.bound(next).is_none() => sketch.doubtful.push(id),
+                next if self.is_unknown(next, sketch) => sketch.doubtful.push(id),
                 next => self.allow_within(next, id, sketch),
             }
         }
     }
 
+    /// Whether what comes after a state depends on a text that is not known here.
+    fn is_unknown(&mut self, state: StateId, sketch: &Sketch) -> bool {
+        if sketch.asks_closes() {
+            return self.bound(state).is_none();
+        }
+        let threads = &self.states[state as usize].threads;
+        threads.iter().all(|thread| {
+            let (frame, _) = self.stacks.top(thread.stack);
+            thread.stack != EMPTY && self.language.is_unknown(self.frames.get(frame))
+        })
+    }
+
     /// Allows a token that leads to a state, if that can be completed with what is left.
     pub(super) fn allow_within(&mut self, next: StateId, id: TokenId, sketch: &mut Sketch) {
+        if !sketch.asks_closes() {
+            return bits::insert(&mut sketch.words, id);
+        }
         let mut needed = self.bound(next).unwrap_or(ENDLESS);
         if !sketch.fits(needed) {
             needed = self.bound_by_any_ending(next).unwrap_or(ENDLESS).min(needed);

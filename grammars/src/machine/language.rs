@@ -59,6 +59,17 @@ pub(crate) trait Language: Send + 'static {
         false
     }
 
+    /// Tokens that complete a text once one more token has been read where a frame is due, whatever it is; cheap
+    /// to know. `None`: closes tell it.
+    fn ample(&self, _frame: &Self::Frame) -> Option<u32> {
+        None
+    }
+
+    /// Whether [`after`](Self::after) is [`After::Unknown`] for this frame whatever is read.
+    fn is_unknown(&self, _frame: &Self::Frame) -> bool {
+        false
+    }
+
     /// Short ways to complete a frame, each a text (of one or several lexemes) and the frames after it;
     /// at least one must lead to an end. `None`: every choice is looked at, which is only possible where
     /// frames do not lead to ever new ones.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Machine;
 use super::language::{Choice, Language};
 use super::step::{DEAD, StateId, Thread};
-use super::store::UNKNOWN;
+use super::store::{EMPTY, StackId, UNKNOWN};
 use crate::{TokenId, bits};
 
 /// What may follow a state.
@@ -18,8 +18,9 @@ pub(crate) struct StateMask {
     pub(crate) words: Box<[u32]>,
     /// Tokens that depend on what was captured: each is to be tried from the state itself.
     doubtful: Box<[TokenId]>,
-    /// Most tokens that are needed after any of the allowed ones, as far as closes know.
-    worst: u32,
+    /// Most tokens that are needed after any of the allowed ones, as far as closes know; not looked at where
+    /// the language has an [ample](Language::ample) number.
+    worst: Option<u32>,
 }
 
 /// Threads that are in the same place of the same lexeme, with the same left to read of it.
@@ -46,8 +47,9 @@ pub(super) struct Sketch {
     pub(super) doubtful: Vec<TokenId>,
     /// Tokens that may be needed after an allowed one; what would need more is not allowed.
     left: u32,
-    /// Most tokens that are needed after any token that was allowed, as far as closes know.
-    worst: u32,
+    /// Most tokens that are needed after any token that was allowed, as far as closes know; absent where they
+    /// are not asked.
+    worst: Option<u32>,
     /// Bytes of the longest captured text, which is not known where masks are drawn.
     pub(super) captured: u32,
     /// Tokens that it takes to write the text of the group being drawn once more.
@@ -58,8 +60,19 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    fn new(words: Box<[u32]>, left: u32, captured: u32, reserve: u32) -> Self {
-        Self { words, doubtful: Vec::new(), left, worst: 0, captured, echo: 0, reserve }
+    /// Of tokens after which `left` more suffice.
+    fn within(words: Box<[u32]>, left: u32, captured: u32, reserve: u32) -> Self {
+        Self { words, doubtful: Vec::new(), left, worst: Some(0), captured, echo: 0, reserve }
+    }
+
+    /// Of all tokens; whether it is noted how many they need.
+    fn of_all(words: Box<[u32]>, notes: bool, reserve: u32) -> Self {
+        Self { worst: notes.then_some(0), ..Self::within(words, UNLIMITED, 0, reserve) }
+    }
+
+    /// Whether it matters what is needed after a token.
+    pub(super) fn asks_closes(&self) -> bool {
+        self.worst.is_some()
     }
 
     /// Whether tokens may be allowed after which `needed` more complete the text.
@@ -73,7 +86,8 @@ impl Sketch {
 
     /// Notes that some were.
     pub(super) fn note(&mut self, needed: u32) {
-        self.worst = self.worst.max(needed.saturating_add(self.echo + self.reserve));
+        let needed = needed.saturating_add(self.echo + self.reserve);
+        self.worst = self.worst.map(|worst| worst.max(needed));
     }
 
     /// What has been decided of some tokens so far, for [`put_back`](Self::put_back).
@@ -98,6 +112,9 @@ const MASKS: usize = 512;
 /// Tokens by which the second shortest text for a name exceeds the shortest.
 const RESERVE: u32 = 2;
 
+/// Tokens for what one token adds to a captured text, when that is written once more.
+pub(super) const ECHO: u32 = 16;
+
 /// No limit to the tokens that may follow.
 const UNLIMITED: u32 = u32::MAX;
 
@@ -111,9 +128,9 @@ impl<L: Language> Machine<L> {
         let common = match &self.states[shared as usize].common_mask {
             Some(known) => known.clone(),
             None => {
-                let made = Arc::new(
-                    self.common_mask(shared, Sketch::new(self.no_tokens(), UNLIMITED, 0, self.reserve())),
-                );
+                let notes = self.ample(state).is_none();
+                let sketch = Sketch::of_all(self.no_tokens(), notes, self.reserve());
+                let made = Arc::new(self.common_mask(shared, sketch));
                 self.states[shared as usize].common_mask = Some(made.clone());
                 made
             }
@@ -122,7 +139,10 @@ impl<L: Language> Machine<L> {
         self.add_refused(state, &mut doubtful);
         let mask = match doubtful.is_empty() {
             true => common,
-            false => Arc::new(self.resolved(state, &common, &doubtful, UNLIMITED)),
+            false => {
+                let sketch = Sketch::of_all(common.words.clone(), common.worst.is_some(), 0);
+                Arc::new(self.resolved(state, &common, &doubtful, sketch))
+            }
         };
         self.keep_mask(state, shared, mask.clone());
         mask
@@ -185,8 +205,32 @@ impl<L: Language> Machine<L> {
 
     /// Whether after every token that may follow `left` more suffice.
     pub(crate) fn fits_all(&mut self, state: StateId, left: u32) -> bool {
-        let echo = self.echoed(state);
-        self.mask(state).worst.saturating_add(echo) <= left
+        let enough = match self.enough(state) {
+            Some(enough) => enough,
+            None => self.mask(state).worst.unwrap_or(u32::MAX).saturating_add(self.echoed(state)),
+        };
+        enough <= left
+    }
+
+    /// Tokens that suffice after any token, where the language can tell without closes.
+    pub(crate) fn enough(&mut self, state: StateId) -> Option<u32> {
+        let written_again = ECHO + self.reserve() + self.echoed(state);
+        Some(self.ample(state)?.saturating_add(written_again))
+    }
+
+    fn ample(&self, state: StateId) -> Option<u32> {
+        let stacks = self.states[state as usize].threads.iter().map(|thread| thread.stack);
+        stacks.map(|stack| self.ample_for(stack)).try_fold(0, |most, ample| Some(ample?.max(most)))
+    }
+
+    fn ample_for(&self, mut stack: StackId) -> Option<u32> {
+        let mut sum = 0_u32;
+        while stack != EMPTY {
+            let (frame, below) = self.stacks.top(stack);
+            sum = sum.saturating_add(self.language.ample(self.frames.get(frame))?);
+            stack = below;
+        }
+        Some(sum)
     }
 
     /// Which tokens may follow when after each of them `left` more suffice. `plan` completes the state;
@@ -195,10 +239,12 @@ impl<L: Language> Machine<L> {
     pub(crate) fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
         let shared = self.forgetful(state);
         let captured = self.echoed(state);
-        let common = self.common_mask(shared, Sketch::new(self.no_tokens(), left, captured, self.reserve()));
+        let sketch = Sketch::within(self.no_tokens(), left, captured, self.reserve());
+        let common = self.common_mask(shared, sketch);
         let mut doubtful = common.doubtful.to_vec();
         self.add_refused(state, &mut doubtful);
-        let mut within = self.resolved(state, &common, &doubtful, left);
+        let sketch = Sketch::within(common.words.clone(), left, 0, 0);
+        let mut within = self.resolved(state, &common, &doubtful, sketch);
         if let Some(first) = plan.first().filter(|_| plan.len() <= left as usize + 1) {
             bits::insert(&mut within.words, *first);
         }
@@ -206,8 +252,13 @@ impl<L: Language> Machine<L> {
     }
 
     /// A mask with what depends on captured texts tried.
-    fn resolved(&mut self, state: StateId, common: &StateMask, doubtful: &[TokenId], left: u32) -> StateMask {
-        let mut sketch = Sketch::new(common.words.clone(), left, 0, 0);
+    fn resolved(
+        &mut self,
+        state: StateId,
+        common: &StateMask,
+        doubtful: &[TokenId],
+        mut sketch: Sketch,
+    ) -> StateMask {
         sketch.worst = common.worst;
         let vocabulary = self.vocabulary.clone();
         for id in doubtful {
@@ -260,7 +311,7 @@ impl<L: Language> Machine<L> {
     pub(super) fn groups(&mut self, state: StateId) -> Vec<Group> {
         let threads = self.states[state as usize].threads.clone();
         let mut groups: Vec<Group> = Vec::new();
-        for thread in threads.iter().filter(|thread| thread.stack != super::store::EMPTY) {
+        for thread in threads.iter().filter(|thread| thread.stack != EMPTY) {
             let offer = self.offer_of(thread.stack);
             let choice = &offer.choices[usize::from(thread.choice)];
             let same = |group: &&mut Group| {

@@ -168,23 +168,24 @@ impl Sql {
 
     fn table_that_ends(&self, query: &Query) -> Option<Step> {
         let common = self.common_tables(query);
-        match query.scope.plan(self.world(query)) {
-            Some(Some((Relation::Table(table), _))) => return Some(self.table(table)),
-            Some(Some((relation, _))) => {
-                if let Some(at) = common.iter().position(|(_, known)| *known == relation) {
-                    return Some(Step::new(1, at as u32, self.written(&common[at].0)));
-                }
-            }
-            _ => {}
-        }
-        let mut tables = 0..self.schema.tables.len() as u16;
-        let usable = |table: &u16| {
-            self.labels_for(&query.scope, &Relation::Table(*table), query.is_natural(), query).any()
+        let of_common = |at: usize| Step::new(1, at as u32, self.written(&common[at].0));
+        let is_usable = |table: u16| {
+            self.labels_for(&query.scope, &Relation::Table(table), query.is_natural(), query).any()
         };
-        match tables.find(usable) {
-            Some(table) => Some(self.table(table)),
-            None => common.first().map(|(name, _)| Step::new(1, 0, self.written(name))),
-        }
+        // A NATURAL JOIN may not take the planned table, whose columns it would make one with those at hand.
+        let planned = match query.scope.plan(self.world(query)) {
+            Some(Some((Relation::Table(table), _))) => Some(self.table(table)).filter(|_| is_usable(table)),
+            Some(Some((relation, _))) => {
+                common.iter().position(|(_, known)| *known == relation).map(of_common)
+            }
+            _ => None,
+        };
+        let any_table = || {
+            (0..self.schema.tables.len() as u16)
+                .find(|table| is_usable(*table))
+                .map(|table| self.table(table))
+        };
+        planned.or_else(any_table).or_else(|| (!common.is_empty()).then(|| of_common(0)))
     }
 }
 

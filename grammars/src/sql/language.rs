@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ample::Costs;
 use super::ddl;
 use super::dialect::{Call, Dialect, Function};
 use super::lexemes::Lexemes;
@@ -19,6 +20,7 @@ pub(crate) struct Sql {
     pub(super) double_quoted_strings: bool,
     pub(super) lexemes: Lexemes,
     pub(super) functions: Vec<Function>,
+    pub(super) costs: Costs,
 }
 
 impl Sql {
@@ -30,6 +32,7 @@ impl Sql {
         let schema = ddl::read(&spec.schema, spec.dialect)?;
         let functions = spec.dialect.functions();
         let lexemes = Lexemes::new(&schema, spec.dialect, &functions, vocabulary, budget)?;
+        let costs = Costs::new(&schema, &lexemes, vocabulary);
         Ok(Self {
             schema,
             dialect: spec.dialect,
@@ -37,6 +40,7 @@ impl Sql {
             double_quoted_strings: spec.double_quoted_strings && spec.dialect != Dialect::Postgres,
             lexemes,
             functions,
+            costs,
         })
     }
 
@@ -76,7 +80,7 @@ impl Language for Sql {
     }
 
     fn after(&mut self, frame: &Frame, choice: usize, read: Read<'_>) -> After<Frame> {
-        if frame.query.fresh {
+        if self.is_unknown(frame) {
             return After::Unknown;
         }
         match self.next(frame, choice, read) {
@@ -110,6 +114,14 @@ impl Language for Sql {
 
     fn texts_decide(&self) -> bool {
         true
+    }
+
+    fn ample(&self, frame: &Frame) -> Option<u32> {
+        Some(self.ample_for(frame))
+    }
+
+    fn is_unknown(&self, frame: &Frame) -> bool {
+        frame.query.fresh
     }
 
     fn ways(&mut self, frame: &Frame) -> Option<Vec<TextThen<Frame>>> {

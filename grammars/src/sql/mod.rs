@@ -10,9 +10,10 @@
 //! | `reach` | which names may be written there |
 //! | `offer`, `tables` | what may be read |
 //! | `after`, `expression`, `clauses` | where it leads |
-//! | `closing` | the way to the end |
+//! | `closing`, `ample` | the way to the end, and how long it is at most |
 
 mod after;
+mod ample;
 mod clauses;
 mod closing;
 mod ddl;

@@ -83,3 +83,20 @@ fn every_prefix_is_completed() {
         closes_everywhere(grammar.matcher(), &text, &vocabulary, &database);
     }
 }
+
+/// A table that brings what is missing may be none that NATURAL can join, since it would make too much one.
+#[test]
+fn natural_joins_are_completed() {
+    let vocabulary = vocabulary();
+    let spec = spec(
+        "CREATE TABLE concert (id INT, name TEXT, year INT);
+         CREATE TABLE singer (id INT, age INT);
+         CREATE TABLE sang (singer_id INT, concert_id INT);",
+    );
+    let database = database(&spec);
+    let grammar = compile(spec, &vocabulary);
+    for joined in ["singer t", "sang, singer t"] {
+        let text = format!("SELECT t.id, age FROM concert NATURAL JOIN {joined}");
+        closes_everywhere(grammar.matcher(), &text, &vocabulary, &database);
+    }
+}
