@@ -158,6 +158,7 @@ impl Json {
             Automaton::overlay(
                 words,
                 names.len() as u32,
+                |_| false,
                 any,
                 self.vocabulary.spellable(),
                 &self.key_budget(),

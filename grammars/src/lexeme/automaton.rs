@@ -47,7 +47,7 @@ pub(crate) enum Character {
 
 /// States are numbered densely; [`START`] is the first. A transition that cannot lead to
 /// an ending is absent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Automaton {
     pub(super) classes: [u8; 256],
     pub(super) stride: usize,

@@ -22,6 +22,7 @@ mod tail;
 mod tests;
 mod texts;
 mod utf8;
+mod without;
 mod words;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,7 @@ pub(crate) use spread::{Exit, Spread, TokenSet};
 use tail::Tail;
 use texts::{Members, Texts};
 pub(crate) use utf8::{AnyText, Utf8};
+use without::Whole;
 pub(crate) use words::Words;
 
 use crate::{GrammarError, Vocabulary};
@@ -47,6 +49,8 @@ pub(crate) struct Lexeme {
     /// No other lexeme has it.
     number: u64,
     pub(crate) automaton: Automaton,
+    /// What it was made from by taking texts away.
+    whole: Option<Whole>,
     spreads: Mutex<HashMap<u32, Arc<Spread>>>,
     tail: OnceLock<Option<Tail>>,
     /// A text of few tokens from a state to an outcome, where it was asked for.
@@ -83,10 +87,15 @@ const DISTANCES: usize = 64;
 
 impl Lexeme {
     pub(crate) fn new(automaton: Automaton) -> Arc<Self> {
+        Self::of(automaton, None)
+    }
+
+    fn of(automaton: Automaton, whole: Option<Whole>) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             automaton,
+            whole,
             spreads: Mutex::default(),
             tail: OnceLock::new(),
             endings: Mutex::default(),
@@ -177,6 +186,9 @@ impl Lexeme {
 
     /// What each token does from `state`.
     pub(crate) fn spread(&self, state: u32, vocabulary: &Vocabulary) -> Arc<Spread> {
+        if let Some(whole) = self.whole.as_ref().filter(|whole| whole.shares(state)) {
+            return whole.lexeme.spread(state, vocabulary);
+        }
         self.kept_spread(state, || {
             let tail = self.tail.get_or_init(|| Tail::find(&self.automaton, vocabulary));
             if let Some(tail) =
@@ -184,22 +196,31 @@ impl Lexeme {
             {
                 return Spread::before_tail(&self.automaton, state, vocabulary, tail);
             }
-            match self.neighbour(state) {
-                Some((other, known)) => Spread::beside(&self.automaton, state, vocabulary, (other, &known)),
+            match self.neighbour(state, vocabulary) {
+                Some((of, other, known)) => {
+                    let tokens = vocabulary.tree();
+                    Spread::beside(&self.automaton, state, vocabulary, tokens, (of, other, &known))
+                }
                 None => Spread::new(&self.automaton, state, vocabulary),
             }
         })
     }
 
-    /// A state from which most tokens do the same, with its whole spread.
-    fn neighbour(&self, state: u32) -> Option<(u32, Arc<Spread>)> {
+    /// A state from which most tokens do the same, with its whole spread; it may be one of what this was made
+    /// from.
+    fn neighbour(&self, state: u32, vocabulary: &Vocabulary) -> Option<(&Automaton, u32, Arc<Spread>)> {
         if self.automaton.counts() || self.automaton.is_free(state) {
             return None;
+        }
+        if let Some(whole) = &self.whole {
+            let original = whole.original(state);
+            let known = whole.lexeme.spread(original, vocabulary);
+            return known.is_whole().then_some((&whole.lexeme.automaton, original, known));
         }
         let spreads = locked(&self.spreads);
         let whole = spreads.iter().filter(|(_, spread)| spread.is_whole()).take(NEIGHBOURS);
         let mut near = whole.filter(|(other, _)| self.automaton.are_near(state, **other, BESIDE));
-        near.next().map(|(other, spread)| (*other, spread.clone()))
+        near.next().map(|(other, spread)| (&self.automaton, *other, spread.clone()))
     }
 
     /// The same without another lexeme's help.
@@ -226,7 +247,14 @@ impl Lexeme {
         if let Some(known) = locked(&exit.spreads).get(&self.number) {
             return known.clone();
         }
-        let made = Arc::new(Spread::of_rests(&self.automaton, &exit.rests, vocabulary));
+        let made = Arc::new(match &self.whole {
+            Some(whole) => {
+                let known = whole.lexeme.spread_after(exit, vocabulary);
+                let start = (&whole.lexeme.automaton, START, &*known);
+                Spread::beside(&self.automaton, START, vocabulary, &exit.rests, start)
+            }
+            None => Spread::of_rests(&self.automaton, &exit.rests, vocabulary),
+        });
         let mut spreads = locked(&exit.spreads);
         if spreads.len() >= SPREADS_AFTER {
             spreads.clear();

@@ -20,17 +20,18 @@ struct Node {
 
 impl Automaton {
     /// The automaton of `words`, each with an outcome below `names`, and of the texts of `others`, whose outcomes
-    /// are those of `others` from `names` on. What is both is a word. Texts are UTF-8, in which not all bytes
-    /// occur.
+    /// are those of `others` from `names` on. What is both is a word. In words whose first byte `folds` letters may
+    /// be of either case, between which the others must not tell. Texts are UTF-8, in which not all bytes occur.
     pub(crate) fn overlay<'a>(
         words: impl IntoIterator<Item = (&'a [u8], u32)>,
         names: u32,
+        folds: impl Fn(u8) -> bool,
         others: Option<&Automaton>,
         spellable: &[bool; 256],
         budget: &Budget,
     ) -> Result<Self, GrammarError> {
         let too_large = || GrammarError::TooLarge { what: "states", limit: budget.max_states };
-        let nodes = tree(words, others, spellable, budget.max_states).ok_or_else(too_large)?;
+        let nodes = tree(words, folds, others, spellable, budget.max_states).ok_or_else(too_large)?;
         if others.is_none() && nodes.len() == 1 && nodes[0].outcome.is_none() {
             let missing = (0..=u8::MAX).filter(|byte| !spellable[usize::from(*byte)]).collect();
             return Err(GrammarError::NothingMatches(missing));
@@ -140,19 +141,26 @@ impl Automaton {
 /// The texts in a tree of `most` nodes at most; those that cannot be spelled are left out.
 fn tree<'a>(
     words: impl IntoIterator<Item = (&'a [u8], u32)>,
+    folds: impl Fn(u8) -> bool,
     others: Option<&Automaton>,
     spellable: &[bool; 256],
     most: usize,
 ) -> Option<Vec<Node>> {
     let mut nodes = vec![Node { other: others.map(|_| START), ..Node::default() }];
     for (word, outcome) in words {
-        if !word.iter().all(|byte| spellable[usize::from(*byte)]) {
+        let any_case = word.first().is_some_and(|first| folds(*first));
+        let cases = |byte: &u8| {
+            let other = (any_case && byte.is_ascii_alphabetic()).then_some(byte ^ CASE);
+            [Some(*byte), other].into_iter().flatten().filter(|byte| spellable[usize::from(*byte)])
+        };
+        if word.iter().any(|byte| cases(byte).next().is_none()) {
             continue;
         }
         let mut at = 0;
         for byte in word {
             let new = nodes.len() as u32;
-            let child = *nodes[at].children.entry(*byte).or_insert(new);
+            let mut child = new;
+            cases(byte).for_each(|byte| child = *nodes[at].children.entry(byte).or_insert(new));
             if child == new {
                 let other = others.zip(nodes[at].other).and_then(|(others, state)| others.step(state, *byte));
                 nodes.push(Node { other, ..Node::default() });
@@ -167,10 +175,27 @@ fn tree<'a>(
     Some(nodes)
 }
 
-/// Classes of bytes, and how many there are: those of the others, and each byte of a word for itself.
+/// The bit in which the cases of a letter differ.
+const CASE: u8 = 0x20;
+
+/// Classes of bytes, and how many there are: those of the others, and each byte of a word for itself, but for
+/// letters of which both cases lead the same ways.
 fn classes(nodes: &[Node], others: Option<&Automaton>) -> ([u8; 256], usize) {
     let mut used = [false; 256];
-    nodes.iter().flat_map(|node| node.children.keys()).for_each(|byte| used[usize::from(*byte)] = true);
+    let mut is_exact = [false; 256];
+    for (node, (byte, child)) in
+        nodes.iter().flat_map(|node| node.children.iter().map(move |child| (node, child)))
+    {
+        used[usize::from(*byte)] = true;
+        is_exact[usize::from(*byte)] |= node.children.get(&(byte ^ CASE)) != Some(child);
+    }
+    let leads_as_capital = |byte: u8| {
+        let capital = byte ^ CASE;
+        let apart = is_exact[usize::from(byte)] || is_exact[usize::from(capital)];
+        byte.is_ascii_lowercase()
+            && !apart
+            && others.is_none_or(|others| others.class(byte) == others.class(capital))
+    };
     // Class 0 is of bytes that lead nowhere.
     let (mut classes, mut count) = ([0_u8; 256], 0_u8);
     let mut of_others: Vec<Option<u8>> = match others {
@@ -179,7 +204,10 @@ fn classes(nodes: &[Node], others: Option<&Automaton>) -> ([u8; 256], usize) {
     };
     for byte in 0..=u8::MAX {
         let other = others.map_or(0, |others| others.class(byte));
-        let known = if used[usize::from(byte)] { None } else { of_others[other] };
+        let known = match used[usize::from(byte)] {
+            true => leads_as_capital(byte).then(|| classes[usize::from(byte ^ CASE)]),
+            false => of_others[other],
+        };
         classes[usize::from(byte)] = known.unwrap_or_else(|| {
             count += 1;
             count

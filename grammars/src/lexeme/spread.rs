@@ -146,22 +146,24 @@ impl Spread {
         tail: &Tail,
     ) -> Self {
         let mut sketch = Sketch::new(automaton, vocabulary);
-        let except = sketch.walk_beside(from, tail.state);
+        let except = sketch.walk_beside(from, vocabulary.tree(), (automaton, tail.state));
         let (spread, outcome) = (tail.spread.clone(), tail.outcome);
         let others = Others { spread, outcome, reach: automaton.reach_number(tail.state), except };
         Self { others: Some(others), ..sketch.finish(from, false) }
     }
 
-    /// The same where most tokens do what they do from another state, whose spread is known and whole:
-    /// only the others are looked at.
+    /// The same where most tokens, or rests of tokens, do what they do from another state, whose spread is
+    /// known and whole: only the others are looked at. The other state may be of another automaton, if states of
+    /// one number lead to the same in both.
     pub(super) fn beside(
         automaton: &Automaton,
         from: u32,
         vocabulary: &Vocabulary,
-        (other, known): (u32, &Self),
+        tokens: &Tree,
+        (of, other, known): (&Automaton, u32, &Self),
     ) -> Self {
         let mut sketch = Sketch::new(automaton, vocabulary);
-        let except = sketch.walk_beside(from, other);
+        let except = sketch.walk_beside(from, tokens, (of, other));
         let is_alike = |id: &TokenId| except.binary_search(id).is_err();
         for exit in &known.exits {
             let leaving = sketch.leaving.entry((exit.outcome, exit.characters)).or_default();
@@ -216,9 +218,9 @@ impl<'a> Sketch<'a> {
         Self { automaton, vocabulary, inside, characters: Vec::new(), leaving }
     }
 
-    /// Visits the tokens that do not do from `from` what they do from `beside`; which those are.
-    fn walk_beside(&mut self, from: u32, beside: u32) -> Box<[TokenId]> {
-        let tree = self.vocabulary.tree();
+    /// Visits the tokens, or rests of tokens, that do not do from `from` what they do from another state; which
+    /// those are.
+    fn walk_beside(&mut self, from: u32, tree: &Tree, (of, beside): (&Automaton, u32)) -> Box<[TokenId]> {
         let mut except: Vec<TokenId> = Vec::new();
         // The states after each prefix, and whether the other has left the lexeme within it.
         let mut path = vec![(Some(from), Some(beside), false); tree.depth() + 1];
@@ -227,23 +229,23 @@ impl<'a> Sketch<'a> {
         while let Some(node) = nodes.get(at) {
             let depth = usize::from(node.depth);
             let (own, other, left) = path[depth];
-            let step = |state: Option<u32>| state.and_then(|state| self.automaton.step(state, node.byte));
-            let next = (step(own), step(other));
+            let step = |of: &Automaton, state: Option<u32>| state.and_then(|state| of.step(state, node.byte));
+            let next = (step(self.automaton, own), step(of, other));
             if next.0.is_some() && next.0 == next.1 {
                 at += node.size as usize; // alike from here on
                 continue;
             }
-            let has_ended = |state: Option<u32>| {
-                depth > 0 && state.is_some_and(|state| self.automaton.ending(state).is_some())
+            let has_ended = |of: &Automaton, state: Option<u32>| {
+                depth > 0 && state.is_some_and(|state| of.ending(state).is_some())
             };
-            let left = left || next.1.is_none() && has_ended(other);
+            let left = left || next.1.is_none() && has_ended(of, other);
             let Some(state) = next.0 else {
-                let leaves = has_ended(own);
+                let leaves = has_ended(self.automaton, own);
                 let does = leaves || left || next.1.is_some();
-                for id in tree.places(at).map(|place| tree.all_ids()[place]).filter(|_| does) {
+                for (id, before) in tokens_below(tree, at, self.vocabulary).filter(|_| does) {
                     except.push(id);
                     if leaves && let Some(own) = own {
-                        self.leaves(own, 0, depth, id);
+                        self.leaves(own, 0, before + depth, id);
                     }
                 }
                 at += node.size as usize;

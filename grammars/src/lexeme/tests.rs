@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::automaton::{Automaton, NOWHERE, START};
-use super::{AnyText, JsonText, Lexeme, Outcomes, Regular, Words, spelled};
-use crate::{Budget, GrammarError, Vocabulary};
+use super::{AnyText, JsonText, Lexeme, Outcomes, Regular, Source, Spread, Words, spelled};
+use crate::{Budget, GrammarError, TokenId, Vocabulary};
 
 fn all_bytes() -> [bool; 256] {
     [true; 256]
@@ -20,9 +20,32 @@ fn read(automaton: &Automaton, text: &[u8]) -> Option<u32> {
     automaton.ending(state)
 }
 
+/// A source whose letters may be of either case.
+struct Folded(Regular);
+
+impl Source for Folded {
+    type State = <Regular as Source>::State;
+
+    fn start(&self) -> Self::State {
+        self.0.start()
+    }
+
+    fn step(&self, state: &Self::State, byte: u8) -> Option<Self::State> {
+        self.0.step(state, byte)
+    }
+
+    fn ending(&self, state: &Self::State) -> Option<u32> {
+        self.0.ending(state)
+    }
+
+    fn classes(&self) -> [u8; 256] {
+        std::array::from_fn(|byte| (byte as u8).to_ascii_lowercase())
+    }
+}
+
 fn overlay(words: &[String], others: Option<&Automaton>) -> Result<Automaton, GrammarError> {
     let numbered = words.iter().map(String::as_bytes).zip(0..);
-    Automaton::overlay(numbered, words.len() as u32, others, &all_bytes(), &Budget::default())
+    Automaton::overlay(numbered, words.len() as u32, |_| false, others, &all_bytes(), &Budget::default())
 }
 
 proptest! {
@@ -67,6 +90,56 @@ proptest! {
         }
     }
 
+    /// Letters of words that begin with `a` are of either case, those of others of their own.
+    #[test]
+    fn words_may_be_of_either_case(
+        words in proptest::collection::vec("[Aa][bB]{0,2}|c[bB]{0,2}", 1..6),
+        text in "[abcABC]{0,4}",
+    ) {
+        let numbered = words.iter().map(String::as_bytes).zip(0..);
+        let folds = |first: u8| first.eq_ignore_ascii_case(&b'a');
+        let made = Automaton::overlay(numbered, 9, folds, None, &all_bytes(), &Budget::default()).expect("some text");
+        let is_text = |word: &String| match word.starts_with('c') {
+            true => *word == text,
+            false => word.eq_ignore_ascii_case(&text),
+        };
+        let word = words.iter().position(is_text).map(|number| number as u32);
+        prop_assert_eq!(read(&made, text.as_bytes()), word);
+    }
+
+    /// A lexeme without some texts has all others, and tokens do in it what they do without help of the whole.
+    #[test]
+    fn texts_are_taken_away(
+        texts in proptest::collection::vec("[ab]{1,4}", 0..5),
+        dotted in any::<bool>(),
+        text in "[abAB.]{0,5}",
+    ) {
+        let budget = Budget::default();
+        let expression = if dotted { "[abAB]{1,3}\\." } else { "[abAB]{1,3}" };
+        let source = Folded(Regular::new(expression, &budget).expect("an expression"));
+        let whole = Lexeme::new(Automaton::build(&source, &all_bytes(), &budget).expect("some text"));
+        let texts: Vec<String> = texts.into_iter().map(|text| if dotted { text + "." } else { text }).collect();
+        let rest = whole.without(texts.iter().map(String::as_bytes), &budget).expect("others");
+        let is_gone = texts.iter().any(|gone| gone.eq_ignore_ascii_case(&text));
+        let ends = read(&whole.automaton, text.as_bytes()).filter(|_| !is_gone);
+        prop_assert_eq!(read(&rest.automaton, text.as_bytes()), ends);
+        let vocabulary = tokens_of(&["a", "B", ".", " "]);
+        let before = Lexeme::new(regular(" +"));
+        let exits = before.spread(START, &vocabulary);
+        for exit in &exits.exits {
+            let alone = Spread::of_rests(&rest.automaton, &exit.rests, &vocabulary);
+            prop_assert_eq!(all_of(&rest.spread_after(exit, &vocabulary)), all_of(&alone));
+        }
+        for state in 0..rest.automaton.states() as u32 {
+            let alone = Spread::new(&rest.automaton, state, &vocabulary);
+            prop_assert_eq!(all_of(&rest.spread(state, &vocabulary)), all_of(&alone));
+            // The nearest ending is as near as the text to it is long.
+            let (bytes, _) = rest.automaton.nearest[state as usize];
+            let shortest = rest.automaton.shortest(state).map(|(text, _)| text.len() as u32);
+            prop_assert_eq!(shortest.unwrap_or(NOWHERE), bytes);
+        }
+    }
+
     /// Names over any other key are the automaton that is built of both.
     #[test]
     fn names_lie_over_any_key(
@@ -104,6 +177,29 @@ proptest! {
     }
 }
 
+/// What tokens do, in order.
+type Does = (Vec<(u32, Vec<TokenId>)>, Vec<(u32, Vec<TokenId>)>, Option<u32>);
+
+fn all_of(spread: &Spread) -> Does {
+    let mut inside: Vec<_> = spread.inside.iter().map(|(set, tokens)| (*set, tokens.first(999))).collect();
+    inside.iter_mut().for_each(|(_, tokens)| tokens.sort_unstable());
+    inside.retain(|(_, tokens)| !tokens.is_empty());
+    let mut leaving: Vec<_> =
+        spread.exits.iter().map(|exit| (exit.outcome, exit.rests.all_ids().to_vec())).collect();
+    leaving.iter_mut().for_each(|(_, ids)| ids.sort_unstable());
+    (inside, leaving, spread.here)
+}
+
+/// Tokens of one to three of some letters.
+fn tokens_of(letters: &[&str]) -> Vocabulary {
+    let longer = |shorter: &[String]| -> Vec<String> {
+        shorter.iter().flat_map(|text| letters.iter().map(move |letter| format!("{text}{letter}"))).collect()
+    };
+    let one = longer(&[String::new()]);
+    let (two, three) = (longer(&one), longer(&longer(&one)));
+    Vocabulary::new("letters", one.into_iter().chain(two).chain(three), Vec::new())
+}
+
 /// Where a text has ended for good nothing is left, which is said once.
 #[test]
 fn texts_come_to_an_end() {
@@ -132,31 +228,17 @@ fn a_far_text_is_found_behind_near_ones() {
 /// What a token does is the same whether the spread was made by itself or beside that of another state.
 #[test]
 fn spreads_beside_others_say_the_same() {
-    let longer = |shorter: &[String]| -> Vec<String> {
-        let longer = shorter.iter().flat_map(|text| ["a", "b", " "].map(|letter| format!("{text}{letter}")));
-        longer.collect()
-    };
-    let one = longer(&[String::new()]);
-    let (two, three) = (longer(&one), longer(&longer(&one)));
-    let vocabulary = Vocabulary::new("letters", one.into_iter().chain(two).chain(three), Vec::new());
-    let all = |spread: &super::Spread| {
-        let mut inside: Vec<_> = spread.inside.iter().map(|(set, tokens)| (*set, tokens.first(99))).collect();
-        inside.iter_mut().for_each(|(_, tokens)| tokens.sort_unstable());
-        inside.retain(|(_, tokens)| !tokens.is_empty());
-        let mut leaving: Vec<_> =
-            spread.exits.iter().map(|exit| (exit.outcome, exit.rests.all_ids().to_vec())).collect();
-        leaving.iter_mut().for_each(|(_, ids)| ids.sort_unstable());
-        (inside, leaving, spread.here)
-    };
+    let vocabulary = tokens_of(&["a", "b", " "]);
     // In the last one a text goes on where another has ended, and then does not.
     for expression in ["[ab]?a*b?b?", "(?:a|ab| b)*", "a? *(?:b|ab)?", "(?:a *|b aba)"] {
         let made = regular(expression);
         let states = 0..made.states() as u32;
         for (one, other) in states.clone().flat_map(|one| states.clone().map(move |other| (one, other))) {
-            let known = super::Spread::new(&made, other, &vocabulary);
-            let beside = super::Spread::beside(&made, one, &vocabulary, (other, &known));
-            let itself = super::Spread::new(&made, one, &vocabulary);
-            assert_eq!(all(&beside), all(&itself), "{expression}: {one} beside {other}");
+            let known = Spread::new(&made, other, &vocabulary);
+            let tokens = vocabulary.tree();
+            let beside = Spread::beside(&made, one, &vocabulary, tokens, (&made, other, &known));
+            let itself = Spread::new(&made, one, &vocabulary);
+            assert_eq!(all_of(&beside), all_of(&itself), "{expression}: {one} beside {other}");
         }
     }
 }

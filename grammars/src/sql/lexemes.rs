@@ -9,7 +9,7 @@ use super::phrase::Phrases;
 use super::schema::{Schema, Spelled};
 use super::scope::Name;
 use super::words;
-use crate::lexeme::{Automaton, Lexeme, Regular};
+use crate::lexeme::{Automaton, Lexeme, Regular, Words};
 use crate::{Budget, GrammarError, Vocabulary};
 
 /// Highest position of a column that ORDER BY may name by its number.
@@ -64,9 +64,11 @@ impl Lexemes {
         budget: &Budget,
     ) -> Result<Self, GrammarError> {
         let reserved = dialect.reserved();
-        let of_dialect = |what: &str, phrases: &dyn Fn() -> Phrases| {
-            let key = format!("sql {what} {}", dialect.name());
-            vocabulary.lexicon().get(&key, || Automaton::build(&phrases(), vocabulary.spellable(), budget))
+        let of_dialect = |what: &str, make: &dyn Fn() -> Result<Automaton, GrammarError>| {
+            vocabulary.lexicon().get(&format!("sql {what} {}", dialect.name()), make)
+        };
+        let phrases = |what: &str, phrases: &dyn Fn() -> Phrases| {
+            of_dialect(what, &|| Automaton::build(&phrases(), vocabulary.spellable(), budget))
         };
         let regular = |what: &str, expression: &str| {
             let key = format!("sql {what}");
@@ -74,11 +76,13 @@ impl Lexemes {
                 || Automaton::build(&Regular::new(expression, budget)?, vocabulary.spellable(), budget);
             vocabulary.lexicon().get(&key, make)
         };
-        let own = |phrases: &Phrases| {
-            Ok::<_, GrammarError>(Lexeme::new(Automaton::build(phrases, vocabulary.spellable(), budget)?))
-        };
-        let identifier = |source: Identifier<'_>| {
-            Ok::<_, GrammarError>(Lexeme::new(Automaton::build(&source, vocabulary.spellable(), budget)?))
+        // Made-up names are built once for a dialect; a schema takes its own names away.
+        let made_up = |what: &str, most: usize, dotted: bool, quote: Option<u8>| {
+            of_dialect(what, &|| {
+                let except = &Words::new(reserved.iter().map(|word| (word.as_bytes(), 0)));
+                let source = Identifier { except, most, dotted, quote };
+                Automaton::build(&source, vocabulary.spellable(), budget)
+            })
         };
         let types = || {
             let mut phrases = Phrases::default();
@@ -97,49 +101,40 @@ impl Lexemes {
             phrases.add("(~select ", 0);
             phrases
         };
-        let (mut columns, mut tables, mut qualifiers) =
-            (Phrases::default(), Phrases::default(), Phrases::default());
-        for (number, name) in schema.columns.iter().enumerate() {
-            spell(&mut columns, name, "", number as u32, dialect, &reserved);
-        }
-        for (number, table) in schema.tables.iter().enumerate() {
-            spell(&mut tables, &table.name, "", number as u32, dialect, &reserved);
-            spell(&mut qualifiers, &table.name, ".", number as u32, dialect, &reserved);
-        }
+        let tables = || schema.tables.iter().map(|table| &table.name).zip(0..);
+        let names = |names: Names| Ok::<_, GrammarError>(Lexeme::new(names.automaton(vocabulary, budget)?));
         // An alias that is a table's name would make it unclear which of them a qualifier means.
-        let mut not_labels = reserved.clone();
-        not_labels.extend(schema.tables.iter().map(|table| table.name.text.to_ascii_lowercase()));
-        let mut not_strings = BTreeSet::new();
-        not_strings.extend(schema.columns.iter().map(|column| column.text.to_ascii_lowercase()));
-        not_strings.extend(["rowid", "oid", "_rowid_", "true", "false"].map(str::to_owned));
-        let bare = |except| Identifier { except, most: usize::MAX, dotted: false, quote: None };
+        let tables_then = |after: &str| -> Vec<String> {
+            schema.tables.iter().map(|table| format!("{}{after}", table.name.text)).collect()
+        };
+        let columns_quoted = schema.columns.iter().map(|column| column.text.as_str());
+        let names_quoted = columns_quoted.chain(["rowid", "oid", "_rowid_", "true", "false"]);
+        let names_quoted: Vec<String> = names_quoted.map(|name| format!("\"{name}\"")).collect();
+        let quoted = of_dialect("quoted", &|| Automaton::build(&QuotedText, vocabulary.spellable(), budget))?;
         let quote = if dialect == Dialect::Mysql { b'`' } else { b'"' };
         let string = match dialect {
             Dialect::Mysql => r"'(?:[^'\\\x00-\x1f\x7f]|'')*'",
             _ => r"'(?:[^'\x00-\x1f\x7f]|'')*'",
         };
         Ok(Self {
-            joints: of_dialect("joints", &|| words::joints(dialect))?,
-            openers: of_dialect("openers", &|| words::openers(functions))?,
-            types: of_dialect("types", &types)?,
-            columns: own(&columns)?,
-            tables: own(&tables)?,
-            qualifiers: own(&qualifiers)?,
-            derived: of_dialect("derived", &derived)?,
+            joints: phrases("joints", &|| words::joints(dialect))?,
+            openers: phrases("openers", &|| words::openers(functions))?,
+            types: phrases("types", &types)?,
+            columns: names(Names::new(schema.columns.iter().zip(0..), "", dialect, &reserved))?,
+            tables: names(Names::new(tables(), "", dialect, &reserved))?,
+            qualifiers: names(Names::new(tables(), ".", dialect, &reserved))?,
+            derived: phrases("derived", &derived)?,
             number: regular("number", r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")?,
             unsigned: regular("unsigned", r"[0-9]{1,15}(?:\.[0-9]{1,15})?")?,
             count: regular("count", r"[0-9]{1,9}")?,
-            ordinals: of_dialect("ordinals", &ordinals)?,
+            ordinals: phrases("ordinals", &ordinals)?,
             string: regular(&format!("string {string}"), string)?,
-            double: Lexeme::new(Automaton::build(
-                &QuotedText { except: &not_strings },
-                vocabulary.spellable(),
-                budget,
-            )?),
-            alias: identifier(Identifier { quote: Some(quote), ..bare(&reserved) })?,
-            label: identifier(Identifier { most: LABEL, ..bare(&not_labels) })?,
+            double: quoted.without(bytes(&names_quoted), budget)?,
+            alias: made_up("alias", usize::MAX, false, Some(quote))?,
+            label: made_up("label", LABEL, false, None)?.without(bytes(&tables_then("")), budget)?,
             blank: regular("blank", r"[ \t\r\n]+")?,
-            new_qualifier: identifier(Identifier { dotted: true, most: LABEL, ..bare(&not_labels) })?,
+            new_qualifier: made_up("qualifier", LABEL, true, None)?
+                .without(bytes(&tables_then(".")), budget)?,
             unknown_label: longest_label(vocabulary),
             reserved,
             dialect,
@@ -174,33 +169,56 @@ impl Lexemes {
         }
         let after = if form == Form::Qualifier { "." } else { "" };
         let mut key = format!("sql names {} {form:?}", self.dialect.name());
-        let mut phrases = Phrases::default();
-        for (number, name) in names.iter().enumerate() {
+        let mut spelled = Vec::new();
+        for (name, number) in names.iter().zip(0..) {
             let Name::Text(text) = name else { continue };
             key.push('\0');
             key.push_str(text);
-            spell(&mut phrases, &self.spelled(text), after, number as u32, self.dialect, &self.reserved);
+            spelled.push((self.spelled(text), number));
         }
-        let make = || Automaton::build(&phrases, self.vocabulary.spellable(), &self.budget);
+        let make = || {
+            let names = spelled.iter().map(|(name, number)| (name, *number));
+            Names::new(names, after, self.dialect, &self.reserved).automaton(&self.vocabulary, &self.budget)
+        };
         self.vocabulary.lexicon().get(&key, make).ok()
     }
 }
 
-/// A name's spellings: bare where it can be, and in each kind of quotes.
-fn spell(
-    phrases: &mut Phrases,
-    name: &Spelled,
-    after: &str,
-    outcome: u32,
+fn bytes(texts: &[String]) -> impl Iterator<Item = &[u8]> {
+    texts.iter().map(String::as_bytes)
+}
+
+/// Names as they may be written: bare where that is possible, and in each kind of quotes.
+struct Names {
+    texts: Vec<(String, u32)>,
     dialect: Dialect,
-    reserved: &BTreeSet<String>,
-) {
-    let text = &name.text;
-    if is_bare(name, reserved) {
-        phrases.add_name("", text, true, after, outcome);
+}
+
+impl Names {
+    /// Names with their numbers, and what comes after each.
+    fn new<'a>(
+        names: impl Iterator<Item = (&'a Spelled, u32)>,
+        after: &str,
+        dialect: Dialect,
+        reserved: &BTreeSet<String>,
+    ) -> Self {
+        let mut texts = Vec::new();
+        for (name, number) in names {
+            let text = &name.text;
+            if is_bare(name, reserved) {
+                texts.push((format!("{text}{after}"), number));
+            }
+            let quotes = dialect.quotes().iter();
+            texts.extend(quotes.map(|(open, close)| (format!("{open}{text}{close}{after}"), number)));
+        }
+        Self { texts, dialect }
     }
-    for (open, close) in dialect.quotes() {
-        phrases.add_name(&open.to_string(), text, !dialect.folds(), &format!("{close}{after}"), outcome);
+
+    fn automaton(&self, vocabulary: &Vocabulary, budget: &Budget) -> Result<Automaton, GrammarError> {
+        let count = self.texts.iter().map(|(_, number)| number + 1).max().unwrap_or(0);
+        let texts = self.texts.iter().map(|(text, number)| (text.as_bytes(), *number));
+        let folds = |first: u8| !self.dialect.folds() || first != b'"';
+        Automaton::overlay(texts, count, folds, None, vocabulary.spellable(), budget)
     }
 }
 
@@ -216,8 +234,11 @@ fn is_bare(name: &Spelled, reserved: &BTreeSet<String>) -> bool {
 fn longest_label(vocabulary: &Vocabulary) -> Vec<u8> {
     let tokens = |text: &[u8]| vocabulary.spell(text).map_or(usize::MAX, |tokens| tokens.len());
     let mut text = Vec::new();
-    while tokens(&text) < LABEL && text.len() < LABEL * LABEL {
-        text.extend_from_slice(b"qz");
+    let mut missing = LABEL;
+    while missing > 0 && text.len() < LABEL * LABEL {
+        // No more tokens than bytes come to it.
+        text.extend(b"qz".repeat(missing.div_ceil(2)));
+        missing = LABEL.saturating_sub(tokens(&text));
     }
     text
 }

@@ -30,17 +30,6 @@ impl Phrases {
         self.phrases.push((items(pattern), outcome));
     }
 
-    /// `text` as it stands, but for the case of its letters; `after` is a pattern.
-    pub(super) fn add_name(&mut self, before: &str, text: &str, any_case: bool, after: &str, outcome: u32) {
-        let mut phrase = items(before);
-        phrase.extend(text.bytes().map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' if any_case => Item::Letter(byte.to_ascii_lowercase()),
-            _ => Item::Byte(byte),
-        }));
-        phrase.extend(items(after));
-        self.phrases.push((phrase, outcome));
-    }
-
     fn reach(&self, phrase: u32, at: u32, into: &mut Vec<(u32, u32)>) {
         into.push((phrase, at));
         if self.phrases[phrase as usize].0.get(at as usize) == Some(&Item::Blanks) {

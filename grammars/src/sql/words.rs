@@ -227,7 +227,7 @@ pub(super) fn openers(functions: &[Function]) -> Phrases {
     }
     for (index, function) in functions.iter().enumerate() {
         let tail = if function.most == 0 { "~(~)" } else { "~(~" };
-        phrases.add_name("", function.name, true, tail, FUNCTIONS + index as u32);
+        phrases.add(&format!("{}{tail}", function.name), FUNCTIONS + index as u32);
     }
     phrases
 }
