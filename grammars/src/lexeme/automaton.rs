@@ -221,6 +221,12 @@ impl Automaton {
         one != other && ASCII.iter().filter(differs).nth(most).is_none()
     }
 
+    /// Where each class of bytes leads.
+    pub(super) fn row(&self, state: u32) -> &[u32] {
+        let row = state as usize * self.stride;
+        &self.next[row..row + self.stride]
+    }
+
     pub(crate) fn states(&self) -> usize {
         self.ending.len()
     }

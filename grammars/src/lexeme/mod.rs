@@ -21,6 +21,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod twin;
 mod utf8;
 mod without;
 mod words;
@@ -196,6 +197,9 @@ impl Lexeme {
             {
                 return Spread::before_tail(&self.automaton, state, vocabulary, tail);
             }
+            if let Some(spread) = self.twin_spread(state) {
+                return spread;
+            }
             match self.neighbour(state, vocabulary) {
                 Some((of, other, known)) => {
                     let tokens = vocabulary.tree();
@@ -204,6 +208,17 @@ impl Lexeme {
                 None => Spread::new(&self.automaton, state, vocabulary),
             }
         })
+    }
+
+    /// The spread of a state by that of its twin.
+    fn twin_spread(&self, state: u32) -> Option<Spread> {
+        if self.automaton.counts() {
+            return None;
+        }
+        let spreads = locked(&self.spreads);
+        let mut whole = spreads.iter().filter(|(_, spread)| spread.is_whole());
+        let (_, twin) = whole.find(|(other, _)| self.automaton.are_twins(state, **other))?;
+        Spread::like_twin(&self.automaton, state, twin)
     }
 
     /// A state from which most tokens do the same, with its whole spread; it may be one of what this was made
@@ -244,18 +259,18 @@ impl Lexeme {
 
     /// What the rests of tokens do that leave another lexeme before this one.
     pub(crate) fn spread_after(&self, exit: &Exit, vocabulary: &Vocabulary) -> Arc<Spread> {
-        if let Some(known) = locked(&exit.spreads).get(&self.number) {
+        if let Some(known) = locked(&exit.rests.spreads).get(&self.number) {
             return known.clone();
         }
         let made = Arc::new(match &self.whole {
             Some(whole) => {
                 let known = whole.lexeme.spread_after(exit, vocabulary);
                 let start = (&whole.lexeme.automaton, START, &*known);
-                Spread::beside(&self.automaton, START, vocabulary, &exit.rests, start)
+                Spread::beside(&self.automaton, START, vocabulary, &exit.rests.tree, start)
             }
-            None => Spread::of_rests(&self.automaton, &exit.rests, vocabulary),
+            None => Spread::of_rests(&self.automaton, &exit.rests.tree, vocabulary),
         });
-        let mut spreads = locked(&exit.spreads);
+        let mut spreads = locked(&exit.rests.spreads);
         if spreads.len() >= SPREADS_AFTER {
             spreads.clear();
         }

@@ -48,9 +48,21 @@ pub(crate) struct Exit {
     pub(crate) outcome: u32,
     /// Characters completed before.
     pub(crate) characters: u32,
-    pub(crate) rests: Tree,
+    pub(crate) rests: Arc<Rests>,
+}
+
+/// What is left of tokens that leave a lexeme.
+#[derive(Debug)]
+pub(crate) struct Rests {
+    pub(crate) tree: Tree,
     /// What they do from the start of other lexemes, by number.
     pub(super) spreads: Mutex<HashMap<u64, Arc<Spread>>>,
+}
+
+impl Rests {
+    fn new(rests: &[Leaving<'_>]) -> Arc<Self> {
+        Arc::new(Self { tree: Tree::new(rests.len(), |at| rests[at]), spreads: Mutex::default() })
+    }
 }
 
 /// A set of tokens, in the smaller of two forms.
@@ -167,8 +179,8 @@ impl Spread {
         let is_alike = |id: &TokenId| except.binary_search(id).is_err();
         for exit in &known.exits {
             let leaving = sketch.leaving.entry((exit.outcome, exit.characters)).or_default();
-            for node in exit.rests.nodes() {
-                for id in exit.rests.ids(node).iter().filter(|id| is_alike(id)) {
+            for node in exit.rests.tree.nodes() {
+                for id in exit.rests.tree.ids(node).iter().filter(|id| is_alike(id)) {
                     let token = vocabulary.token(*id);
                     leaving.push((&token[token.len() - usize::from(node.depth) - 1..], *id));
                 }
@@ -241,11 +253,12 @@ impl<'a> Sketch<'a> {
             let left = left || next.1.is_none() && has_ended(of, other);
             let Some(state) = next.0 else {
                 let leaves = has_ended(self.automaton, own);
-                let does = leaves || left || next.1.is_some();
-                for (id, before) in tokens_below(tree, at, self.vocabulary).filter(|_| does) {
-                    except.push(id);
-                    if leaves && let Some(own) = own {
-                        self.leaves(own, 0, before + depth, id);
+                if leaves || left || next.1.is_some() {
+                    for (id, before) in tokens_below(tree, at, self.vocabulary) {
+                        except.push(id);
+                        if leaves && let Some(own) = own {
+                            self.leaves(own, 0, before + depth, id);
+                        }
                     }
                 }
                 at += node.size as usize;
@@ -357,8 +370,8 @@ impl<'a> Sketch<'a> {
         let exits = self.leaving.into_iter();
         let mut exits: Vec<Exit> = exits
             .map(|((outcome, characters), rests)| {
-                let (rests, spreads) = (Tree::new(rests.len(), |at| rests[at]), Mutex::default());
-                Exit { outcome, characters, rests, spreads }
+                let rests = Rests::new(&rests);
+                Exit { outcome, characters, rests }
             })
             .collect();
         exits.sort_by_key(|exit| (exit.outcome, exit.characters));

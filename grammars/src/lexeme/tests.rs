@@ -127,7 +127,7 @@ proptest! {
         let before = Lexeme::new(regular(" +"));
         let exits = before.spread(START, &vocabulary);
         for exit in &exits.exits {
-            let alone = Spread::of_rests(&rest.automaton, &exit.rests, &vocabulary);
+            let alone = Spread::of_rests(&rest.automaton, &exit.rests.tree, &vocabulary);
             prop_assert_eq!(all_of(&rest.spread_after(exit, &vocabulary)), all_of(&alone));
         }
         for state in 0..rest.automaton.states() as u32 {
@@ -185,7 +185,7 @@ fn all_of(spread: &Spread) -> Does {
     inside.iter_mut().for_each(|(_, tokens)| tokens.sort_unstable());
     inside.retain(|(_, tokens)| !tokens.is_empty());
     let mut leaving: Vec<_> =
-        spread.exits.iter().map(|exit| (exit.outcome, exit.rests.all_ids().to_vec())).collect();
+        spread.exits.iter().map(|exit| (exit.outcome, exit.rests.tree.all_ids().to_vec())).collect();
     leaving.iter_mut().for_each(|(_, ids)| ids.sort_unstable());
     (inside, leaving, spread.here)
 }
@@ -241,4 +241,50 @@ fn spreads_beside_others_say_the_same() {
             assert_eq!(all_of(&beside), all_of(&itself), "{expression}: {one} beside {other}");
         }
     }
+}
+
+/// Letters with blanks after them, each with an outcome of its own. After `c` may also come another, after `d`
+/// no blank.
+struct Keywords;
+
+impl Source for Keywords {
+    type State = Vec<u8>;
+
+    fn start(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn step(&self, read: &Vec<u8>, byte: u8) -> Option<Vec<u8>> {
+        match (read.as_slice(), byte) {
+            ([], b'a'..=b'd') => Some(vec![byte]),
+            ([b'a'..=b'c'], b' ') => Some([read.as_slice(), b" "].concat()),
+            ([b'c'], b'c') => Some(b"cc".to_vec()),
+            ([_, b' '], b' ') => Some(read.clone()),
+            _ => None,
+        }
+    }
+
+    fn ending(&self, read: &Vec<u8>) -> Option<u32> {
+        let ends = matches!(read.as_slice(), [_, b' '] | b"cc" | b"d");
+        ends.then(|| u32::from(read[0] - b'a'))
+    }
+}
+
+/// What a token does from a state is what it does from the state's twin, but for the outcome.
+#[test]
+fn spreads_of_twins_say_the_same() {
+    let vocabulary = tokens_of(&["a", "c", " "]);
+    let made = Automaton::build(&Keywords, &all_bytes(), &Budget::default()).expect("some text");
+    let states = 0..made.states() as u32;
+    let mut twins = 0;
+    for (one, other) in states.clone().flat_map(|one| states.clone().map(move |other| (one, other))) {
+        if one != other && made.are_twins(one, other) {
+            let known = Spread::new(&made, other, &vocabulary);
+            let spread = Spread::like_twin(&made, one, &known).expect("one outcome");
+            assert_eq!(all_of(&spread), all_of(&Spread::new(&made, one, &vocabulary)), "{one} like {other}");
+            twins += 1;
+        }
+    }
+    // After `a` and after `b`; after their blanks and that of `c`; after `cc` and after `d`.
+    assert_eq!(twins, 2 + 6 + 2);
 }

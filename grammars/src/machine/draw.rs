@@ -62,7 +62,7 @@ impl<L: Language> Machine<L> {
             let outcome = outcome.unwrap_or(exit.outcome);
             let count = group.count.saturating_add(exit.characters);
             if group.choice.allows(outcome) && count >= fewest && count <= most {
-                let state = self.beyond(&group.threads, outcome, sketch, &exit.rests);
+                let state = self.beyond(&group.threads, outcome, sketch, &exit.rests.tree);
                 self.draw_exit(exit, state, sketch);
             }
         }
@@ -89,8 +89,8 @@ impl<L: Language> Machine<L> {
 
     /// Allows the tokens of an exit that the lexemes take that may come in `state`.
     fn draw_exit(&mut self, exit: &Exit, state: StateId, sketch: &mut Sketch) {
-        if exit.rests.all_ids().len() <= FEW {
-            return self.draw_rests(&exit.rests, state, |_| true, sketch);
+        if exit.rests.tree.all_ids().len() <= FEW {
+            return self.draw_rests(&exit.rests.tree, state, |_| true, sketch);
         }
         let vocabulary = self.vocabulary.clone();
         let (outer, folds) = (sketch.echo, self.language.folds_case());
@@ -98,21 +98,21 @@ impl<L: Language> Machine<L> {
             let spread = group.choice.lexeme.spread_after(exit, &vocabulary);
             for thread in group.threads.iter().filter(|thread| thread.text != UNCAPTURED) {
                 for refused in self.refused(thread).iter() {
-                    sketch.doubtful.extend(exit.rests.ids_along(refused, folds));
+                    sketch.doubtful.extend(exit.rests.tree.ids_along(refused, folds));
                 }
             }
             sketch.echo = outer + self.echo(&group, sketch);
             // An empty lexeme, or one of which not all tokens leave enough for the rest.
             if spread.here.is_some() || !self.draw_inside(&group, &spread, sketch) {
                 let start = self.state(group.threads.clone(), false, Capture::Refused);
-                self.draw_rests(&exit.rests, start, |_| true, sketch);
+                self.draw_rests(&exit.rests.tree, start, |_| true, sketch);
                 continue;
             }
             let (fewest, most) = group.choice.characters;
             for inner in &spread.exits {
                 if group.choice.allows(inner.outcome) && (fewest..=most).contains(&inner.characters) {
-                    let beyond = self.beyond(&group.threads, inner.outcome, sketch, &inner.rests);
-                    self.draw_rests(&inner.rests, beyond, |_| true, sketch);
+                    let beyond = self.beyond(&group.threads, inner.outcome, sketch, &inner.rests.tree);
+                    self.draw_rests(&inner.rests.tree, beyond, |_| true, sketch);
                 }
             }
         }
