@@ -169,7 +169,14 @@ impl Lexeme {
     /// outcomes are not allowed.
     pub(crate) fn is_endless(&self, from: u32, allowed: Option<&Outcomes>) -> bool {
         let all = allowed.is_none_or(|allowed| allowed.contains_all(self.automaton.reach(from)));
-        all && self.endless.get_or_init(|| self.automaton.endless())[from as usize]
+        all && self.endless()[from as usize]
+    }
+
+    fn endless(&self) -> &[bool] {
+        self.endless.get_or_init(|| match &self.whole {
+            Some(whole) => whole.endless_of(&self.automaton),
+            None => self.automaton.endless(),
+        })
     }
 
     /// The shortest of the texts that end from a state as one of `allowed`.

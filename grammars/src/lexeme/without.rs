@@ -30,6 +30,19 @@ impl Whole {
         let copy = (state as usize).checked_sub(self.lexeme.automaton.states());
         copy.map_or(state, |copy| self.copied[copy])
     }
+
+    /// For each state of the other whether there is no end of texts from it.
+    pub(super) fn endless_of(&self, rest: &Automaton) -> Vec<bool> {
+        let mut endless = self.lexeme.endless().to_vec();
+        let shared = endless.len();
+        endless.resize(rest.states(), false);
+        // A copy was made before those that it leads to.
+        for state in (shared..rest.states()).rev().chain([START as usize]) {
+            let row = &rest.next[state * rest.stride..(state + 1) * rest.stride];
+            endless[state] = row.iter().any(|target| *target != NOWHERE && endless[*target as usize]);
+        }
+        endless
+    }
 }
 
 impl Lexeme {

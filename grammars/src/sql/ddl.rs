@@ -10,6 +10,10 @@ use crate::GrammarError;
 
 /// Most columns of a table: results of two such tables are still below SQLite's limit.
 const COLUMNS: usize = 1000;
+/// Most bytes of a name.
+const NAME: usize = 1024;
+/// Parentheses within parentheses that are looked into: what is deeper than a column's own decides nothing.
+const DEPTH: usize = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -31,9 +35,9 @@ impl Token {
 /// The tables that `text` creates.
 pub(super) fn read(text: &str, dialect: Dialect) -> Result<Schema, GrammarError> {
     let mut schema = Schema::new(dialect);
-    let tokens = tokens(text, dialect)?;
-    for statement in tokens.split(|token| *token == Token::Sign(';')) {
-        read_statement(statement, dialect, &mut schema)?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        read_statement(&statement(&mut rest, dialect)?, dialect, &mut schema)?;
     }
     if schema.tables.is_empty() {
         return Err(refused("it creates no table"));
@@ -88,6 +92,10 @@ fn read_table(tokens: &[Token], dialect: Dialect, schema: &mut Schema) -> Result
     let Some(name) = name.filter(|_| !head.iter().any(|token| token.is("as") || token.is("like"))) else {
         return Err(refused("a CREATE TABLE without a list of columns; state the columns"));
     };
+    let too_long = || refused(format!("a name has more than {NAME} bytes"));
+    if name.text.len() > NAME {
+        return Err(too_long());
+    }
     let shown = name.text.clone();
     if dialect == Dialect::Sqlite && shown.to_ascii_lowercase().starts_with("sqlite_") {
         return Err(refused(format!("the name {shown:?} is reserved by SQLite; leave the table out")));
@@ -118,6 +126,9 @@ fn read_table(tokens: &[Token], dialect: Dialect, schema: &mut Schema) -> Result
     }
     if depth != 0 {
         return Err(refused(format!("the parentheses of the table {shown:?} do not match")));
+    }
+    if columns.iter().any(|column: &Stated| column.name.text.len() > NAME) {
+        return Err(too_long());
     }
     if columns.is_empty() || columns.len() > COLUMNS {
         let found = columns.len();
@@ -167,19 +178,31 @@ fn spelled(token: &Token, dialect: Dialect) -> Option<Spelled> {
     }
 }
 
-fn tokens(text: &str, dialect: Dialect) -> Result<Vec<Token>, GrammarError> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
+/// Takes a statement off the beginning of a text, without the semicolon.
+fn statement(text: &mut &str, dialect: Dialect) -> Result<Vec<Token>, GrammarError> {
+    let (mut tokens, mut depth) = (Vec::new(), 0_usize);
+    let mut rest = *text;
+    let mut push = |token: Token| {
+        let closes = token == Token::Sign(')');
+        depth += usize::from(token == Token::Sign('('));
+        if depth <= DEPTH {
+            tokens.push(token);
+        }
+        depth = depth.saturating_sub(usize::from(closes));
+    };
     while let Some(first) = rest.chars().next() {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-        let length = if first.is_whitespace() {
+        let length = if first == ';' {
+            rest = &rest[1..];
+            break;
+        } else if first.is_whitespace() {
             first.len_utf8()
         } else if rest.starts_with("--") || (first == '#' && dialect == Dialect::Mysql) {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map(|at| at + 2).ok_or_else(|| refused("a comment is not closed"))?
         } else if first == '\'' || (first == '"' && dialect == Dialect::Mysql) {
-            tokens.push(Token::Value);
+            push(Token::Value);
             quoted(rest, first)?.1
         } else if let Some((_, close)) = [('"', '"'), ('`', '`'), ('[', ']')]
             .iter()
@@ -190,23 +213,24 @@ fn tokens(text: &str, dialect: Dialect) -> Result<Vec<Token>, GrammarError> {
             if name.is_empty() || name.chars().any(|c| c.is_control() || "\"`[]\\".contains(c)) {
                 return Err(refused(format!("the name {name:?} has characters that cannot be quoted")));
             }
-            tokens.push(Token::Quoted(name));
+            push(Token::Quoted(name));
             length
         } else if is_word(first) {
             let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
             let word = &rest[..length];
-            tokens.push(if first.is_ascii_digit() {
+            push(if first.is_ascii_digit() {
                 Token::Value
             } else {
                 Token::Word(word.to_ascii_lowercase(), word.to_owned())
             });
             length
         } else {
-            tokens.push(Token::Sign(first));
+            push(Token::Sign(first));
             first.len_utf8()
         };
         rest = &rest[length..];
     }
+    *text = rest;
     Ok(tokens)
 }
 
