@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SchemaError;
 use super::formula::{F, Formula, Formulas, Kind};
-use super::scalar::{PatternSource, TextTest};
+use super::scalar::{PatternSource, ScalarError, TextTest};
 use super::schema::Document;
 use crate::Budget;
 use crate::lexeme::{Source, Utf8};
@@ -24,9 +24,13 @@ pub(super) enum Key {
 pub(super) struct Keys {
     pub(super) names: Vec<Arc<str>>,
     pub(super) patterns: Vec<Arc<str>>,
+    sources: Vec<Arc<PatternSource>>,
     /// The patterns that each name matches.
     matched: Vec<u32>,
 }
+
+/// Names and patterns that a formula about objects mentions.
+pub(super) type Mentioned = (Vec<Arc<str>>, Vec<Arc<str>>);
 
 /// Most patterns that one object's keys are told apart by: each doubles the kinds of keys.
 const PATTERNS: usize = 8;
@@ -40,11 +44,11 @@ const REQUIRED: usize = 256;
 
 impl Keys {
     /// Gathers the names and patterns that a formula about objects mentions.
-    pub(super) fn of(
+    pub(super) fn mentioned(
         document: &mut Document,
         formulas: &mut Formulas,
         formula: F,
-    ) -> Result<Self, SchemaError> {
+    ) -> Result<Mentioned, SchemaError> {
         let (mut names, mut patterns) = (BTreeSet::new(), BTreeSet::new());
         let mut todo = vec![formula];
         while let Some(formula) = todo.pop() {
@@ -86,14 +90,19 @@ impl Keys {
                 format!("with more than {NAMES} names in one object"),
             ));
         }
-        let mut matched = vec![0; names.len()];
+        Ok((names, patterns))
+    }
+
+    pub(super) fn new((names, patterns): Mentioned, budget: &Budget) -> Result<Self, ScalarError> {
+        let (mut sources, mut matched) = (Vec::new(), vec![0; names.len()]);
         for (index, pattern) in patterns.iter().enumerate() {
-            let source = source(pattern)?;
+            let source = PatternSource::new(pattern, budget)?;
             for (name, matched) in names.iter().zip(&mut matched) {
                 *matched |= u32::from(source.matches(name)) << index;
             }
+            sources.push(Arc::new(source));
         }
-        Ok(Self { names, patterns, matched })
+        Ok(Self { names, patterns, sources, matched })
     }
 
     pub(super) fn is(&self, key: Key, name: &str) -> bool {
@@ -143,14 +152,9 @@ impl Keys {
     }
 
     /// The text of keys of any name, decoded; their outcome is which patterns they match.
-    pub(super) fn any(&self) -> Result<AnyKey, SchemaError> {
-        let patterns = self.patterns.iter().map(|pattern| source(pattern)).collect::<Result<_, _>>()?;
-        Ok(AnyKey { patterns })
+    pub(super) fn any(&self) -> AnyKey {
+        AnyKey { patterns: self.sources.clone() }
     }
-}
-
-fn source(pattern: &str) -> Result<PatternSource, SchemaError> {
-    Ok(PatternSource::new(pattern, &Budget::default())?)
 }
 
 /// A test of a text as an expression that is searched for.
@@ -174,7 +178,7 @@ fn as_pattern(test: &TextTest) -> Result<Arc<str>, SchemaError> {
 /// Keys of any name as a source of decoded text.
 #[derive(Debug)]
 pub(super) struct AnyKey {
-    patterns: Vec<PatternSource>,
+    patterns: Vec<Arc<PatternSource>>,
 }
 
 /// Where in UTF-8 and in each pattern a text is.
@@ -188,7 +192,10 @@ impl Source for AnyKey {
     type State = KeyPlace;
 
     fn start(&self) -> KeyPlace {
-        KeyPlace { utf8: Utf8::START, patterns: self.patterns.iter().map(Source::start).collect() }
+        KeyPlace {
+            utf8: Utf8::START,
+            patterns: self.patterns.iter().map(|pattern| pattern.start()).collect(),
+        }
     }
 
     fn step(&self, place: &KeyPlace, byte: u8) -> Option<KeyPlace> {
@@ -202,7 +209,7 @@ impl Source for AnyKey {
         if place.utf8 != Utf8::START {
             return None;
         }
-        let matches = |(pattern, state): (&PatternSource, &_)| pattern.ending(state).is_some();
+        let matches = |(pattern, state): (&Arc<PatternSource>, &_)| pattern.ending(state).is_some();
         let matched = self.patterns.iter().zip(&place.patterns).map(matches).enumerate();
         Some(matched.fold(0, |set, (index, matches)| set | u32::from(matches) << index))
     }

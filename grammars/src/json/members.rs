@@ -23,16 +23,22 @@ impl Json {
     /// An object before its first member.
     pub(super) fn begin_object(&mut self, pending: F) -> Result<u32, SchemaError> {
         let keys = match self.keys_of.get(&pending) {
-            Some(known) => *known,
+            Some(known) => known.clone()?,
             None => {
-                let keys = Keys::of(&mut self.document, &mut self.formulas, pending)?;
-                self.keys.push(Arc::new(keys));
-                self.keys_of.insert(pending, self.keys.len() as u32 - 1);
-                self.keys.len() as u32 - 1
+                let found = self.find_keys(pending);
+                self.keys_of.insert(pending, found.clone());
+                found?
             }
         };
         let used = Outcomes::none(self.keys(keys).names.len() as u32);
         Ok(self.objects.id(Object { keys, pending, used, others: Taken::default() }))
+    }
+
+    fn find_keys(&mut self, pending: F) -> Result<u32, SchemaError> {
+        let mentioned = Keys::mentioned(&mut self.document, &mut self.formulas, pending)?;
+        let keys = Keys::new(mentioned, &self.patience).inspect_err(|trouble| self.lose_patience(trouble))?;
+        self.keys.push(Arc::new(keys));
+        Ok(self.keys.len() as u32 - 1)
     }
 
     /// What is due after a key: the ways to read its value and the members after it.
@@ -119,36 +125,28 @@ impl Json {
     /// The lexeme of an object's keys. `None` where it cannot be made.
     pub(super) fn key_lexeme(&mut self, keys: u32, others: bool) -> Option<Arc<Lexeme>> {
         if let Some(known) = self.key_lexemes.get(&(keys, others)) {
-            return Some(known.clone());
+            return known.clone();
         }
         let made = self.any_key(keys, others).and_then(|any| self.named_keys(keys, any.as_deref()));
-        match made {
-            Ok(lexeme) => {
-                self.key_lexemes.insert((keys, others), lexeme.clone());
-                Some(lexeme)
-            }
-            Err(error) => {
-                self.trouble.get_or_insert(error);
-                None
-            }
-        }
+        let lexeme = made.map_err(|error| self.trouble.get_or_insert(error.into())).ok();
+        self.key_lexemes.insert((keys, others), lexeme.clone());
+        lexeme
     }
 
     /// The lexeme of keys of any name, by the patterns that they match, if there are others than those named.
-    fn any_key(&self, keys: u32, others: bool) -> Result<Option<Arc<Lexeme>>, SchemaError> {
+    fn any_key(&self, keys: u32, others: bool) -> Result<Option<Arc<Lexeme>>, ScalarError> {
         if !others {
             return Ok(None);
         }
         let keys = self.keys(keys);
-        let any = keys.any()?;
         let lexeme = self.vocabulary.lexicon().get(&format!("keys {:?}", keys.patterns), || {
-            Automaton::build(&JsonText(any), self.vocabulary.spellable(), &self.key_budget())
+            Automaton::build(&JsonText(keys.any()), self.vocabulary.spellable(), &self.key_budget())
         });
-        lexeme.map(Some).map_err(|error| ScalarError::Budget(error).into())
+        Ok(Some(lexeme?))
     }
 
     /// The lexeme of keys among which some are named.
-    fn named_keys(&self, keys: u32, any: Option<&Lexeme>) -> Result<Arc<Lexeme>, SchemaError> {
+    fn named_keys(&self, keys: u32, any: Option<&Lexeme>) -> Result<Arc<Lexeme>, ScalarError> {
         let keys = self.keys(keys);
         let definition = format!("keys {} {:?} {:?}", any.is_some(), keys.names, keys.patterns);
         let made = self.vocabulary.lexicon().get(&definition, || {
@@ -164,7 +162,7 @@ impl Json {
                 &self.key_budget(),
             )
         });
-        made.map_err(|error| ScalarError::Budget(error).into())
+        Ok(made?)
     }
 
     /// Names may be many, and are the user's own.

@@ -7,9 +7,9 @@ use super::formula::{ALWAYS, F, Formula, KINDS, Kind, NEVER};
 use super::language::{Frame, Json};
 use super::scalar::{Logic, NumberTest, ScalarError, TextTest, number_automaton, text_automaton};
 use super::taken::Taken;
-use crate::GrammarError;
 use crate::lexeme::{AnyJsonText, AnyText, Automaton, Both, JsonText, Lexeme, Regular, START, Words};
 use crate::machine::{Choice, TextThen};
+use crate::{Budget, GrammarError};
 
 /// What a formula allows of a value.
 pub(super) struct Value {
@@ -183,7 +183,7 @@ impl Json {
     fn numbers(&mut self, left: F) -> Option<Arc<Lexeme>> {
         let logic = self.number_logic(left);
         self.lexeme(&format!("numbers {logic:?}"), |json| {
-            number_automaton(&logic, json.vocabulary.spellable(), &json.budget)
+            number_automaton(&logic, json.vocabulary.spellable(), &json.patience)
         })
     }
 
@@ -232,7 +232,7 @@ impl Json {
 
     fn text_lexeme(&mut self, logic: &Logic<TextTest>) -> Option<Arc<Lexeme>> {
         self.lexeme(&format!("texts {logic:?}"), |json| {
-            text_automaton(logic, json.vocabulary.spellable(), &json.budget)
+            text_automaton(logic, json.vocabulary.spellable(), &json.patience)
         })
     }
 
@@ -286,11 +286,17 @@ impl Json {
 
     /// A lexeme by its definition; `None` where nothing is in it, or where it cannot be made, which
     /// is then noted.
+    ///
+    /// Both answers are kept: what was offered must stay so though there is less patience now, and what was not
+    /// must not come up later because another grammar has made it.
     fn lexeme(
         &mut self,
         definition: &str,
         make: impl FnOnce(&Self) -> Result<Option<Automaton>, ScalarError>,
     ) -> Option<Arc<Lexeme>> {
+        if let Some(known) = self.lexemes.get(definition) {
+            return known.clone();
+        }
         let vocabulary = self.vocabulary.clone();
         let mut trouble = None;
         let made = vocabulary.lexicon().get(definition, || {
@@ -304,9 +310,25 @@ impl Json {
             }
         });
         if let Some(trouble) = trouble {
+            self.lose_patience(&trouble);
             self.trouble.get_or_insert(trouble.into());
         }
+        self.lexemes.insert(definition.to_owned(), made.as_ref().ok().cloned());
         made.ok()
+    }
+
+    /// Conditions that turn out too large leave less for later ones, so that however many a schema has, they take
+    /// as long together as a few. States are soon too many; bytes, which sets of them take, only after long.
+    pub(super) fn lose_patience(&mut self, trouble: &ScalarError) {
+        let Budget { max_states, max_bytes, .. } = &mut self.patience;
+        match trouble {
+            ScalarError::Budget(GrammarError::TooLarge { what: "states", .. }) => {
+                *max_states -= *max_states / 8;
+                *max_bytes -= *max_bytes / 8;
+            }
+            ScalarError::Budget(GrammarError::TooLarge { .. } | GrammarError::TooSlow(_)) => *max_bytes /= 2,
+            _ => {}
+        }
     }
 }
 

@@ -67,6 +67,10 @@ impl Source for Regular {
     }
 }
 
+/// Every set of states that an automaton is made of is gone through once for each class of bytes. Where there are
+/// more classes than this, the sets may be so much smaller in all: the work is bounded, not only what is kept.
+const FEW_CLASSES: usize = 4;
+
 fn determinize(
     kind: MatchKind,
     expression: &Hir,
@@ -80,12 +84,13 @@ fn determinize(
             Some(_) => too_large.clone(),
             None => GrammarError::Regex(error.to_string()),
         })?;
+    let classes = nfa.byte_classes().alphabet_len();
     let config = dense::Config::new()
         .match_kind(kind)
         .start_kind(StartKind::Anchored)
         .accelerate(false)
         .dfa_size_limit(Some(budget.max_bytes))
-        .determinize_size_limit(Some(budget.max_bytes));
+        .determinize_size_limit(Some(budget.max_bytes / classes.div_ceil(FEW_CLASSES)));
     dense::Builder::new().configure(config).build_from_nfa(&nfa).map_err(|error| {
         if error.is_size_limit_exceeded() { too_large } else { GrammarError::Regex(error.to_string()) }
     })

@@ -196,6 +196,21 @@ fn patterns() -> Vec<(&'static str, String)> {
         ("alternatives of the same", text("^(a|a|aa|aaa)*$")),
         ("a letter far from the end", text("[ab]*a[ab]{25}$")),
         ("a letter far from the end, counted", text("^(?:[^a]|a){0,50}a.{50}$")),
+        ("a letter farther from the end", text("^(?:[^a]|a){0,500}a.{500}$")),
+        ("repetitions within repetitions", text("^(?:(?:\\w|\\d){1,60}(?:\\w|[-.]){1,60}){1,60}$")),
+        ("classes that overlap", text("^(?:[a-m]|[h-z]|[e-p]x){0,300}[g-k].{300}$")),
+        ("looks far ahead", text("^(?=.{0,300}a.{300}b)(?!.{0,300}c.{300}d)")),
+        ("looks far behind", text("(?<=a.{300})b(?<=c.{300}d)")),
+        ("many large patterns", {
+            let properties = many_large(|pattern| json!({"anyOf": [{"type": "string", "pattern": pattern}, {"type": "null"}]}));
+            json!({"type": "object", "required": properties.keys().collect::<Vec<_>>(), "properties": properties})
+                .to_string()
+        }),
+        ("many large patterns of keys", {
+            let properties = many_large(|pattern| json!({"type": "object", "patternProperties": {pattern: false}}));
+            json!({"type": "object", "required": properties.keys().collect::<Vec<_>>(), "properties": properties})
+                .to_string()
+        }),
         ("repetitions of classes", text("^(?:\\p{L}{1,100}\\p{N}{1,100}){1,100}$")),
         ("looks ahead", text(&(0..12).map(|at| format!("(?=.*{}.{{{at}}}b)", char::from(b'a' + at))).collect::<String>())),
         ("looks behind", text(&(0..12).map(|at| format!("(?<=a.{{{at}}})b*")).collect::<String>())),
@@ -211,6 +226,13 @@ fn patterns() -> Vec<(&'static str, String)> {
             json!({"allOf": many(20, |at| json!({"multipleOf": 7 + 2 * at}))}).to_string(),
         ),
     ]
+}
+
+/// Properties of which each has patterns of its own: too many states, and sets of states that are too large.
+fn many_large(of_pattern: fn(String) -> Value) -> serde_json::Map<String, Value> {
+    let words = (0..20).map(|at| format!("^(\\w{{1,200}}\\s){{1,{}}}$", 100 + at));
+    let far = (0..20).map(|at| format!("^(?:[^a]|a){{0,500}}a.{{{}}}$", 400 + at));
+    words.chain(far).enumerate().map(|(at, pattern)| (format!("k{at}"), of_pattern(pattern))).collect()
 }
 
 fn compile_and_write(schema: String) -> Result<(), GrammarError> {
