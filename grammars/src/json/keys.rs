@@ -109,6 +109,11 @@ impl Keys {
         matches!(key, Key::Named(index) if &*self.names[index] == name)
     }
 
+    /// The outcome of a name, which are in order.
+    pub(super) fn named(&self, name: &str) -> Option<u32> {
+        self.names.binary_search_by(|known| (**known).cmp(name)).ok().map(|index| index as u32)
+    }
+
     pub(super) fn matches(&self, key: Key, pattern: &str) -> bool {
         let matched = match key {
             Key::Named(index) => self.matched[index],

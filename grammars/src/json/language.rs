@@ -47,6 +47,8 @@ pub(crate) struct Json {
     whitespace: Whitespace,
     root: F,
     pub(super) keys: Vec<Arc<Keys>>,
+    /// Which of them a formula says something of.
+    pub(super) mentioned: HashMap<(u32, F), Arc<Outcomes>>,
     pub(super) keys_of: HashMap<F, Result<u32, SchemaError>>,
     pub(super) key_lexemes: HashMap<(u32, bool), Option<Arc<Lexeme>>>,
     pub(super) objects: Store<Object>,
@@ -122,6 +124,7 @@ impl Json {
             whitespace,
             root: ALWAYS,
             keys: Vec::new(),
+            mentioned: HashMap::new(),
             keys_of: HashMap::new(),
             key_lexemes: HashMap::new(),
             objects: Store::default(),
@@ -355,7 +358,8 @@ impl Language for Json {
     }
 
     fn forget(&mut self) -> bool {
-        if self.formulas.len() + self.closes.len() + self.allowed_keys.len() <= KNOWN {
+        let known = self.formulas.len() + self.closes.len() + self.allowed_keys.len() + self.mentioned.len();
+        if known <= KNOWN {
             return false;
         }
         let document = self.document.afresh();

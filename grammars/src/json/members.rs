@@ -247,6 +247,7 @@ impl Json {
         };
         for key in keys {
             let Some(text) = self.key_text(&state, key) else { continue };
+            let unmet = unmet.map(|unmet| self.without(state.keys, unmet, key));
             for frames in self.after_key(object, key, Some(&text)) {
                 let Some(Frame::Members(next)) = frames.last() else { continue };
                 // A member that leaves the part as it was brings the end no nearer.

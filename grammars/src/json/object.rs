@@ -1,6 +1,8 @@
 //! What is due within an object, and what a key changes about it.
 
-use super::formula::{ALWAYS, F, Formula, NEVER};
+use std::sync::Arc;
+
+use super::formula::{ALWAYS, F, Formula, NEVER, Rules};
 use super::keys::Key;
 use super::language::Json;
 use super::taken::Taken;
@@ -23,8 +25,15 @@ impl Json {
     /// What a member with this key makes due: of its value, and of the members after it. Any of the
     /// ways will do.
     pub(super) fn read_key(&mut self, keys: u32, pending: F, key: Key) -> Vec<(F, F)> {
-        let parts = self.formulas.parts(pending);
-        self.ways_of_parts(parts, |json, part| json.read_key_of_part(keys, part, key))
+        let parts = self.formulas.parts(pending).into_iter();
+        // Most parts say nothing of a key, and stay.
+        let (speaking, silent): (Vec<F>, Vec<F>) = parts.partition(|part| self.mentions(keys, *part, key));
+        if speaking.is_empty() {
+            return vec![(ALWAYS, pending)];
+        }
+        let ways = self.ways_of_parts(speaking, |json, part| json.read_key_of_part(keys, part, key));
+        let with_silent = |(value, rest)| (value, self.formulas.all(silent.iter().copied().chain([rest])));
+        ways.into_iter().map(with_silent).collect()
     }
 
     fn read_key_of_part(&mut self, keys: u32, part: F, key: Key) -> Vec<(F, F)> {
@@ -32,7 +41,9 @@ impl Json {
         let stays = (ALWAYS, part);
         match formula {
             Formula::Properties(_) => vec![(self.value_of(keys, part, key), part)],
-            Formula::SomeProperty(_) => vec![stays, (self.value_of(keys, part, key), ALWAYS)],
+            Formula::SomeProperty(_) => {
+                vec![(ALWAYS, self.without(keys, part, key)), (self.value_of(keys, part, key), ALWAYS)]
+            }
             Formula::Required(name) if self.keys(keys).is(key, &name) => vec![(ALWAYS, ALWAYS)],
             Formula::Forbidden(name) if self.keys(keys).is(key, &name) => Vec::new(),
             Formula::Required(_) | Formula::Forbidden(_) => vec![stays],
@@ -53,37 +64,75 @@ impl Json {
         }
     }
 
-    /// An alternative that says something of this key is taken now or never; the others stay
-    /// together until a key comes that they speak of.
+    /// What is left of [`Formula::SomeProperty`] once a key has not done, which never comes again: where only
+    /// named ones would do, one less. Any other part stays.
+    pub(super) fn without(&mut self, keys: u32, part: F, key: Key) -> F {
+        let (Formula::SomeProperty(rules), Key::Named(index)) = (self.formulas.get(part), key) else {
+            return part;
+        };
+        let name = &self.keys(keys).names[index];
+        if rules.other != NEVER || !rules.patterns.is_empty() || !rules.named.contains_key(name) {
+            return part;
+        }
+        let mut left = Rules::clone(rules);
+        left.named.remove(name);
+        match left.named.values().all(|one| *one == NEVER) {
+            true => NEVER,
+            false => self.formulas.add(Formula::SomeProperty(Arc::new(left))),
+        }
+    }
+
+    /// Alternatives that make the same due of the value stay together until a key comes that tells them apart:
+    /// any of what they leave will do. Those that say nothing of this key are among them.
     fn read_key_of_any(&mut self, keys: u32, alternatives: &[F], key: Key) -> Vec<(F, F)> {
-        let (mut ways, mut silent) = (Vec::new(), Vec::new());
+        let mut by_value: Vec<(F, Vec<F>)> = Vec::new();
         for alternative in alternatives {
-            if self.mentions(keys, *alternative, key) {
-                ways.extend(self.read_key(keys, *alternative, key));
-            } else {
-                silent.push(*alternative);
+            for (value, rest) in self.read_key(keys, *alternative, key) {
+                if (value, rest) == (ALWAYS, ALWAYS) {
+                    return vec![(ALWAYS, ALWAYS)];
+                }
+                match by_value.iter_mut().find(|(known, _)| *known == value) {
+                    Some((_, rests)) => rests.push(rest),
+                    None => by_value.push((value, vec![rest])),
+                }
             }
         }
-        if ways.contains(&(ALWAYS, ALWAYS)) {
-            return vec![(ALWAYS, ALWAYS)];
-        }
-        if !silent.is_empty() {
-            ways.push((ALWAYS, self.formulas.any(silent)));
-        }
-        ways
+        by_value.into_iter().map(|(value, rests)| (value, self.formulas.any(rests))).collect()
     }
 
     fn mentions(&mut self, keys: u32, formula: F, key: Key) -> bool {
-        match self.formulas.get(formula).clone() {
-            Formula::Always | Formula::Never => false,
-            Formula::All(parts) | Formula::Any(parts) => {
-                parts.iter().any(|part| self.mentions(keys, *part, key))
-            }
-            Formula::Properties(_) => self.value_of(keys, formula, key) != ALWAYS,
-            Formula::SomeProperty(_) => self.value_of(keys, formula, key) != NEVER,
-            Formula::Required(name) | Formula::Forbidden(name) => self.keys(keys).is(key, &name),
-            _ => true,
+        let outcome = self.keys(keys).outcome(key);
+        self.mentioned(keys, formula).contains(outcome)
+    }
+
+    /// The keys that a formula says something of, by their outcomes.
+    fn mentioned(&mut self, keys: u32, formula: F) -> Arc<Outcomes> {
+        if let Some(known) = self.mentioned.get(&(keys, formula)) {
+            return known.clone();
         }
+        let tell = self.keys(keys).clone();
+        let count = tell.outcomes();
+        let said = self.formulas.get(formula).clone();
+        let mut mentioned = Outcomes::none(count);
+        match said {
+            Formula::Always | Formula::Never => {}
+            Formula::All(parts) | Formula::Any(parts) => parts.iter().for_each(|part| {
+                mentioned.add(&self.mentioned(keys, *part));
+            }),
+            Formula::Properties(_) | Formula::SomeProperty(_) => {
+                let nothing = if matches!(said, Formula::Properties(_)) { ALWAYS } else { NEVER };
+                (0..count)
+                    .filter(|outcome| self.value_of(keys, formula, tell.key(*outcome)) != nothing)
+                    .for_each(|outcome| mentioned.insert(outcome));
+            }
+            Formula::Required(name) | Formula::Forbidden(name) => {
+                mentioned = Outcomes::only(count, tell.named(&name));
+            }
+            _ => mentioned = Outcomes::all(count),
+        }
+        let mentioned = Arc::new(mentioned);
+        self.mentioned.insert((keys, formula), mentioned.clone());
+        mentioned
     }
 
     /// What [`Formula::Properties`] or [`Formula::SomeProperty`] says of the value of a key.
