@@ -38,7 +38,12 @@ pub(crate) struct Most {
     /// Runs of letters, digits and underscores. Of such as have no ASCII letter and only white space between
     /// them, the first alone counts: no language has more than two names there.
     pub(crate) words: u32,
+    /// Tokens that spell such a run where it stands alone.
+    pub(crate) word: u32,
 }
+
+/// Runs of so many bytes are taken to need as many tokens: how few spell them is not looked for.
+const SHORT: usize = 8;
 
 impl Vocabulary {
     /// Token `i` is the `i`th item. Empty tokens (special ones) are never allowed by a
@@ -194,8 +199,19 @@ impl Vocabulary {
             tokens.fold(Most::default(), |most, token| Most {
                 parentheses: most.parentheses.max(token.iter().filter(|byte| **byte == b'(').count() as u32),
                 words: most.words.max(words(token)),
+                word: runs(token).map(|run| self.word_tokens(run)).fold(most.word, u32::max),
             })
         })
+    }
+
+    fn word_tokens(&self, run: &[u8]) -> u32 {
+        if !is_word(&run[0]) {
+            0
+        } else if run.len() <= SHORT {
+            run.len() as u32
+        } else {
+            self.tokens_of(run)
+        }
     }
 
     /// Tokens that spell `text`, each as long as can be: not always as few as there are, but soon told. As many as
@@ -248,9 +264,16 @@ impl Vocabulary {
     }
 }
 
+fn is_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii()
+}
+
+fn runs(token: &[u8]) -> impl Iterator<Item = &[u8]> {
+    token.chunk_by(|a, b| is_word(a) == is_word(b))
+}
+
 fn words(token: &[u8]) -> u32 {
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
-    let runs: Vec<&[u8]> = token.chunk_by(|a, b| is_word(a) == is_word(b)).collect();
+    let runs: Vec<&[u8]> = runs(token).collect();
     let counts = |at: &usize| {
         let after_blanks = *at > 1 && runs[at - 1].iter().all(u8::is_ascii_whitespace);
         is_word(&runs[*at][0]) && (!after_blanks || runs[*at].iter().any(u8::is_ascii_alphanumeric))

@@ -21,9 +21,22 @@ impl Json {
 
     /// The ways to read an item and what follows it.
     pub(super) fn items(&mut self, array: u32) -> Vec<Vec<Frame>> {
+        let ways = self.read_item(self.arrays.get(array).pending);
+        self.items_of(array, ways)
+    }
+
+    /// Those that bring the end nearer. After an item that changes nothing, but that it has been seen, the rest
+    /// could as well come without it.
+    pub(super) fn helpful_items(&mut self, array: u32) -> Vec<Vec<Frame>> {
+        let pending = self.arrays.get(array).pending;
+        let mut ways = self.read_item(pending);
+        ways.retain(|(_, later)| *later != pending);
+        self.items_of(array, ways)
+    }
+
+    fn items_of(&mut self, array: u32, ways: Vec<(F, F)>) -> Vec<Vec<Frame>> {
         let state = self.arrays.get(array).clone();
         let unique = self.is_unique(state.pending);
-        let ways = self.read_item(state.pending);
         let ways = ways.into_iter().map(|(item, pending)| {
             let next = self.arrays.id(Array { pending, ..state.clone() });
             if unique { vec![Frame::Item(item, next)] } else { vec![Frame::Value(item), Frame::Items(next)] }
@@ -51,7 +64,7 @@ impl Json {
         if self.array_may_end(self.arrays.get(array).pending) {
             return vec![(b"[]".to_vec(), Vec::new())];
         }
-        self.items(array).into_iter().map(|frames| (b"[".to_vec(), frames)).collect()
+        self.helpful_items(array).into_iter().map(|frames| (b"[".to_vec(), frames)).collect()
     }
 
     /// The array after an item that was read as `text`.

@@ -251,7 +251,7 @@ impl Json {
                 if self.array_may_end(self.arrays.get(*array).pending) {
                     return vec![(b"]".to_vec(), Vec::new())];
                 }
-                self.items(*array).into_iter().map(|frames| (b",".to_vec(), frames)).collect()
+                self.helpful_items(*array).into_iter().map(|frames| (b",".to_vec(), frames)).collect()
             }
         }
     }

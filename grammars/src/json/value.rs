@@ -34,6 +34,9 @@ impl Value {
 /// is looked at for a completion.
 const SHORT: usize = 5;
 
+/// Items of a list without equal ones of which all kinds of values are tried.
+const VARIED: usize = 3;
+
 impl Json {
     /// What a formula allows of a value.
     pub(super) fn value(&mut self, formula: F) -> Arc<Value> {
@@ -161,7 +164,8 @@ impl Json {
     }
 
     /// Some scalars that a formula allows and that are not `seen`: of each kind one, since of many values
-    /// one is as good as another, but of few more, since a later item may need that very one.
+    /// one is as good as another, but of few more, since a later item may need that very one. Where much has been
+    /// seen, one of many is enough: which items together are the shortest is not looked for.
     pub(super) fn unseen_scalars(&mut self, formula: F, seen: &Taken) -> Vec<Vec<u8>> {
         let choices = self.distinct_value(formula);
         let each = if self.has_few_values(formula) { seen.texts().len() + 1 } else { 1 };
@@ -169,6 +173,13 @@ impl Json {
             let texts = choice.lexeme.texts(START, None).map(|(text, _)| text);
             texts.filter(|text| !seen.contains(text)).take(each).collect::<Vec<_>>()
         };
+        if seen.texts().len() >= VARIED {
+            let many = choices.iter().filter(|choice| !choice.lexeme.automaton.is_finite(0));
+            let one = many.flat_map(texts).next();
+            if one.is_some() {
+                return one.into_iter().collect();
+            }
+        }
         choices.iter().flat_map(texts).collect()
     }
 

@@ -8,7 +8,7 @@
 
 use super::Machine;
 use super::language::Language;
-use super::mask::{ECHO, Group, Sketch};
+use super::mask::{Group, Sketch};
 use super::shortest::ENDLESS;
 use super::step::{Capture, DEAD, StateId, Thread};
 use super::store::{EMPTY, StackId, UNCAPTURED, UNKNOWN};
@@ -68,10 +68,10 @@ impl<L: Language> Machine<L> {
         }
     }
 
-    /// Tokens that it may take to write a group's text once more.
+    /// Tokens that it may take to write once more what has been read of a group's text.
     fn echo(&self, group: &Group, sketch: &Sketch) -> u32 {
         let echoes = group.threads.iter().any(|thread| thread.text == UNKNOWN && self.echoes(thread));
-        if echoes { ECHO + sketch.captured } else { 0 }
+        if echoes { sketch.captured } else { 0 }
     }
 
     /// The state after the lexeme of some threads; rests that depend on unknown texts are noted.

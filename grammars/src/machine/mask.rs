@@ -52,10 +52,11 @@ pub(super) struct Sketch {
     worst: Option<u32>,
     /// Bytes of the longest captured text, which is not known where masks are drawn.
     pub(super) captured: u32,
-    /// Tokens that it takes to write the text of the group being drawn once more.
+    /// Tokens that it takes to write once more what has been read of the text of the group being drawn.
     pub(super) echo: u32,
     /// Tokens that a captured text may cost which is not known where masks are drawn: it may be the very
-    /// one by which the rest was to be completed, and be refused the second time.
+    /// one by which the rest was to be completed, and be refused the second time; and what a token adds to it may
+    /// have to be written once more.
     reserve: u32,
 }
 
@@ -111,9 +112,6 @@ const MASKS: usize = 512;
 
 /// Tokens by which the second shortest text for a name exceeds the shortest.
 const RESERVE: u32 = 2;
-
-/// Tokens for what one token adds to a captured text, when that is written once more.
-pub(super) const ECHO: u32 = 16;
 
 /// No limit to the tokens that may follow.
 const UNLIMITED: u32 = u32::MAX;
@@ -214,7 +212,7 @@ impl<L: Language> Machine<L> {
 
     /// Tokens that suffice after any token, where the language can tell without closes.
     pub(crate) fn enough(&mut self, state: StateId) -> Option<u32> {
-        let written_again = ECHO + self.reserve() + self.echoed(state);
+        let written_again = self.reserve() + self.echoed(state);
         Some(self.ample(state)?.saturating_add(written_again))
     }
 
@@ -271,8 +269,10 @@ impl<L: Language> Machine<L> {
         sketch.finish()
     }
 
+    /// See [`Sketch::reserve`].
     fn reserve(&self) -> u32 {
-        if self.captures { RESERVE } else { 0 }
+        let again = if self.echoes { self.vocabulary.most().word } else { 0 };
+        if self.captures { RESERVE + again } else { 0 }
     }
 
     fn no_tokens(&self) -> Box<[u32]> {

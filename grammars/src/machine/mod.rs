@@ -49,6 +49,8 @@ pub(crate) struct Machine<L: Language> {
     offers: HashMap<FrameId, Arc<Offer>>,
     /// Whether any choice that was offered captures its text.
     captures: bool,
+    /// Whether one has to be written once more.
+    echoes: bool,
     closes: HashMap<FrameId, Way<FrameId>>,
     stacks: Stacks,
     texts: Texts,
@@ -78,6 +80,7 @@ impl<L: Language> Machine<L> {
             frames: Store::default(),
             offers: HashMap::new(),
             captures: false,
+            echoes: false,
             closes: HashMap::new(),
             stacks: Stacks::default(),
             texts: Texts::default(),

@@ -367,7 +367,10 @@ impl<L: Language> Machine<L> {
         }
         let value = self.frames.get(frame).clone();
         let offer = Arc::new(self.language.offer(&value));
-        self.captures |= offer.choices.iter().any(|choice| choice.captured);
+        if offer.choices.iter().any(|choice| choice.captured) {
+            self.captures = true;
+            self.echoes |= self.language.echoes(&value);
+        }
         self.offers.insert(frame, offer.clone());
         offer
     }

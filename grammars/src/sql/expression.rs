@@ -133,7 +133,8 @@ impl Sql {
             }
             Opener::Not => {
                 query.operators = query.operators.saturating_add(1);
-                operand(query, Operand { term: false, ..before })
+                let Operand { exists, unsigned, numberless, ordinal, .. } = before;
+                operand(query, Operand { exists, unsigned, numberless, ordinal, ..PLAIN })
             }
             Opener::Null => tail(query),
             Opener::Star if before.star => {

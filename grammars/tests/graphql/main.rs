@@ -12,7 +12,7 @@ mod support;
 use std::sync::Arc;
 
 use support::{Dice, END, ZOO, allowed, compile, judge, oracle, pick, spec, vocabulary, write};
-use understudy_grammars::{Budget, Constraint, GrammarCache, OperationKind, TokenId};
+use understudy_grammars::{Budget, Constraint, GrammarCache, OperationKind, TokenId, Vocabulary};
 
 const SMALL: [&str; 4] = [
     "type Query { a: Int }",
@@ -84,6 +84,35 @@ fn budgets_are_kept() {
             text.extend_from_slice(vocabulary.token(token));
         }
         judge(&judgement, &String::from_utf8(text).expect("UTF-8"));
+    }
+}
+
+/// A name that one token begins and ends is written once more where its fragment is defined.
+#[test]
+fn names_within_a_token_are_paid_for() {
+    let tokens = (0..=u8::MAX).map(|byte| vec![byte]).chain([
+        Vec::new(),
+        b" fromage ".to_vec(),
+        b"...fromage ".to_vec(),
+    ]);
+    let vocabulary = Arc::new(Vocabulary::new("bytes and a name", tokens, vec![END]));
+    let grammar = compile("type Query { a: Int }", None, &vocabulary);
+    for text in ["{a ", "{a...", "{a ... "] {
+        let mut matcher = grammar.matcher();
+        assert!(text.bytes().all(|byte| matcher.try_accept(TokenId::from(byte))), "{text}");
+        let least = matcher.min_close_tokens().expect("INV-G2") as u32;
+        for left in least..least + 60 {
+            for token in allowed(&mut matcher, &vocabulary, Some(left)) {
+                let mut ahead = matcher.clone();
+                assert!(ahead.try_accept(token));
+                let needed = ahead.min_close_tokens().expect("INV-G2") as u32;
+                let token = String::from_utf8_lossy(vocabulary.token(token));
+                assert!(
+                    needed < left,
+                    "{needed} are needed after {text:?} and {token:?}, {left} were left before"
+                );
+            }
+        }
     }
 }
 

@@ -253,3 +253,44 @@ fn hostile_schemas_are_dealt_with_soon() {
     let _ = vocabulary();
     all_end_soon(schemas(), compile_and_write);
 }
+
+/// Lists whose items all differ, written until they have to end: what may come is told soon before each token.
+#[test]
+fn lists_of_different_items_are_written_soon() {
+    let _ = vocabulary();
+    let lists = [
+        ("one of them given", json!({"uniqueItems": true, "contains": {"const": 1}})),
+        (
+            "some of them given",
+            json!({"uniqueItems": true, "contains": {"type": "string"}, "minContains": 3}),
+        ),
+        ("at least twelve", json!({"uniqueItems": true, "minItems": 12})),
+        (
+            "at least five of few kinds",
+            json!({"uniqueItems": true, "minItems": 5, "items": {"enum": [1, 2, "a", null, 3, 4]}}),
+        ),
+    ];
+    let lists = lists.map(|(name, mut list)| {
+        list["type"] = json!("array");
+        (name, list.to_string())
+    });
+    all_end_soon(lists, |schema| {
+        let vocabulary = vocabulary();
+        let grammar =
+            Grammar::compile(&Pattern::Json(JsonSpec::new(schema)), &vocabulary, &Budget::default())?;
+        let mut matcher = grammar.matcher();
+        let least = matcher.min_close_tokens().expect("INV-G2") as u32;
+        for left in (1..least + 30).rev() {
+            let mut words = vec![0; vocabulary.len().div_ceil(32)];
+            matcher.mask_within(&mut words, left);
+            let is_set = |id: &u32| words[*id as usize / 32] >> (id % 32) & 1 == 1;
+            let options: Vec<u32> = (0..vocabulary.len() as u32).filter(is_set).collect();
+            assert!(!options.is_empty(), "INV-G2");
+            assert!(matcher.try_accept(options[left as usize * 7 % options.len()]));
+            if matcher.is_stopped() {
+                break;
+            }
+        }
+        Ok(())
+    });
+}

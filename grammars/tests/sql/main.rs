@@ -45,7 +45,7 @@ const INSIDE: [&str; 26] = [
     "SELECT name FROM singer ORDER BY age BETWEEN row_number() OVER () AND count(*) OVER (ORDER BY age)",
 ];
 
-const OUTSIDE: [&str; 26] = [
+const OUTSIDE: [&str; 30] = [
     "SELECT nam FROM singer",
     "SELECT name FROM singers",
     "SELECT title FROM singer",
@@ -72,6 +72,10 @@ const OUTSIDE: [&str; 26] = [
     "DELETE FROM singer",
     "SELECT name FROM singer ORDER BY max(age)",
     "SELECT count(DISTINCT name) OVER () FROM singer",
+    "SELECT NOT singer.* FROM singer",
+    "SELECT NOT * FROM singer",
+    "SELECT count(NOT *) FROM singer",
+    "SELECT count(NOT DISTINCT name) FROM singer",
 ];
 
 #[test]
