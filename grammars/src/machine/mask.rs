@@ -127,7 +127,7 @@ impl<L: Language> Machine<L> {
             Some(known) => known.clone(),
             None => {
                 let notes = self.ample(state).is_none();
-                let sketch = Sketch::of_all(self.no_tokens(), notes, self.reserve());
+                let sketch = |machine: &Self| Sketch::of_all(machine.no_tokens(), notes, machine.reserve());
                 let made = Arc::new(self.common_mask(shared, sketch));
                 self.states[shared as usize].common_mask = Some(made.clone());
                 made
@@ -237,7 +237,7 @@ impl<L: Language> Machine<L> {
     pub(crate) fn mask_within(&mut self, state: StateId, left: u32, plan: &[TokenId]) -> Arc<StateMask> {
         let shared = self.forgetful(state);
         let captured = self.echoed(state);
-        let sketch = Sketch::within(self.no_tokens(), left, captured, self.reserve());
+        let sketch = |machine: &Self| Sketch::within(machine.no_tokens(), left, captured, machine.reserve());
         let common = self.common_mask(shared, sketch);
         let mut doubtful = common.doubtful.to_vec();
         self.add_refused(state, &mut doubtful);
@@ -296,7 +296,14 @@ impl<L: Language> Machine<L> {
     }
 
     /// The mask of a state that knows no captured text.
-    fn common_mask(&mut self, state: StateId, mut sketch: Sketch) -> StateMask {
+    fn common_mask(&mut self, state: StateId, sketch: impl Fn(&Self) -> Sketch) -> StateMask {
+        let reserve = self.reserve();
+        let made = self.drawn(state, sketch(self));
+        // The first texts for which something has to be reserved may have been met while drawing.
+        if self.reserve() == reserve { made } else { self.common_mask(state, sketch) }
+    }
+
+    fn drawn(&mut self, state: StateId, mut sketch: Sketch) -> StateMask {
         let mut todo = self.groups(state);
         while let Some(group) = todo.pop() {
             self.draw(group, &mut sketch, &mut todo);
