@@ -25,13 +25,21 @@ impl Json {
         self.items_of(array, ways)
     }
 
-    /// Those that bring the end nearer. After an item that changes nothing, but that it has been seen, the rest
-    /// could as well come without it.
+    /// Those that bring the end nearer. After an item that changes nothing, but that it has been seen and that
+    /// fewer may come, the rest could as well come without it.
     pub(super) fn helpful_items(&mut self, array: u32) -> Vec<Vec<Frame>> {
         let pending = self.arrays.get(array).pending;
         let mut ways = self.read_item(pending);
-        ways.retain(|(_, later)| *later != pending);
+        let asked = self.asked_of_items(pending);
+        ways.retain(|(_, later)| self.asked_of_items(*later) != asked);
         self.items_of(array, ways)
+    }
+
+    /// The parts of a conjunction but for how many items may come.
+    fn asked_of_items(&self, pending: F) -> Vec<F> {
+        let mut parts = self.formulas.parts(pending);
+        parts.retain(|part| !matches!(self.formulas.get(*part), Formula::MaxItems(_)));
+        parts
     }
 
     fn items_of(&mut self, array: u32, ways: Vec<(F, F)>) -> Vec<Vec<Frame>> {

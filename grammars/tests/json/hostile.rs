@@ -264,6 +264,7 @@ fn lists_of_different_items_are_written_soon() {
             "some of them given",
             json!({"uniqueItems": true, "contains": {"type": "string"}, "minContains": 3}),
         ),
+        ("one of forty given", json!({"uniqueItems": true, "contains": {"const": 2}, "maxItems": 40})),
         ("at least twelve", json!({"uniqueItems": true, "minItems": 12})),
         (
             "at least five of few kinds",
