@@ -243,7 +243,7 @@ impl Automaton {
             (0..self.states() as u32).filter(|state| self.ending(*state).is_some()).collect();
         let distances = Sources::of(self).distances(ends);
         let nearest = |(state, distance): (usize, &u32)| {
-            let row = &self.next[state * self.stride..(state + 1) * self.stride];
+            let row = self.row(state as u32);
             let is_nearer = |byte: &&u8| {
                 let target = row[usize::from(self.classes[usize::from(**byte)])];
                 target != NOWHERE && distances[target as usize] < *distance
@@ -281,7 +281,7 @@ impl Automaton {
             changed = false;
             // Backwards, since most transitions go to states that were found later.
             for state in (0..self.states()).rev() {
-                let row = &self.next[state * self.stride..(state + 1) * self.stride];
+                let row = self.row(state as u32);
                 let targets = row.iter().filter(|target| **target != NOWHERE);
                 let number = targets.fold(Union::Of(reach[state]), |union, target| {
                     union.with(reach[*target as usize], nothing, &sets)

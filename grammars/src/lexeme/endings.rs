@@ -114,7 +114,6 @@ impl Automaton {
     /// Whether only so many texts end as `outcome`: no state that can come to it comes to itself.
     pub(crate) fn is_finite(&self, outcome: u32) -> bool {
         let leads = |state: u32| self.reach(state).contains(outcome);
-        let row = |state: u32| &self.next[state as usize * self.stride..(state as usize + 1) * self.stride];
         // Depth first; a state that is met while it is open closes a circle.
         let (mut open, mut done) = (vec![false; self.states()], vec![false; self.states()]);
         let mut path: Vec<(u32, usize)> = vec![(START, 0)];
@@ -122,7 +121,7 @@ impl Automaton {
             let (state, column) = (*state, *at);
             *at += 1;
             open[state as usize] = true;
-            let Some(target) = row(state).get(column).copied() else {
+            let Some(target) = self.row(state).get(column).copied() else {
                 open[state as usize] = false;
                 done[state as usize] = true;
                 path.pop();
@@ -141,8 +140,7 @@ impl Automaton {
 
     /// For each state whether there is no end of texts from it: it comes to a state that comes to itself.
     pub(super) fn endless(&self) -> Vec<bool> {
-        let row = |state: u32| &self.next[state as usize * self.stride..(state as usize + 1) * self.stride];
-        let ways = |state: u32| row(state).iter().filter(|target| **target != NOWHERE).count();
+        let ways = |state: u32| self.row(state).iter().filter(|target| **target != NOWHERE).count();
         let mut left: Vec<usize> = (0..self.states() as u32).map(ways).collect();
         let mut ended: Vec<u32> =
             (0..self.states() as u32).filter(|state| left[*state as usize] == 0).collect();

@@ -122,7 +122,7 @@ impl Automaton {
             self.reach.extend(states.map(|state| of_others[others.reach_number(state) as usize]));
         }
         for index in (0..nodes).rev() {
-            let row = &self.next[index * self.stride..(index + 1) * self.stride];
+            let row = self.row(index as u32);
             let targets = row.iter().filter(|target| **target != NOWHERE);
             let own = Some(self.ending[index]).filter(|outcome| *outcome != NOWHERE);
             let own = own.map(|outcome| sets.number(Outcomes::only(self.outcomes, Some(outcome))));
@@ -231,7 +231,7 @@ fn transitions(nodes: &[Node], others: Option<&Automaton>, classes: &[u8; 256], 
     let mut of_others = vec![0; stride];
     (0..=u8::MAX).for_each(|byte| of_others[usize::from(classes[usize::from(byte)])] = others.class(byte));
     let copy = |row: &mut [u32], state: u32| {
-        let from = &others.next[state as usize * others.stride..(state as usize + 1) * others.stride];
+        let from = others.row(state);
         for (target, class) in row.iter_mut().zip(&of_others) {
             let other = from[*class];
             *target = if other == NOWHERE { NOWHERE } else { other + nodes.len() as u32 };

@@ -38,8 +38,8 @@ impl Whole {
         endless.resize(rest.states(), false);
         // A copy was made before those that it leads to.
         for state in (shared..rest.states()).rev().chain([START as usize]) {
-            let row = &rest.next[state * rest.stride..(state + 1) * rest.stride];
-            endless[state] = row.iter().any(|target| *target != NOWHERE && endless[*target as usize]);
+            endless[state] =
+                rest.row(state as u32).iter().any(|target| *target != NOWHERE && endless[*target as usize]);
         }
         endless
     }

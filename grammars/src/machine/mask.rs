@@ -137,10 +137,7 @@ impl<L: Language> Machine<L> {
         self.add_refused(state, &mut doubtful);
         let mask = match doubtful.is_empty() {
             true => common,
-            false => {
-                let sketch = Sketch::of_all(common.words.clone(), common.worst.is_some(), 0);
-                Arc::new(self.resolved(state, &common, &doubtful, sketch))
-            }
+            false => Arc::new(self.resolved(state, &common, &doubtful, UNLIMITED)),
         };
         self.keep_mask(state, shared, mask.clone());
         mask
@@ -241,8 +238,7 @@ impl<L: Language> Machine<L> {
         let common = self.common_mask(shared, sketch);
         let mut doubtful = common.doubtful.to_vec();
         self.add_refused(state, &mut doubtful);
-        let sketch = Sketch::within(common.words.clone(), left, 0, 0);
-        let mut within = self.resolved(state, &common, &doubtful, sketch);
+        let mut within = self.resolved(state, &common, &doubtful, left);
         if let Some(first) = plan.first().filter(|_| plan.len() <= left as usize + 1) {
             bits::insert(&mut within.words, *first);
         }
@@ -250,14 +246,9 @@ impl<L: Language> Machine<L> {
     }
 
     /// A mask with what depends on captured texts tried.
-    fn resolved(
-        &mut self,
-        state: StateId,
-        common: &StateMask,
-        doubtful: &[TokenId],
-        mut sketch: Sketch,
-    ) -> StateMask {
-        sketch.worst = common.worst;
+    fn resolved(&mut self, state: StateId, common: &StateMask, doubtful: &[TokenId], left: u32) -> StateMask {
+        let within = Sketch::within(common.words.clone(), left, 0, 0);
+        let mut sketch = Sketch { worst: common.worst, ..within };
         let vocabulary = self.vocabulary.clone();
         for id in doubtful {
             bits::remove(&mut sketch.words, *id);
