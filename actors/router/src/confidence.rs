@@ -17,6 +17,8 @@
 use serde::Deserialize;
 use understudy_engine::verbs::{StepResult, TokenId};
 
+use crate::candidate::Candidate;
+
 /// What is computed from the tokens of an answer. Log-probabilities and entropies in nats.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Features {
@@ -46,6 +48,28 @@ pub struct Features {
     pub truncated: bool,
     /// The end of the answer repeats itself; see [`is_looping`].
     pub looping: bool,
+}
+
+impl Features {
+    /// Every feature by its name, as evidence for a calibration.
+    pub fn named(&self) -> [(&'static str, f64); 13] {
+        let flag = |set: bool| f64::from(u8::from(set));
+        [
+            ("length", self.length as f64),
+            ("first_logprob", self.first_logprob.into()),
+            ("min_logprob", self.min_logprob.into()),
+            ("p10_logprob", self.p10_logprob.into()),
+            ("p25_logprob", self.p25_logprob.into()),
+            ("p50_logprob", self.p50_logprob.into()),
+            ("mean_logprob", self.mean_logprob.into()),
+            ("mean_entropy", self.mean_entropy.into()),
+            ("max_entropy", self.max_entropy.into()),
+            ("p10_margin", self.p10_margin.into()),
+            ("mean_margin", self.mean_margin.into()),
+            ("truncated", flag(self.truncated)),
+            ("looping", flag(self.looping)),
+        ]
+    }
 }
 
 /// Coefficients of the logistic function.
@@ -112,6 +136,12 @@ impl Default for Weights {
 const NATS_LIMIT: f32 = 20.0;
 
 impl Features {
+    /// Of a candidate's tokens.
+    pub(crate) fn of_candidate(candidate: &Candidate, truncated: bool) -> Option<Self> {
+        let steps: Vec<StepResult> = candidate.steps().copied().collect();
+        Self::of(&steps, truncated)
+    }
+
     /// `None` when no token was chosen freely: there is nothing to be unsure about.
     pub fn of(steps: &[StepResult], truncated: bool) -> Option<Self> {
         let free: Vec<&StepResult> = steps.iter().filter(|step| !step.forced).collect();
@@ -184,6 +214,12 @@ impl Weights {
             + self.looping * flag(features.looping);
         // Opposite infinities of absurd weights: undecided.
         if sum.is_nan() { 0.5 } else { 1.0 / (1.0 + (-sum).exp()) }
+    }
+
+    /// The confidence of a candidate; see [`judge`](Self::judge).
+    pub(crate) fn judge_candidate(&self, candidate: &Candidate, truncated: bool) -> f32 {
+        let steps: Vec<StepResult> = candidate.steps().copied().collect();
+        self.judge(&steps, truncated)
     }
 
     /// The confidence of an answer: 0 when it is empty, 1 when every token was forced.

@@ -1,5 +1,7 @@
 //! Who wrote what, at which cost, and why.
 
+use std::collections::BTreeMap;
+
 use understudy_engine::verbs::Cost;
 
 /// A stretch of the answer by one author. Spans cover the text exactly once, in order.
@@ -30,6 +32,8 @@ pub struct RungCost {
     pub tokens_kept: u32,
     /// Tokens generated and thrown away.
     pub tokens_wasted: u32,
+    /// Tokens drafted for another model to check; those that it refused are among the wasted.
+    pub tokens_drafted: u32,
     /// Engine work.
     pub cost: Cost,
     /// Wall time from asking the rung to its last token.
@@ -45,6 +49,14 @@ pub enum DecisionKind {
     Stay,
     /// The next rung answers instead.
     Escalate,
+    /// The next segment is written by another model.
+    FriendCall,
+    /// The pen goes back.
+    FriendReturn,
+    /// Drafting stops: it would not pay.
+    DraftOff,
+    /// Evidence on an answer was taken.
+    Validate,
     /// Text already streamed is withdrawn.
     Retract,
     /// The request was refused.
@@ -58,6 +70,10 @@ impl DecisionKind {
             Self::Route => "route",
             Self::Stay => "stay",
             Self::Escalate => "escalate",
+            Self::FriendCall => "friend_call",
+            Self::FriendReturn => "friend_return",
+            Self::DraftOff => "draft_off",
+            Self::Validate => "validate",
             Self::Retract => "retract",
             Self::Refuse => "refuse",
         }
@@ -96,4 +112,59 @@ pub struct Ledger {
     pub forced: u32,
     /// In order.
     pub decisions: Vec<Decision>,
+    /// Answers that were judged, in the order in which they were complete.
+    pub candidates: Vec<CandidateRecord>,
+}
+
+/// A complete answer that was judged, and on what evidence.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CandidateRecord {
+    /// Model that led.
+    pub model: String,
+    /// Whether it became the answer.
+    pub chosen: bool,
+    /// Probability that it is good, where one was computed.
+    pub confidence: Option<f32>,
+    /// What the confidence is made of: [`Features::named`](crate::confidence::Features::named), and
+    /// what validators found.
+    pub evidence: BTreeMap<String, f64>,
+    /// What the answer comes to, in a form that is equal for answers that agree.
+    pub outcome: Option<String>,
+    /// What each validator said.
+    pub validators: Vec<ValidatorRecord>,
+}
+
+/// What a validator said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidatorRecord {
+    /// Its name.
+    pub name: String,
+    /// What it found.
+    pub verdict: Verdict,
+    /// Details, for people.
+    pub detail: String,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+}
+
+/// What a validator finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong as far as it can see.
+    Pass,
+    /// The answer is wrong.
+    Fail,
+    /// It could not tell.
+    Unknown,
+}
+
+impl Verdict {
+    /// The word in JSON and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+        }
+    }
 }

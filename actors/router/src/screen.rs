@@ -1,0 +1,206 @@
+//! What a reader has been shown, and who wrote it.
+//!
+//! One candidate is shown at a time. Another takes over when it has text of its own: until then the
+//! earlier text stays, so text is only withdrawn where there is other text to show.
+//!
+//! Invariants, tested in `tests/`:
+//! - **INV-L1** spans tile the text: the first starts at 0, each where the last ended.
+//! - **INV-L4** the final text equals the deltas after retractions ([`crate::Transcript`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use understudy_backend::{BackendError, LoadEvent, RequestCtx};
+
+use crate::candidate::{Author, Candidate};
+use crate::{AnswerEvent, RouterError, Span};
+
+pub(crate) type AnswerItem = Result<AnswerEvent, RouterError>;
+
+/// The outgoing side of a request, or of a part of it that nobody watches.
+pub(crate) struct Screen {
+    ctx: RequestCtx,
+    /// `None`: nobody watches.
+    events: Option<mpsc::Sender<AnswerItem>>,
+    begun: Instant,
+    /// The candidate shown.
+    owner: Option<u64>,
+    marks: Vec<Mark>,
+    text: String,
+    /// Reason of the retraction to come, should another candidate take over.
+    takeover: String,
+    first_delta: Option<Duration>,
+}
+
+/// A token shown.
+struct Mark {
+    author: Author,
+    why: Arc<str>,
+    end: usize,
+}
+
+impl Screen {
+    pub(crate) fn new(ctx: RequestCtx, events: mpsc::Sender<AnswerItem>, begun: Instant) -> Self {
+        Self {
+            ctx,
+            events: Some(events),
+            begun,
+            owner: None,
+            marks: Vec::new(),
+            text: String::new(),
+            takeover: String::new(),
+            first_delta: None,
+        }
+    }
+
+    /// One that nobody watches, for a candidate that may be shown later.
+    pub(crate) fn unwatched(&self) -> Self {
+        Self {
+            ctx: self.ctx.clone(),
+            events: None,
+            begun: self.begun,
+            owner: None,
+            marks: Vec::new(),
+            text: String::new(),
+            takeover: String::new(),
+            first_delta: None,
+        }
+    }
+
+    /// Shows what is new in the candidate, once it has text; what another has shown is retracted then.
+    pub(crate) async fn show(&mut self, candidate: &Candidate) -> Result<(), BackendError> {
+        if self.owner == Some(candidate.id) || !candidate.text().is_empty() {
+            self.claim(candidate).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows the candidate, with or without text: it stands.
+    pub(crate) async fn claim(&mut self, candidate: &Candidate) -> Result<(), BackendError> {
+        if self.owner != Some(candidate.id) {
+            let reason = std::mem::take(&mut self.takeover);
+            self.retract_to(0, 0, &reason).await?;
+            self.owner = Some(candidate.id);
+        }
+        let tokens = candidate.tokens();
+        let same = self.marks.len().min(tokens.len());
+        if self.text.len() > candidate.text().len() {
+            let reason = std::mem::take(&mut self.takeover);
+            self.retract_to(candidate.text().len(), same, &reason).await?;
+        }
+        self.marks.truncate(same);
+        for group in tokens[same..].chunk_by(|a, b| a.author.model == b.author.model) {
+            let Some(last) = group.last() else { continue };
+            let marks =
+                group.iter().map(|one| Mark { author: one.author.clone(), why: one.why.clone(), end: one.shown });
+            self.marks.extend(marks);
+            let text = candidate.text()[self.text.len()..last.shown].to_owned();
+            self.send_text(&last.author, text, group.len() as u32).await?;
+        }
+        // What the decoder held until the end belongs to the last token.
+        if let (Some(last), rest @ 1..) = (self.marks.last_mut(), candidate.text().len() - self.text.len()) {
+            last.end = candidate.text().len();
+            let (author, text) = (last.author.clone(), candidate.text()[self.text.len()..].to_owned());
+            debug_assert_eq!(rest, text.len());
+            self.send_text(&author, text, 0).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_text(&mut self, author: &Author, text: String, tokens: u32) -> Result<(), BackendError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.text.push_str(&text);
+        self.send(AnswerEvent::Delta { model: author.model.to_string(), text, tokens }).await?;
+        self.first_delta.get_or_insert_with(|| self.begun.elapsed());
+        Ok(())
+    }
+
+    /// Withdraws the text after `len` bytes and the tokens after `count`.
+    async fn retract_to(&mut self, len: usize, count: usize, reason: &str) -> Result<(), BackendError> {
+        let bytes = self.text.len() - len;
+        if bytes > 0 {
+            let model = self.marks.last().map_or_else(String::new, |mark| mark.author.model.to_string());
+            self.text.truncate(len);
+            self.send(AnswerEvent::Retracted { bytes, model, reason: reason.into() }).await?;
+        }
+        self.marks.truncate(count);
+        Ok(())
+    }
+
+    /// Why the text shown will be withdrawn, should it be.
+    pub(crate) fn will_retract(&mut self, reason: &str) {
+        self.takeover = reason.to_owned();
+    }
+
+    /// Who wrote the end of the text shown.
+    pub(crate) fn author(&self) -> Option<&str> {
+        self.marks.last().filter(|_| !self.text.is_empty()).map(|mark| &*mark.author.model)
+    }
+
+    /// Whether this candidate is the one that is shown.
+    pub(crate) fn shows(&self, candidate: &Candidate) -> bool {
+        self.owner == Some(candidate.id)
+    }
+
+    /// Shows progress, if there is room: it is informative only.
+    pub(crate) fn loading(&self, event: LoadEvent) {
+        let event = match event {
+            LoadEvent::Fetching { model, source, done, total } => {
+                AnswerEvent::Loading { model, source, done, total }
+            }
+            LoadEvent::Loading { model } => {
+                AnswerEvent::Loading { model, source: String::new(), done: 0, total: 0 }
+            }
+        };
+        if let Some(events) = &self.events {
+            // A reader that lags, or left, misses progress.
+            let _ = events.try_send(Ok(event));
+        }
+    }
+
+    /// Sends an event, waiting for a slow reader no longer than the deadline.
+    pub(crate) async fn send(&self, event: AnswerEvent) -> Result<(), BackendError> {
+        let Some(events) = &self.events else { return Ok(()) };
+        // A closed channel is a reader that left.
+        let sent = async { events.send(Ok(event)).await.map_err(|_| BackendError::Cancelled) };
+        self.ctx.bound(sent).await
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Time from the request to the first text, or until now.
+    pub(crate) fn first_text(&self) -> Duration {
+        self.first_delta.unwrap_or_else(|| self.begun.elapsed())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Who wrote which part of the text, `why` where an author had no reason of its own. Authors whose
+    /// tokens are no text have no span.
+    pub(crate) fn spans(&self, why: &str) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for group in self.marks.chunk_by(|a, b| a.author.model == b.author.model && a.why == b.why) {
+            let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
+            let start = spans.last().map_or(0, |span| span.end);
+            if last.end > start {
+                let why = if first.why.is_empty() { why } else { &*first.why };
+                spans.push(Span {
+                    author: first.author.model.to_string(),
+                    start,
+                    end: last.end,
+                    tokens: group.len() as u32,
+                    why: why.into(),
+                });
+            }
+        }
+        spans
+    }
+}

@@ -1,0 +1,376 @@
+//! One model's sequence over a request's prompt and a candidate's tokens.
+//!
+//! The request owns everything that a lost engine would take away: prompt, tokens, text decoder and
+//! seed. So a sequence is opened when it is needed and brought up to the candidate, whoever wrote
+//! that; after a loss the same is done once more. No text is repeated and no character is split.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use understudy_backend::{Backend, BackendError, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
+use understudy_engine::codec::Codec;
+use understudy_engine::verbs::{
+    Acceptance, Draft, RunSpec, SamplerSpec, SignalMode, StepResult, StopWhen, TokenId, Verified,
+};
+
+use crate::RouterError;
+use crate::candidate::{Author, Candidate, Written};
+use crate::desk::{Desk, Trouble};
+
+/// How often a model is tried before its answer is interrupted.
+const MAX_ATTEMPTS: u32 = 2;
+/// Load events on their way to the reader; more are skipped, they are informative.
+const PROGRESS_CAPACITY: usize = 8;
+/// How long a stopped run may take to say what it cost. An engine polls cancellation at
+/// each token, so a live one answers within a token's time.
+const DRAIN_LIMIT: Duration = Duration::from_millis(250);
+/// Pauses between questions after a lost model: doubling, from and to.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+
+/// A model and its sequence.
+pub(crate) struct Session {
+    model: String,
+    /// Overrides the request's, for a model that only drafts.
+    sampler: Option<SamplerSpec>,
+    attempt: u32,
+    open: Option<Open>,
+}
+
+/// An open sequence.
+struct Open {
+    sequence: OpenSequence,
+    author: Author,
+    prompt: usize,
+    /// Tokens after the prompt, in this model's vocabulary.
+    held: Vec<TokenId>,
+    /// The engine may have more tokens than are held.
+    ahead: bool,
+}
+
+/// Gives the sequence back on every way out, a dropped request included.
+struct OpenSequence {
+    backend: Arc<dyn Backend>,
+    codec: Arc<dyn Codec>,
+    seq: SeqId,
+}
+
+impl Drop for OpenSequence {
+    fn drop(&mut self) {
+        self.backend.close(self.seq);
+    }
+}
+
+/// A run in progress.
+pub(crate) struct Run {
+    stream: RunStream,
+    cancel: CancellationToken,
+    ctx: RequestCtx,
+}
+
+impl Session {
+    pub(crate) fn new(model: impl Into<String>) -> Self {
+        Self { model: model.into(), sampler: None, attempt: 0, open: None }
+    }
+
+    /// A session that samples in its own way.
+    pub(crate) fn with_sampler(self, sampler: SamplerSpec) -> Self {
+        Self { sampler: Some(sampler), ..self }
+    }
+
+    pub(crate) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The open sequence's model.
+    ///
+    /// # Errors
+    /// [`Trouble::Lost`] where [`ready`](Self::ready) has not made one.
+    pub(crate) fn author(&self) -> Result<Author, Trouble> {
+        Ok(self.opened()?.author.clone())
+    }
+
+    pub(crate) fn codec(&self) -> Result<Arc<dyn Codec>, Trouble> {
+        Ok(self.opened()?.sequence.codec.clone())
+    }
+
+    pub(crate) fn backend(&self) -> Result<&Arc<dyn Backend>, Trouble> {
+        Ok(&self.opened()?.sequence.backend)
+    }
+
+    /// Tokens of the prompt and of the candidate that the sequence holds.
+    pub(crate) fn len(&self) -> Result<usize, Trouble> {
+        Ok(self.opened()?.len())
+    }
+
+    fn opened(&self) -> Result<&Open, Trouble> {
+        self.open.as_ref().ok_or_else(|| Trouble::Lost("its sequence is closed".into()))
+    }
+
+    fn opened_mut(&mut self) -> Result<&mut Open, Trouble> {
+        self.open.as_mut().ok_or_else(|| Trouble::Lost("its sequence is closed".into()))
+    }
+
+    /// Notes a loss; whether to try again.
+    pub(crate) fn lost(&mut self, desk: &Desk<'_>, why: &str) -> bool {
+        self.open = None;
+        let again = self.attempt + 1 < MAX_ATTEMPTS;
+        if again {
+            tracing::warn!(request = %desk.job.ctx.request_id, model = self.model, why, "engine lost, trying again");
+            self.attempt += 1;
+        }
+        again
+    }
+
+    /// Makes the sequence hold prompt and candidate, opening it first if need be.
+    pub(crate) async fn ready(&mut self, desk: &mut Desk<'_>, candidate: &Candidate) -> Result<(), Trouble> {
+        if self.open.is_none() {
+            self.open = Some(self.opening(desk, candidate).await?);
+        }
+        let ctx = self.ctx(desk);
+        self.opened_mut()?.follow(&ctx, candidate).await
+    }
+
+    async fn opening(&self, desk: &mut Desk<'_>, candidate: &Candidate) -> Result<Open, Trouble> {
+        let ctx = self.ctx(desk);
+        let is_first = desk.books.account(&self.model).numerics.is_empty();
+        let backend = self.find_backend(&ctx, desk).await?;
+        let codec = backend.codec();
+        let prompt = ctx.bound(async { Ok(prompt_ids(desk, codec.clone()).await) }).await??;
+        let prompt_tokens = prompt.len();
+        // What is emitted goes in with the prompt where it is spelled in this vocabulary.
+        let held = candidate.ids_in(codec.digest()).unwrap_or_default();
+        let job = desk.job;
+        let gate = match &job.request.constraint {
+            None => None,
+            Some(pattern) => {
+                let limit = Duration::from_millis(job.config.constraint_budget_ms);
+                let left = job.request.max_tokens.saturating_sub(held.len() as u32);
+                let gate = job.constraints.gate(pattern, codec.clone(), &held, left, limit);
+                Some(ctx.bound(async { Ok(gate.await) }).await??)
+            }
+        };
+        let sampler = self.sampler.clone().unwrap_or_else(|| job.request.sampler.clone());
+        let sampler = SamplerSpec { lane: desk.lane, ..sampler };
+        let ids = [prompt, held.clone()].concat();
+        let opened = backend.open(&ctx, OpenRequest { prompt: ids, sampler, gate }).await?;
+        let account = desk.books.account(&self.model);
+        if is_first {
+            account.prompt_tokens = prompt_tokens;
+            account.cached_prompt_tokens = opened.cached;
+            account.numerics.clone_from(&backend.card().numerics);
+        }
+        let author = Author { model: self.model.as_str().into(), vocabulary: codec.digest().into() };
+        let sequence = OpenSequence { backend, codec, seq: opened.seq };
+        Ok(Open { sequence, author, prompt: prompt_tokens, held, ahead: false })
+    }
+
+    fn ctx(&self, desk: &Desk<'_>) -> RequestCtx {
+        RequestCtx { attempt: self.attempt, ..desk.job.ctx.clone() }
+    }
+
+    /// Starts decoding up to `max_tokens` tokens. Each token that the caller keeps is told by
+    /// [`keep`](Self::keep).
+    pub(crate) async fn run(&mut self, desk: &Desk<'_>, max_tokens: u32) -> Result<Run, Trouble> {
+        let ctx = self.ctx(desk);
+        let open = self.opened_mut()?;
+        open.ahead = true;
+        // A token of its own: the run can be stopped without ending the request.
+        let cancel = ctx.cancel.child_token();
+        let run_ctx = RequestCtx { cancel: cancel.clone(), ..ctx.clone() };
+        let spec = RunSpec { max_tokens, stop_when: StopWhen::default(), signals: desk.signals() };
+        let stream = open.sequence.backend.run(&run_ctx, open.sequence.seq, open.len(), spec).await?;
+        Ok(Run { stream, cancel, ctx })
+    }
+
+    /// Notes a token that came from a run and stays.
+    pub(crate) fn keep(&mut self, step: &StepResult) {
+        if let Some(open) = &mut self.open {
+            open.held.push(step.token);
+        }
+    }
+
+    /// The run has ended by itself: the sequence has what was kept and nothing more.
+    pub(crate) fn ended(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.ahead = false;
+        }
+    }
+
+    /// Ends a run: tokens on their way are booked and thrown away.
+    pub(crate) async fn stop(&mut self, run: Run, desk: &mut Desk<'_>) {
+        run.cancel.cancel();
+        let ctx = RequestCtx::new(run.ctx.request_id.0.clone()).with_timeout(DRAIN_LIMIT);
+        let mut stream = run.stream;
+        let account = desk.books.account(&self.model);
+        loop {
+            match stream.next(&ctx).await {
+                Ok(RunEvent::Step(_)) => account.unseen(1),
+                Ok(RunEvent::Stopped { cost, .. }) => return account.cost += cost,
+                // An engine that is gone took its count with it.
+                Err(_) => return self.open = None,
+            }
+        }
+    }
+
+    /// Checks a draft in one pass; see [`Backend::verify`]. All tokens that come back are held; those
+    /// that the caller does not keep are taken off by the next [`ready`](Self::ready).
+    pub(crate) async fn verify(
+        &mut self,
+        desk: &mut Desk<'_>,
+        draft: Draft,
+        acceptance: Acceptance,
+        most: u32,
+        signals: SignalMode,
+    ) -> Result<Verified, Trouble> {
+        let ctx = self.ctx(desk);
+        let open = self.opened_mut()?;
+        let sequence = &open.sequence;
+        let verified =
+            sequence.backend.verify(&ctx, sequence.seq, open.len(), draft, acceptance, most, signals).await;
+        let (verified, cost) = verified?;
+        open.held.extend(verified.steps.iter().map(|step| step.token));
+        desk.books.account(&self.model).cost += cost;
+        Ok(verified)
+    }
+
+    /// Drafts `k` tokens that the sequence does not keep.
+    pub(crate) async fn propose(&mut self, desk: &mut Desk<'_>, k: usize) -> Result<Draft, Trouble> {
+        let ctx = self.ctx(desk);
+        let open = self.opened()?;
+        let sequence = &open.sequence;
+        let (draft, cost) = sequence.backend.propose(&ctx, sequence.seq, open.len(), k).await?;
+        desk.books.account(&self.model).cost += cost;
+        Ok(draft)
+    }
+
+    /// A ready backend. A model that was lost is asked for until it is back.
+    async fn find_backend(&self, ctx: &RequestCtx, desk: &Desk<'_>) -> Result<Arc<dyn Backend>, Trouble> {
+        let give_up = Instant::now() + Duration::from_millis(desk.job.config.resume_wait_ms);
+        let mut pause = RETRY_PAUSE.0;
+        loop {
+            let asked = ctx.bound(self.ask_slots(ctx, desk));
+            let asked = match self.attempt {
+                0 => asked.await,
+                _ => tokio::time::timeout_at(give_up, asked).await.unwrap_or_else(|_| Err(self.too_long())),
+            };
+            match asked {
+                Err(error) if self.attempt > 0 && may_come_back(&error) => {
+                    if Instant::now() + pause >= give_up {
+                        return Err(Trouble::Lost(error.to_string()));
+                    }
+                    ctx.bound(async {
+                        tokio::time::sleep(pause).await;
+                        Ok(())
+                    })
+                    .await?;
+                    pause = (pause * 2).min(RETRY_PAUSE.1);
+                }
+                asked => return Ok(asked?),
+            }
+        }
+    }
+
+    fn too_long(&self) -> BackendError {
+        BackendError::EngineLost { model: self.model.clone(), why: "it did not come back in time".into() }
+    }
+
+    /// Asks the slots once, passing progress on.
+    async fn ask_slots(&self, ctx: &RequestCtx, desk: &Desk<'_>) -> Result<Arc<dyn Backend>, BackendError> {
+        let (sender, mut progress) = mpsc::channel(PROGRESS_CAPACITY);
+        let mut ready = desk.job.slots.backend(ctx, &self.model, sender);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = progress.recv() => desk.screen.loading(event),
+                ready = &mut ready => return ready,
+            }
+        }
+    }
+}
+
+impl Open {
+    fn len(&self) -> usize {
+        self.prompt + self.held.len()
+    }
+
+    /// Truncates and extends the sequence until its tokens spell the candidate's bytes, a character in
+    /// the making excepted.
+    async fn follow(&mut self, ctx: &RequestCtx, candidate: &Candidate) -> Result<(), Trouble> {
+        let (same, from) = self.agrees_with(candidate);
+        let rest = self.spelled(candidate, same, from)?;
+        let OpenSequence { backend, seq, .. } = &self.sequence;
+        if self.ahead || same < self.held.len() {
+            backend.truncate(ctx, *seq, self.prompt + same).await?;
+            self.held.truncate(same);
+            self.ahead = false;
+        }
+        if !rest.is_empty() {
+            backend.extend(ctx, *seq, self.len(), rest.clone()).await?;
+            self.held.extend(rest);
+        }
+        Ok(())
+    }
+
+    /// How many tokens, and which bytes, the sequence shares with the candidate from its beginning.
+    fn agrees_with(&self, candidate: &Candidate) -> (usize, usize) {
+        let mut bytes = 0;
+        for (same, &token) in self.held.iter().enumerate() {
+            let spelled = self.sequence.codec.token_bytes(token);
+            let ours = candidate.bytes().get(bytes..).is_some_and(|rest| rest.starts_with(spelled));
+            // A token without bytes is only the same where the candidate has it too.
+            let twin = candidate.tokens().get(same).is_some_and(|written| written.step.token == token);
+            if !ours || (spelled.is_empty() && !twin) {
+                return (same, bytes);
+            }
+            bytes += spelled.len();
+        }
+        (self.held.len(), bytes)
+    }
+
+    /// What follows the `same` tokens, or `from` bytes, that are held already: the candidate's own tokens
+    /// where they are of this vocabulary, else its text encoded anew.
+    fn spelled(&self, candidate: &Candidate, same: usize, from: usize) -> Result<Vec<TokenId>, Trouble> {
+        let tokens = candidate.tokens();
+        let ends_at = |count: usize| tokens.get(..count).map(|held| held.last().map_or(0, |last| last.end));
+        let first = match ends_at(same) {
+            Some(end) if end == from => Some(same),
+            _ => tokens.iter().rposition(|token| token.end == from).map(|at| at + 1),
+        };
+        let ours = |token: &Written| token.author.vocabulary == self.author.vocabulary;
+        if let Some(rest) = first.and_then(|first| tokens.get(first..)).filter(|rest| rest.iter().all(ours)) {
+            return Ok(rest.iter().map(|token| token.step.token).collect());
+        }
+        let bytes = candidate.bytes().get(from..).unwrap_or_default();
+        let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        match text {
+            "" => Ok(Vec::new()),
+            text => Ok(self.sequence.codec.encode_text(text).map_err(RouterError::from)?),
+        }
+    }
+}
+
+impl Run {
+    /// The next event, no later than the request's deadline.
+    pub(crate) async fn next(&mut self) -> Result<RunEvent, Trouble> {
+        Ok(self.stream.next(&self.ctx).await?)
+    }
+}
+
+/// Renders and tokenizes on a blocking thread: conversations can be long.
+async fn prompt_ids(desk: &Desk<'_>, codec: Arc<dyn Codec>) -> Result<Vec<TokenId>, RouterError> {
+    let messages = desk.job.request.messages.clone();
+    let encode = move || codec.encode_prompt(&codec.render(&messages)?);
+    let encoded = tokio::task::spawn_blocking(encode).await;
+    Ok(encoded.map_err(|failed| RouterError::Internal(failed.to_string()))??)
+}
+
+/// Failures of a restart in progress.
+fn may_come_back(error: &BackendError) -> bool {
+    matches!(
+        error,
+        BackendError::Unavailable { .. } | BackendError::EngineLost { .. } | BackendError::Overloaded { .. }
+    )
+}
