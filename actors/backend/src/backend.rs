@@ -8,7 +8,8 @@ use understudy_engine::{
     codec::Codec,
     gate::TokenGate,
     model::gates::Gate,
-    verbs::{Cost, Draft, RunSpec, SamplerSpec, SignalMode, StepResult, StopReason, TokenId, Verified},
+    pace::Pace,
+    verbs::{Cost, Draft, RunSpec, SamplerSpec, StepResult, StopReason, TokenId, Verified, VerifySpec},
 };
 
 use crate::{BackendError, RequestCtx, SeqId};
@@ -114,6 +115,9 @@ pub trait Backend: Send + Sync {
     /// Its tokenizer and template.
     fn codec(&self) -> Arc<dyn Codec>;
 
+    /// What its passes took lately, by the rows of a single request: what checking a draft costs.
+    fn pace(&self) -> Pace;
+
     /// Makes a sequence of the prompt. Waits for a permit of the slot; the permit is held
     /// until `close`.
     async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError>;
@@ -145,14 +149,13 @@ pub trait Backend: Send + Sync {
         k: usize,
     ) -> Result<(Draft, Cost), BackendError>;
 
-    /// Checks a draft in one forward pass; accepted tokens and the next one are kept.
+    /// Checks a draft in one forward pass; what stands of it and the next token are kept.
     async fn verify(
         &self,
         ctx: &RequestCtx,
         seq: SeqId,
         at: usize,
-        draft: Draft,
-        signals: SignalMode,
+        spec: VerifySpec,
     ) -> Result<(Verified, Cost), BackendError>;
 
     /// Drops everything after `len` tokens.

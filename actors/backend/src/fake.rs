@@ -51,6 +51,7 @@ mod sequences;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use backend::{Call, FakeBackend};
 pub use codec::ByteCodec;

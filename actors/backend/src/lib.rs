@@ -24,3 +24,4 @@ pub use backend::{Backend, LoadEvent, ModelCard, OpenRequest, Opened, RunEvent, 
 pub use ctx::{Priority, RequestCtx};
 pub use error::BackendError;
 pub use ids::{NodeId, RequestId, SeqId};
+pub use understudy_engine::pace::Pace;

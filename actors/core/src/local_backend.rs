@@ -8,7 +8,8 @@ use understudy_backend::{
 };
 use understudy_engine::{
     codec::Codec,
-    verbs::{Cost, Draft, OpenSpec, Outcome, RunSpec, SignalMode, TokenId, Verb, Verified},
+    pace::Pace,
+    verbs::{Cost, Draft, OpenSpec, Outcome, RunSpec, TokenId, Verb, Verified, VerifySpec},
 };
 
 use crate::engine_thread::EngineHandle;
@@ -80,6 +81,10 @@ impl Backend for LocalBackend {
         self.codec.clone()
     }
 
+    fn pace(&self) -> Pace {
+        self.current.get().map(|engine| engine.pace()).unwrap_or_default()
+    }
+
     async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError> {
         let engine = self.engine()?;
         let permit = engine.permit(ctx).await?;
@@ -135,11 +140,10 @@ impl Backend for LocalBackend {
         ctx: &RequestCtx,
         seq: SeqId,
         at: usize,
-        draft: Draft,
-        signals: SignalMode,
+        spec: VerifySpec,
     ) -> Result<(Verified, Cost), BackendError> {
         let (engine, seq) = self.engine_of(seq)?;
-        match engine.call(ctx, Verb::Verify { seq, at, draft, signals }, None).await? {
+        match engine.call(ctx, Verb::Verify { seq, at, spec }, None).await? {
             (Outcome::Verified(verified), cost) => Ok((verified, cost)),
             (other, _) => misanswered(&other),
         }

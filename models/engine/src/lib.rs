@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`verbs`] | plain data: what goes in ([`verbs::Verb`]) and what comes out ([`verbs::JobEvent`]) |
 //! | [`tick`] | [`tick::TickEngine`]: submit, tick, read events; no channel, no clock |
+//! | [`pace`] | [`pace::Pace`]: what a pass takes by the tokens it decodes |
 //! | [`engine`] | [`engine::Engine`]: sequences, jobs, one batched forward pass per tick |
 //! | [`model`] | one decoder configured from metadata; one short file per architecture |
 //! | [`device`] | the same models on a graphics processor (features `cuda`, `metal`) |
@@ -72,6 +73,7 @@ mod kept;
 pub mod kv;
 pub mod measure;
 pub mod model;
+pub mod pace;
 pub mod sampling;
 pub mod text;
 pub mod tick;

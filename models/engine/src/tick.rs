@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::pace::Pace;
 use crate::verbs::{Cost, JobEvent, JobId, Verb};
 
 /// A counter that an engine raises at every layer of a forward pass. Whoever watches it
@@ -92,4 +93,9 @@ pub trait TickEngine {
 
     /// Counters.
     fn stats(&self) -> EngineStats;
+
+    /// What passes took lately; unknown for an engine that does not decode.
+    fn pace(&self) -> Pace {
+        Pace::default()
+    }
 }

@@ -138,29 +138,74 @@ pub enum StopReason {
     Cancelled,
 }
 
-/// A drafted continuation with the distributions it was drawn from.
+/// A drafted continuation, with the distributions that it was drawn from.
 ///
-/// `q[i]` is sparse: `(token, probability)` pairs, renormalised, and includes `ids[i]`.
-/// A point mass (n-gram, forced run) is one pair of probability 1.
+/// `q` is empty where every token is a point mass: copied, looked up, or a drafter's best guess.
+/// Otherwise `q[i]` is sparse: `(token, probability)` pairs that sum to 1 and include `ids[i]`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Draft {
     /// Proposed tokens.
     pub ids: Vec<TokenId>,
-    /// One sparse distribution per proposed token.
+    /// One sparse distribution per proposed token, or none at all.
     pub q: Vec<Vec<(TokenId, f32)>>,
 }
 
-/// What the target made of a draft.
+impl Draft {
+    /// Tokens that were not drawn.
+    pub fn certain(ids: Vec<TokenId>) -> Self {
+        Self { ids, q: Vec::new() }
+    }
+
+    /// Whether every token is a point mass.
+    pub fn is_certain(&self) -> bool {
+        self.q.iter().all(|q| q.len() == 1)
+    }
+}
+
+/// Which drafted tokens stand.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Acceptance {
+    /// Those that leave the target's distribution as it is. A draft of point masses changes no token
+    /// at any temperature: what comes out is what [`Verb::Run`] says.
+    #[default]
+    Exact,
+    /// Those that the target finds nearly as likely as its favourite: `p(v) >= (1 - alpha) max p`, the
+    /// token-specific rule of Narasimhan et al. 2024, "Faster cascades via speculative decoding". `p` is
+    /// what the target draws from (at temperature 1 where it is greedy). A token that falls gives way
+    /// to the target's own draw.
+    Lenient {
+        /// From 0, where only a likeliest token stands, to 1, where any possible one does.
+        alpha: f32,
+    },
+}
+
+/// What `verify` should do.
 #[derive(Debug, Clone, PartialEq)]
+pub struct VerifySpec {
+    /// The draft; empty to take what the sequence's gate foresees.
+    pub draft: Draft,
+    /// Which of its tokens stand.
+    pub acceptance: Acceptance,
+    /// At most this many tokens are added to the sequence, at least 1. A longer draft is cut.
+    pub most: u32,
+    /// Signals per token.
+    pub signals: SignalMode,
+}
+
+/// What the target made of a draft.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Verified {
-    /// How many drafted tokens were accepted; they now belong to the sequence.
-    pub accepted: usize,
-    /// The target's own next token after them (also appended); `None` when an accepted
-    /// token ended the generation or the constraint.
-    pub next: Option<StepResult>,
-    /// Per accepted token.
+    /// Every token that was added to the sequence, in order: what the gate forced, drafted tokens that
+    /// stand, the target's own, and what the gate forces after it.
     pub steps: Vec<StepResult>,
-    /// Set when generation is over.
+    /// How many tokens of the draft were checked: those that the gate forced in any case are not, nor
+    /// any of a draft that the gate forbids from its start on.
+    pub drafted: usize,
+    /// How many of them stand.
+    pub accepted: usize,
+    /// How many tokens the gate foresees now: a verification without a draft checks as many.
+    pub foreseen: usize,
+    /// Set when generation is over. A spent `most` does not end it.
     pub stop: Option<StopReason>,
 }
 
@@ -197,7 +242,8 @@ pub enum Verb {
         /// How far.
         spec: RunSpec,
     },
-    /// Draft k tokens without keeping them in the sequence.
+    /// Draft k tokens without keeping them in the sequence. Their keys and values are kept while
+    /// nothing else is computed in their place: where they are appended next, they cost no rows.
     Propose {
         /// Sequence.
         seq: SeqKey,
@@ -206,16 +252,14 @@ pub enum Verb {
         /// How many tokens to draft.
         k: usize,
     },
-    /// Check a draft against this model in one forward pass.
+    /// Check a draft against this model in one forward pass, and go on by at least one token.
     Verify {
         /// Sequence.
         seq: SeqKey,
         /// Its expected length.
         at: usize,
-        /// The draft.
-        draft: Draft,
-        /// Signals for the accepted and next tokens.
-        signals: SignalMode,
+        /// What to check, and how.
+        spec: VerifySpec,
     },
     /// Drop everything after `len` tokens.
     Truncate {

@@ -8,10 +8,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use understudy_engine::{
     EngineError,
     codec::Codec,
-    verbs::{Cost, Draft, RunSpec, SignalMode, StepResult, TokenId, Verified},
+    pace::Pace,
+    verbs::{Cost, Draft, RunSpec, TokenId, Verified, VerifySpec},
 };
 
-use super::sequences::{Next, Sequences, text_of};
+use super::sequences::{Sequences, text_of};
+use super::verify::Checked;
 use super::{ByteCodec, Fault, Reply};
 use crate::backend::RUN_CHANNEL_CAPACITY;
 use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunStream, SeqId};
@@ -48,6 +50,7 @@ pub enum Call {
 pub struct FakeBackend {
     card: ModelCard,
     cached_prefix: usize,
+    pace: Pace,
     shared: Arc<Shared>,
     permits: Option<Arc<Semaphore>>,
 }
@@ -74,6 +77,7 @@ impl FakeBackend {
                 codec_digest: ByteCodec.digest().into(),
             },
             cached_prefix: 0,
+            pace: Pace::default(),
             shared: Arc::new(Shared { sequences: Mutex::new(sequences), calls: Mutex::default() }),
             permits: None,
         }
@@ -94,6 +98,12 @@ impl FakeBackend {
     /// Pretends that this many prompt tokens are in the prefix cache.
     pub fn cached_prefix(mut self, tokens: usize) -> Self {
         self.cached_prefix = tokens;
+        self
+    }
+
+    /// What its passes take; unknown otherwise.
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 
@@ -194,6 +204,10 @@ impl Backend for FakeBackend {
         Arc::new(ByteCodec)
     }
 
+    fn pace(&self) -> Pace {
+        self.pace
+    }
+
     async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError> {
         self.note(Call::Open(text_of(&request.prompt)));
         check_tokens("prompt", &request.prompt)?;
@@ -268,17 +282,16 @@ impl Backend for FakeBackend {
         self.note(Call::Propose(k));
         let mut sequences = self.sequences_for(ctx, seq)?;
         sequences.at(seq.key, at)?;
-        let mut draft = Draft::default();
+        let mut ids = Vec::new();
         for ahead in 0..k {
             let (token, _) = sequences.scripted(seq.key, ahead)?;
-            draft.ids.push(token);
-            draft.q.push(vec![(token, 1.0)]);
+            ids.push(token);
             if token == ByteCodec::END {
                 break;
             }
         }
-        let rows = draft.ids.len() as u64;
-        Ok((draft, self.cost(0, rows)))
+        let rows = ids.len() as u64;
+        Ok((Draft::certain(ids), self.cost(0, rows)))
     }
 
     async fn verify(
@@ -286,39 +299,24 @@ impl Backend for FakeBackend {
         ctx: &RequestCtx,
         seq: SeqId,
         at: usize,
-        draft: Draft,
-        signals: SignalMode,
+        spec: VerifySpec,
     ) -> Result<(Verified, Cost), BackendError> {
-        self.note(Call::Verify(text_of(&draft.ids)));
-        check_tokens("draft", &draft.ids)?;
-        let spec = RunSpec { max_tokens: 1, stop_when: Default::default(), signals };
-        let (mut steps, mut next, mut stop): (Vec<StepResult>, _, _) = (Vec::new(), None, None);
-        let mut hangs = false;
-        {
+        self.note(Call::Verify(text_of(&spec.draft.ids)));
+        let checked = {
             let mut sequences = self.sequences_for(ctx, seq)?;
             sequences.at(seq.key, at)?;
-            for drafted in draft.ids.iter().map(Some).chain([None]) {
-                match sequences.step(seq.key, &spec)? {
-                    Next::Token(step) if drafted == Some(&step.token) => steps.push(step),
-                    Next::Token(step) => next = Some(step),
-                    Next::Stop(reason) => stop = Some(reason),
-                    Next::Fault(Fault::Error(error)) => return Err(error.into()),
-                    Next::Fault(Fault::Lost(why)) => {
-                        sequences.lose();
-                        return Err(self.lost(why));
-                    }
-                    Next::Fault(Fault::Hang) => hangs = true,
-                }
-                if next.is_some() || stop.is_some() || hangs {
-                    break;
-                }
+            let checked = sequences.verify(seq.key, &spec, self.card.context)?;
+            if let Checked::Fault(Fault::Lost(_)) = checked {
+                sequences.lose();
             }
+            checked
+        };
+        match checked {
+            Checked::Done { verified, rows } => Ok((verified, self.cost(0, rows))),
+            Checked::Fault(Fault::Error(error)) => Err(error.into()),
+            Checked::Fault(Fault::Lost(why)) => Err(self.lost(why)),
+            Checked::Fault(Fault::Hang) => ctx.bound(std::future::pending()).await,
         }
-        if hangs {
-            return ctx.bound(std::future::pending()).await;
-        }
-        let cost = self.cost(0, draft.ids.len() as u64 + 1);
-        Ok((Verified { accepted: steps.len(), next, steps, stop }, cost))
     }
 
     async fn truncate(&self, ctx: &RequestCtx, seq: SeqId, len: usize) -> Result<usize, BackendError> {
@@ -383,12 +381,12 @@ impl Backend for FakeBackend {
 /// What the fake thinks of a token that its script does not expect.
 const UNEXPECTED_LOGPROB: f32 = -10.0;
 
-fn check_tokens(what: &'static str, ids: &[TokenId]) -> Result<(), BackendError> {
+pub(super) fn check_tokens(what: &'static str, ids: &[TokenId]) -> Result<(), EngineError> {
     if ids.is_empty() {
-        return Err(EngineError::Empty(what).into());
+        return Err(EngineError::Empty(what));
     }
     match ids.iter().find(|id| **id as usize >= ByteCodec::VOCAB) {
-        Some(id) => Err(EngineError::TokenOutOfRange { id: *id, vocab: ByteCodec::VOCAB }.into()),
+        Some(id) => Err(EngineError::TokenOutOfRange { id: *id, vocab: ByteCodec::VOCAB }),
         None => Ok(()),
     }
 }

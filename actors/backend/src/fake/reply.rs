@@ -1,6 +1,6 @@
 //! What a fake says to a prompt, and what goes wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use understudy_engine::{
@@ -33,6 +33,7 @@ pub struct Reply {
     signals: Signals,
     logprobs_at: BTreeMap<usize, f32>,
     signals_at: BTreeMap<usize, Signals>,
+    tolerant_at: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,7 @@ impl Reply {
             signals: Signals { entropy: 0.1, margin: 0.9 },
             logprobs_at: BTreeMap::new(),
             signals_at: BTreeMap::new(),
+            tolerant_at: BTreeSet::new(),
         }
     }
 
@@ -79,6 +81,12 @@ impl Reply {
     /// Entropy (nats) and margin of token `n`.
     pub fn signals_at(mut self, n: usize, entropy: f32, margin: f32) -> Self {
         self.signals_at.insert(n, Signals { entropy, margin });
+        self
+    }
+
+    /// Any drafted token stands in place of token `n` where acceptance is lenient, at an `alpha` above 0.
+    pub fn tolerates(mut self, n: usize) -> Self {
+        self.tolerant_at.insert(n);
         self
     }
 
@@ -117,6 +125,10 @@ impl Reply {
 
     pub(super) fn signals_of(&self, n: usize) -> Signals {
         self.signals_at.get(&n).copied().unwrap_or(self.signals)
+    }
+
+    pub(super) fn tolerates_at(&self, n: usize) -> bool {
+        self.tolerant_at.contains(&n)
     }
 
     /// The fault due at token `n`, used up once.

@@ -173,7 +173,7 @@ impl Sequences {
     }
 
     /// The sequence's reply and the position in it.
-    fn reply_at(&mut self, key: SeqKey) -> Result<(&mut Reply, usize), EngineError> {
+    pub(super) fn reply_at(&mut self, key: SeqKey) -> Result<(&mut Reply, usize), EngineError> {
         let sequence = self.open.get(&key).ok_or(EngineError::StaleSeq)?;
         let position = sequence.tokens.len() - sequence.answer_start.min(sequence.tokens.len());
         let (_, reply) = self.script.get_mut(sequence.reply).ok_or(EngineError::StaleSeq)?;

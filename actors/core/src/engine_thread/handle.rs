@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use understudy_backend::{BackendError, RequestCtx, RunStream, SeqId, backend::RUN_CHANNEL_CAPACITY};
 use understudy_engine::{
     EngineError,
+    pace::Pace,
     tick::Pulse,
     verbs::{Cost, JobId, Outcome, SeqKey, Verb},
 };
@@ -29,6 +30,8 @@ pub struct EngineHandle {
     pub(super) inbox: Inbox,
     pub(super) replies: Replies,
     pub(super) meters: Meters,
+    /// As of the last pass.
+    pace: Mutex<Pace>,
     pub(super) loop_pulse: Pulse,
     engine_pulse: Pulse,
     boot: u64,
@@ -66,6 +69,7 @@ impl EngineHandle {
             inbox: Inbox::new(),
             replies: Replies::default(),
             meters: Meters::default(),
+            pace: Mutex::default(),
             loop_pulse: Pulse::default(),
             engine_pulse: Pulse::default(),
             boot: NEXT_BOOT.fetch_add(1, Ordering::Relaxed),
@@ -212,6 +216,15 @@ impl EngineHandle {
     /// Tokens per second while decoding, all runs together, lately.
     pub fn decode_tok_s(&self) -> f64 {
         self.meters.decode_tok_s()
+    }
+
+    /// What passes took lately, by the rows of a single request.
+    pub fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_pace(&self, pace: Pace) {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
     }
 
     /// The thread is gone.

@@ -168,6 +168,10 @@ impl Worker {
         let began = self.handle.now();
         let tick = self.engine.tick(&mut self.events);
         let now = self.handle.now();
+        if tick == Tick::Worked {
+            // Before the answers: who reads one finds what it took.
+            self.handle.set_pace(self.engine.pace());
+        }
         let mut steps = 0;
         for (job, event) in std::mem::take(&mut self.events) {
             match event {

@@ -89,22 +89,19 @@ impl ScriptedEngine {
             }
             Verb::Propose { seq, at, k } => {
                 let len = self.tokens_at(seq, at)?.len();
-                let ids: Vec<TokenId> = (len..len + k).map(letter).collect();
-                let q = ids.iter().map(|id| vec![(*id, 1.0)]).collect();
-                Ok(Outcome::Proposed(Draft { ids, q }))
+                Ok(Outcome::Proposed(Draft::certain((len..len + k).map(letter).collect())))
             }
-            Verb::Verify { seq, at, draft, signals } => {
+            Verb::Verify { seq, at, spec } => {
                 let tokens = self.tokens_at(seq, at)?;
-                let accepted =
-                    draft.ids.iter().enumerate().take_while(|(i, id)| letter(at + i) == **id).count();
-                tokens.extend((at..=at + accepted).map(letter));
-                let steps = (at..at + accepted).map(|n| step(n, signals)).collect();
-                Ok(Outcome::Verified(Verified {
-                    accepted,
-                    next: Some(step(at + accepted, signals)),
-                    steps,
-                    stop: None,
-                }))
+                let most = (spec.most.max(1) as usize).min(Self::CONTEXT - at);
+                let drafted = spec.draft.ids.len().min(most.saturating_sub(1));
+                let said = |(i, id): &(usize, &TokenId)| letter(at + i) == **id;
+                let accepted = spec.draft.ids.iter().take(drafted).enumerate().take_while(said).count();
+                let new = at..at + (accepted + 1).min(most);
+                tokens.extend(new.clone().map(letter));
+                let stop = (tokens.len() >= Self::CONTEXT).then_some(StopReason::ContextFull);
+                let steps = new.map(|n| step(n, spec.signals)).collect();
+                Ok(Outcome::Verified(Verified { steps, drafted, accepted, foreseen: 0, stop }))
             }
             Verb::Truncate { seq, len } => {
                 let tokens = self.tokens_of(seq)?;
