@@ -2,7 +2,7 @@
 //! every program that prints or stores them.
 
 use serde_json::{Value, json};
-use understudy_proto::v1::{Decision, Finished, Ledger, Timing, Usage};
+use understudy_proto::v1::{Candidate, Decision, Finished, Ledger, Timing, Usage};
 
 /// Tokens of the prompt and of the text.
 pub fn usage(usage: Usage) -> Value {
@@ -34,6 +34,7 @@ pub fn ledger(ledger: &Ledger) -> Value {
         json!({
             "model": rung.model, "prompt_tokens": rung.prompt_tokens,
             "tokens_kept": rung.tokens_kept, "tokens_wasted": rung.tokens_wasted,
+            "tokens_drafted": rung.tokens_drafted, "row_steps": rung.row_steps,
             "forward_passes": rung.forward_passes, "bytes_read": rung.bytes_read, "ms": rung.ms,
         })
     });
@@ -44,6 +45,7 @@ pub fn ledger(ledger: &Ledger) -> Value {
         "accepted": ledger.accepted,
         "forced": ledger.forced,
         "decisions": ledger.decisions.iter().map(decision).collect::<Vec<_>>(),
+        "candidates": ledger.candidates.iter().map(candidate).collect::<Vec<_>>(),
     })
 }
 
@@ -66,5 +68,17 @@ fn decision(decision: &Decision) -> Value {
     json!({
         "kind": decision.kind, "from": decision.from, "to": to, "reason": decision.reason,
         "confidence": decision.confidence, "threshold": decision.threshold,
+    })
+}
+
+fn candidate(candidate: &Candidate) -> Value {
+    // By name, so that equal evidence is equal text.
+    let evidence: std::collections::BTreeMap<_, _> = candidate.evidence.iter().collect();
+    let validators = candidate.validators.iter().map(|found| {
+        json!({"name": found.name, "verdict": found.verdict, "detail": found.detail, "ms": found.ms})
+    });
+    json!({
+        "model": candidate.model, "chosen": candidate.chosen, "confidence": candidate.confidence,
+        "evidence": evidence, "outcome": candidate.outcome, "validators": validators.collect::<Vec<_>>(),
     })
 }

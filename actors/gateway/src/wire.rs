@@ -29,6 +29,8 @@ pub(crate) fn answer_request(
         sampler: request.sampling.map(sampler).unwrap_or_default(),
         stop: request.stop,
         constraint,
+        validators: Vec::new(),
+        collect_evidence: request.collect_evidence,
     })
 }
 
@@ -61,15 +63,11 @@ fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
             let why = error.to_string();
             Failure::new(codes::POLICY_UNKNOWN, why.clone()).with_field("policy", why)
         })?;
-    match spec {
-        spec if request.model.is_empty() => Ok(spec),
-        PolicySpec::Direct { model: None } => Ok(PolicySpec::Direct { model: Some(request.model.clone()) }),
-        PolicySpec::Direct { model: Some(_) } => {
-            Err(invalid("model", "is set, and the policy names one too"))
-        }
-        PolicySpec::Cascade { .. } => {
-            Err(invalid("model", "is for the policy direct; cascade takes a ladder"))
-        }
+    match spec.only_model() {
+        _ if request.model.is_empty() => Ok(spec),
+        Some(_) => Err(invalid("model", "is set, and the policy names one too")),
+        None if spec.is_direct() => Ok(PolicySpec::direct(Some(request.model.clone()))),
+        None => Err(invalid("model", "is for the policy direct; others take a ladder")),
     }
 }
 
@@ -152,6 +150,15 @@ fn ledger(account: Ledger) -> v1::Ledger {
         bytes_read: rung.cost.bytes_read,
         ms: rung.wall_ms,
         row_steps: rung.cost.prefill_rows + rung.cost.decode_rows,
+        tokens_drafted: rung.tokens_drafted,
+    };
+    let candidate = |judged: understudy_router::CandidateRecord| v1::Candidate {
+        model: judged.model,
+        chosen: judged.chosen,
+        confidence: judged.confidence,
+        evidence: judged.evidence.into_iter().collect(),
+        outcome: judged.outcome,
+        validators: judged.validators.into_iter().map(validation).collect(),
     };
     v1::Ledger {
         spans: account.spans.into_iter().map(span).collect(),
@@ -160,6 +167,16 @@ fn ledger(account: Ledger) -> v1::Ledger {
         accepted: account.accepted,
         forced: account.forced,
         decisions: account.decisions.into_iter().map(decision).collect(),
+        candidates: account.candidates.into_iter().map(candidate).collect(),
+    }
+}
+
+fn validation(found: understudy_router::ValidatorRecord) -> v1::Validation {
+    v1::Validation {
+        name: found.name,
+        verdict: found.verdict.as_str().to_owned(),
+        detail: found.detail,
+        ms: found.ms,
     }
 }
 
@@ -185,7 +202,7 @@ mod tests {
     #[test]
     fn unset_fields_take_their_defaults() {
         let request = answer_request(ask("hi"), 77).unwrap();
-        assert_eq!(request.policy, PolicySpec::Cascade { threshold: None });
+        assert_eq!(request.policy, "cascade".parse().unwrap());
         assert_eq!((request.max_tokens, &request.sampler), (77, &SamplerSpec::default()));
         assert_eq!(request.messages, [ChatMessage { role: "user".into(), content: "hi".into() }]);
         let sampling = v1::Sampling { temperature: 0.5, ..Default::default() };
@@ -201,13 +218,13 @@ mod tests {
             model: model.into(),
             ..ask("hi")
         };
-        let direct = |model: &str| PolicySpec::Direct { model: Some(model.into()) };
+        let direct = |model: &str| PolicySpec::direct(Some(model.into()));
         assert_eq!(policy(&with("", "m")).unwrap(), direct("m"));
         assert_eq!(policy(&with("direct", "m")).unwrap(), direct("m"));
         assert_eq!(policy(&with("direct:model=n", "")).unwrap(), direct("n"));
         assert_eq!(
             policy(&with("cascade:threshold=0.6", "")).unwrap(),
-            PolicySpec::Cascade { threshold: Some(0.6) }
+            "cascade:threshold=0.6".parse().unwrap()
         );
         assert_eq!(policy(&with("cascade", "m")).unwrap_err().code, codes::REQUEST_INVALID);
         assert_eq!(policy(&with("direct:model=n", "m")).unwrap_err().code, codes::REQUEST_INVALID);

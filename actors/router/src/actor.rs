@@ -8,10 +8,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, AnswerItem};
-use crate::generate::Job;
-use crate::plan::Plan;
-use crate::{AnswerEvent, RouterConfig, RouterError, RouterHandle, policies};
+use crate::desk::{Desk, Job, Trouble};
+use crate::judge::judge;
+use crate::plan::{Cast, Plan};
+use crate::policies::Written;
+use crate::screen::{AnswerItem, Screen};
+use crate::{AnswerEvent, FinishReason, Finished, Ledger, RouterConfig, RouterError, RouterHandle};
 
 /// What the router's actor is told.
 pub enum RouterMessage {
@@ -127,27 +129,103 @@ async fn serve(admission: Admission) {
     let Admission { job, plan, events, last, begun, permit } = admission;
     let started = AnswerEvent::Started {
         request_id: job.ctx.request_id.0.clone(),
-        policy: plan.policy.into(),
-        ladder: plan.rungs.iter().map(|rung| rung.model.clone()).collect(),
+        policy: plan.name.clone(),
+        ladder: plan.cast.rungs.iter().map(|rung| rung.model.clone()).collect(),
     };
-    let mut answer = Answer::new(job.ctx.clone(), events, last, begun);
+    let mut desk = Desk::new(&job, Screen::new(job.ctx.clone(), events, begun));
     // The channel is empty: this cannot wait. A reader that left is noticed by the policy.
-    let _ = answer.send(started).await;
-    let policy = AssertUnwindSafe(policies::run(&job, &plan, &mut answer)).catch_unwind().await;
-    let first_model = plan.rungs.first().map_or("", |rung| rung.model.as_str());
-    match policy {
-        Ok(Ok(reason)) => answer.finish(reason, plan.policy, first_model),
+    let _ = desk.screen.send(started).await;
+    let written = AssertUnwindSafe(answer(&mut desk, &plan)).catch_unwind().await;
+    let end = match written {
+        Ok(Ok(reason)) => Ok(AnswerEvent::Finished(Box::new(finished(desk, reason, &plan)))),
         Ok(Err(error)) => {
             tracing::info!(request = %job.ctx.request_id, %error, "request failed");
-            answer.fail(error);
+            Err(error)
         }
         Err(panic) => {
             let why = panic_message(panic.as_ref());
             tracing::error!(request = %job.ctx.request_id, why, "policy panicked");
-            answer.fail(RouterError::Internal(why.into()));
+            Err(RouterError::Internal(why.into()))
         }
-    }
+    };
+    last.send(end);
     drop(permit);
+}
+
+/// Runs the request's policy. Text and books are complete when it returns.
+async fn answer(desk: &mut Desk<'_>, plan: &Plan) -> Result<FinishReason, RouterError> {
+    let mut candidate = desk.candidate();
+    let written = plan.policy.write(desk, &plan.cast, &mut candidate).await;
+    let trouble = match written {
+        Ok(Written::Done(reason)) => match evidence(desk, &plan.cast, &candidate).await {
+            Ok(()) => return Ok(reason),
+            Err(trouble) => trouble,
+        },
+        // Nobody was left to take over.
+        Ok(Written::Hopeless(_)) => return Ok(FinishReason::Length),
+        Err(trouble) => trouble,
+    };
+    match trouble {
+        Trouble::Over(reason) => Ok(reason),
+        Trouble::Lost(_) => Ok(FinishReason::Interrupted),
+        Trouble::Refused(error) => Err(error),
+    }
+}
+
+/// What is to be said of the answer that no policy has judged.
+async fn evidence(
+    desk: &mut Desk<'_>,
+    cast: &Cast,
+    candidate: &crate::candidate::Candidate,
+) -> Result<(), Trouble> {
+    let is_judged = desk.books.candidates.iter().any(|(id, _)| *id == candidate.id);
+    if desk.job.request.collect_evidence && !is_judged {
+        let model = desk.screen.author().unwrap_or(cast.model(0)).to_owned();
+        judge(desk, &model, candidate).await?;
+    }
+    Ok(())
+}
+
+fn finished(desk: Desk<'_>, reason: FinishReason, plan: &Plan) -> Finished {
+    let Desk { books, screen, why, .. } = desk;
+    let spans = screen.spans(&why);
+    let model = match (screen.author(), books.last_asked()) {
+        (Some(author), _) => author,
+        // Nobody wrote anything.
+        (None, Some(asked)) => asked,
+        (None, None) => plan.cast.model(0),
+    };
+    let account = books.find(model);
+    let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+    let rungs = books.rungs(&spans);
+    let shown = screen.owner();
+    let candidates = books.candidates.iter().map(|(id, record)| {
+        let mut record = record.clone();
+        record.chosen = Some(*id) == shown;
+        record
+    });
+    Finished {
+        reason,
+        model: model.to_owned(),
+        policy: plan.name.clone(),
+        prompt_tokens: account.map_or(0, |account| account.prompt_tokens as u32),
+        completion_tokens: spans.iter().map(|span| span.tokens).sum(),
+        cached_prompt_tokens: account.map_or(0, |account| account.spared_prompt_tokens()),
+        ttft_ms: ms(screen.first_text()),
+        total_ms: ms(screen.elapsed()),
+        decode_tok_s: account.map_or(0.0, |account| account.decode_tok_s()),
+        numerics: account.map_or(String::new(), |account| account.numerics.clone()),
+        ledger: Ledger {
+            spans,
+            rungs,
+            drafted: books.drafted,
+            accepted: books.accepted,
+            forced: books.forced(),
+            candidates: candidates.collect(),
+            decisions: books.decisions.clone(),
+        },
+        text: screen.text().to_owned(),
+    }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -39,7 +39,8 @@ pub(crate) struct Books {
     pub(crate) drafted: u32,
     pub(crate) accepted: u32,
     pub(crate) decisions: Vec<Decision>,
-    pub(crate) candidates: Vec<CandidateRecord>,
+    /// Answers that were judged, by their candidate.
+    pub(crate) candidates: Vec<(u64, CandidateRecord)>,
 }
 
 impl Books {
@@ -56,6 +57,11 @@ impl Books {
     /// A model's account, if it was asked.
     pub(crate) fn find(&self, model: &str) -> Option<&Account> {
         self.accounts.iter().find(|account| account.model == model)
+    }
+
+    /// The model that was asked last for the first time.
+    pub(crate) fn last_asked(&self) -> Option<&str> {
+        self.accounts.last().map(|account| account.model.as_str())
     }
 
     pub(crate) fn forced(&self) -> u32 {

@@ -13,10 +13,23 @@ use crate::RouterError;
 const VOCABULARY_CAPACITY: usize = 8;
 
 /// Grammars compiled so far, shared by all requests.
-#[derive(Default)]
 pub(crate) struct Constraints {
     grammars: GrammarCache,
     vocabularies: Mutex<Vec<Arc<Vocabulary>>>,
+    /// One token per byte: of texts that are judged and not written.
+    bytes: Arc<Vocabulary>,
+}
+
+impl Default for Constraints {
+    fn default() -> Self {
+        let tokens = (0..=u8::MAX).map(|byte| vec![byte]).chain([Vec::new()]);
+        let end = TokenId::from(u8::MAX) + 1;
+        Self {
+            grammars: GrammarCache::default(),
+            vocabularies: Mutex::default(),
+            bytes: Arc::new(Vocabulary::new("bytes", tokens, vec![end])),
+        }
+    }
 }
 
 impl Constraints {
@@ -44,6 +57,21 @@ impl Constraints {
         });
         let made = tokio::time::timeout(limit, make).await.map_err(|_| GrammarError::TooSlow(limit))?;
         made.map_err(|failed| RouterError::Internal(failed.to_string()))?
+    }
+
+    /// Whether a text is one of the pattern's, whoever wrote it; else the byte from which on it is not.
+    ///
+    /// # Errors
+    /// What compiling says.
+    pub(crate) fn accepts(&self, pattern: &Pattern, text: &[u8]) -> Result<Option<usize>, GrammarError> {
+        let grammar = self.grammars.get_or_compile(pattern, &self.bytes, &Budget::default())?;
+        let mut matcher = grammar.matcher();
+        let tokens: Vec<TokenId> = text.iter().map(|byte| TokenId::from(*byte)).collect();
+        let accepted = matcher.validate(&tokens);
+        let whole = accepted == tokens.len() && {
+            tokens.iter().all(|token| matcher.try_accept(*token)) && matcher.is_accepting()
+        };
+        Ok((!whole).then_some(accepted))
     }
 
     fn vocabulary(&self, codec: &dyn Codec) -> Arc<Vocabulary> {

@@ -10,6 +10,7 @@ use crate::books::Books;
 use crate::candidate::{Author, Candidate};
 use crate::confidence::Features;
 use crate::constraints::Constraints;
+use crate::drafters::Records;
 use crate::screen::Screen;
 use crate::{AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, RouterConfig, RouterError};
 
@@ -23,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) config: Arc<RouterConfig>,
     pub(crate) slots: Arc<dyn Slots>,
     pub(crate) constraints: Arc<Constraints>,
+    /// How drafts have fared.
+    pub(crate) records: Arc<Records>,
 }
 
 /// What hindered a model. Text shown so far stays shown.
@@ -71,6 +74,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) screen: Screen,
     /// Whose random numbers: parallel samples of a request differ in it.
     pub(crate) lane: u32,
+    /// In place of the request's.
+    pub(crate) temperature: Option<f32>,
     /// Whether the answer is judged, so that its tokens need signals.
     pub(crate) judged: bool,
     /// Drafts are given up when they are worse than this.
@@ -86,6 +91,7 @@ impl<'a> Desk<'a> {
             books: Books::default(),
             screen,
             lane: 0,
+            temperature: None,
             judged: job.request.collect_evidence,
             patience: None,
             why: String::new(),
@@ -94,7 +100,7 @@ impl<'a> Desk<'a> {
 
     /// A desk of its own for a candidate that nobody watches; see [`absorb`](Self::absorb).
     pub(crate) fn aside(&self, lane: u32) -> Desk<'a> {
-        Desk { screen: self.screen.unwatched(), lane, judged: true, ..Desk::new(self.job, self.screen.unwatched()) }
+        Desk { lane, judged: true, ..Desk::new(self.job, self.screen.unwatched()) }
     }
 
     /// Takes over the books of a desk aside. Its decisions are announced now.

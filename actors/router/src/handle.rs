@@ -13,10 +13,11 @@ use tokio_util::sync::DropGuard;
 use understudy_backend::{RequestCtx, Slots};
 
 use crate::actor::{Admission, RouterActor, RouterMessage};
-use crate::answer::AnswerItem;
 use crate::constraints::Constraints;
-use crate::generate::Job;
+use crate::desk::Job;
+use crate::drafters::Records;
 use crate::plan::Plan;
+use crate::screen::AnswerItem;
 use crate::{AnswerRequest, RouterConfig, RouterError};
 
 /// Events of one answer that may wait for its reader. When they are this many, the request
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) actor: RwLock<Option<ActorRef<RouterMessage>>>,
     slots: Arc<dyn Slots>,
     constraints: Arc<Constraints>,
+    records: Arc<Records>,
     /// One permit per running request: travels in the admission and frees on drop. Bounds
     /// the actor's mailbox, which itself has no bound.
     requests: Arc<Semaphore>,
@@ -57,6 +59,7 @@ impl RouterHandle {
                 actor: RwLock::new(None),
                 slots,
                 constraints: Arc::default(),
+                records: Arc::default(),
                 requests: Arc::new(Semaphore::new(max_requests)),
                 max_requests,
             }),
@@ -93,7 +96,7 @@ impl RouterHandle {
         let ctx = RequestCtx { cancel: ctx.cancel.child_token(), ..ctx };
         let cancel = ctx.cancel.clone().drop_guard();
         let (slots, constraints) = (shared.slots.clone(), shared.constraints.clone());
-        let job = Job { ctx, request, config, slots, constraints };
+        let job = Job { ctx, request, config, slots, constraints, records: shared.records.clone() };
         let admission = Admission { job, plan, events: sender, last, begun: Instant::now(), permit };
         let actor = shared
             .actor

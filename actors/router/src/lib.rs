@@ -39,20 +39,29 @@
 //! ```
 
 pub mod actor;
-mod answer;
+mod books;
+mod candidate;
 pub mod confidence;
 pub mod config;
 mod constraints;
+mod critic;
 pub mod error;
 pub mod events;
-mod generate;
+mod desk;
+mod drafters;
 pub mod handle;
+mod judge;
 pub mod ledger;
 mod plan;
-mod policies;
+pub mod policies;
 pub mod policy_spec;
 pub mod request;
+mod screen;
+mod segments;
+mod session;
 pub mod transcript;
+mod validators;
+mod writers;
 
 pub use actor::RouterActor;
 pub use config::{RouterConfig, Rung};
@@ -60,8 +69,11 @@ pub use constraints::{gate, vocabulary_of};
 pub use error::RouterError;
 pub use events::{AnswerEvent, FinishReason, Finished};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
-pub use ledger::{Decision, DecisionKind, Ledger, RungCost, Span};
-pub use request::{AnswerRequest, PolicySpec};
+pub use ledger::{
+    CandidateRecord, Decision, DecisionKind, Ledger, RungCost, Span, ValidatorRecord, Verdict,
+};
+pub use policy_spec::PolicySpec;
+pub use request::{AnswerRequest, ValidatorSpec};
 pub use transcript::Transcript;
 pub use understudy_grammars::{
     Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial, Pattern, ProtoFormat, ProtoSource,

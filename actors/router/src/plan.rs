@@ -4,7 +4,8 @@ use understudy_engine::verbs::SamplerSpec;
 use understudy_grammars::Pattern;
 
 use crate::config::{check_ladder, check_share};
-use crate::{AnswerRequest, PolicySpec, RouterConfig, RouterError};
+use crate::policies::{self, Policy};
+use crate::{AnswerRequest, RouterConfig, RouterError};
 
 /// Roles that chat templates know.
 const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
@@ -13,13 +14,21 @@ const LONGEST_STOP: usize = 256;
 /// More options are better stated as a grammar.
 const MOST_OPTIONS: usize = 1_000;
 
-/// Who may answer.
-#[derive(Debug, Clone, PartialEq)]
+/// Who may answer, and how.
 pub(crate) struct Plan {
-    /// Policy word.
-    pub(crate) policy: &'static str,
-    /// At least one.
+    /// The policy, as said of the answer.
+    pub(crate) name: String,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) cast: Cast,
+}
+
+/// The models of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cast {
+    /// Cheapest first; at least one.
     pub(crate) rungs: Vec<PlannedRung>,
+    /// Who writes, where a policy has said so.
+    pub(crate) lead: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +36,27 @@ pub(crate) struct PlannedRung {
     pub(crate) model: String,
     /// Confidence from which its answer stays.
     pub(crate) threshold: f32,
+}
+
+impl Cast {
+    /// The name of a rung; of the last one where there are not so many.
+    pub(crate) fn model(&self, rung: usize) -> &str {
+        self.rungs.get(rung).or(self.rungs.last()).map_or("", |rung| &rung.model)
+    }
+
+    pub(crate) fn threshold(&self, rung: usize) -> f32 {
+        self.rungs.get(rung).map_or(0.0, |rung| rung.threshold)
+    }
+
+    /// The biggest model.
+    pub(crate) fn last(&self) -> usize {
+        self.rungs.len().saturating_sub(1)
+    }
+
+    /// The same models with this one writing.
+    pub(crate) fn led_by(&self, rung: usize) -> Self {
+        Self { lead: Some(rung), ..self.clone() }
+    }
 }
 
 impl Plan {
@@ -37,25 +67,21 @@ impl Plan {
         check_budget(request, config)?;
         check_sampler(&request.sampler)?;
         check_constraint(request.constraint.as_ref())?;
-        let (names, threshold) = match &request.policy {
-            PolicySpec::Direct { model: Some(model) } => (vec![model.clone()], None),
-            PolicySpec::Direct { model: None } => {
-                (ladder(request, config).into_iter().take(1).collect(), None)
-            }
-            PolicySpec::Cascade { threshold } => (ladder(request, config), *threshold),
+        let names = match request.policy.only_model() {
+            Some(model) => vec![model.to_owned()],
+            None if request.policy.is_direct() => ladder(request, config).into_iter().take(1).collect(),
+            None => ladder(request, config),
         };
         check_ladder(names.iter().map(String::as_str))?;
         if names.is_empty() {
             return Err(RouterError::invalid("ladder", "is empty, in the request and in the configuration"));
         }
-        if let Some(threshold) = threshold {
-            check_share("threshold", threshold)?;
-        }
-        let planned = |model: String| PlannedRung {
-            threshold: threshold.unwrap_or_else(|| config.threshold_of(&model)),
-            model,
-        };
-        Ok(Self { policy: request.policy.name(), rungs: names.into_iter().map(planned).collect() })
+        let planned = |model: String| PlannedRung { threshold: config.threshold_of(&model), model };
+        Ok(Self {
+            name: request.policy.name(),
+            policy: policies::compose(&request.policy),
+            cast: Cast { rungs: names.into_iter().map(planned).collect(), lead: None },
+        })
     }
 }
 
@@ -133,7 +159,7 @@ mod tests {
     use super::*;
 
     fn request() -> AnswerRequest {
-        AnswerRequest::ask("hello", PolicySpec::Cascade { threshold: None })
+        AnswerRequest::ask("hello", "cascade".parse().unwrap())
     }
 
     type Spoil = fn(&mut AnswerRequest);
@@ -141,7 +167,7 @@ mod tests {
     #[test]
     fn every_wrong_field_is_named() {
         let config = RouterConfig::with_ladder(["a", "b"]);
-        let wrong: [(&str, Spoil); 21] = [
+        let wrong: [(&str, Spoil); 20] = [
             ("messages", |r| r.messages.clear()),
             ("messages", |r| r.messages[0].content = " \n".into()),
             ("messages", |r| r.messages[0].role = "robot".into()),
@@ -158,8 +184,7 @@ mod tests {
             ("stop", |r| r.stop = vec![String::new()]),
             ("ladder", |r| r.ladder = vec!["a".into(), "a".into()]),
             ("ladder", |r| r.ladder = vec![" ".into()]),
-            ("ladder", |r| r.policy = PolicySpec::Direct { model: Some(String::new()) }),
-            ("threshold", |r| r.policy = PolicySpec::Cascade { threshold: Some(f32::NAN) }),
+            ("ladder", |r| r.policy = PolicySpec::direct(Some(String::new()))),
             ("constraint", |r| r.constraint = Some(Pattern::Regex("(".into()))),
             ("constraint", |r| r.constraint = Some(Pattern::Choice(vec![]))),
             ("constraint", |r| r.constraint = Some(Pattern::Choice(vec!["x".into(); 1_001]))),
@@ -180,23 +205,22 @@ mod tests {
         assert!(
             matches!(Plan::of(&request(), &config), Err(RouterError::Invalid { field, .. }) if field == "ladder")
         );
-        let direct = AnswerRequest { policy: PolicySpec::Direct { model: Some("m".into()) }, ..request() };
-        assert_eq!(Plan::of(&direct, &config).unwrap().rungs[0].model, "m");
+        let direct = AnswerRequest { policy: PolicySpec::direct(Some("m".into())), ..request() };
+        assert_eq!(Plan::of(&direct, &config).unwrap().cast.model(0), "m");
     }
 
     #[test]
-    fn thresholds_come_from_request_rung_and_default_in_that_order() {
+    fn thresholds_come_from_the_rung_or_the_default() {
         let mut config = RouterConfig::with_ladder(["a", "b"]);
         config.ladder[0].threshold = Some(0.7);
         let thresholds = |policy: &str, ladder: &[&str]| {
             let ladder = ladder.iter().map(|name| (*name).into()).collect();
             let request = AnswerRequest { policy: policy.parse().unwrap(), ladder, ..request() };
             let plan = Plan::of(&request, &config).unwrap();
-            plan.rungs.into_iter().map(|rung| (rung.model, rung.threshold)).collect::<Vec<_>>()
+            plan.cast.rungs.into_iter().map(|rung| (rung.model, rung.threshold)).collect::<Vec<_>>()
         };
         assert_eq!(thresholds("cascade", &[]), [("a".into(), 0.7), ("b".into(), 0.5)]);
         assert_eq!(thresholds("cascade", &["c", "a"]), [("c".into(), 0.5), ("a".into(), 0.7)]);
-        assert_eq!(thresholds("cascade:threshold=0.2", &[]), [("a".into(), 0.2), ("b".into(), 0.2)]);
         assert_eq!(thresholds("direct", &[]), [("a".into(), 0.7)]);
     }
 }

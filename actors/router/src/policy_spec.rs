@@ -110,7 +110,7 @@ impl From<PolicyParseError> for RouterError {
 }
 
 fn known_policies() -> String {
-    policies::REGISTRY.map(|definition| definition.name).join(", ")
+    policies::REGISTRY.each_ref().map(|definition| definition.name).join(", ")
 }
 
 impl PolicySpec {

@@ -3,20 +3,8 @@
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_grammars::Pattern;
 
-/// How models work together on an answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PolicySpec {
-    /// One model.
-    Direct {
-        /// Which; `None` takes the ladder's first rung.
-        model: Option<String>,
-    },
-    /// Ask the cheapest rung first, escalate while its confidence is too low.
-    Cascade {
-        /// Overrides the configured threshold of every rung.
-        threshold: Option<f32>,
-    },
-}
+pub use crate::policy_spec::PolicySpec;
+pub use crate::validators::ValidatorSpec;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -35,6 +23,10 @@ pub struct AnswerRequest {
     pub stop: Vec<String>,
     /// Constraint on the answer.
     pub constraint: Option<Pattern>,
+    /// What a complete answer is tried by.
+    pub validators: Vec<ValidatorSpec>,
+    /// Whether the answer's evidence is wanted in the ledger, even where nobody has to judge.
+    pub collect_evidence: bool,
 }
 
 impl AnswerRequest {
@@ -48,6 +40,8 @@ impl AnswerRequest {
             sampler: SamplerSpec::default(),
             stop: Vec::new(),
             constraint: None,
+            validators: Vec::new(),
+            collect_evidence: false,
         }
     }
 }

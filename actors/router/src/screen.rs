@@ -141,6 +141,11 @@ impl Screen {
         self.marks.last().filter(|_| !self.text.is_empty()).map(|mark| &*mark.author.model)
     }
 
+    /// The candidate that is shown, if one is.
+    pub(crate) fn owner(&self) -> Option<u64> {
+        self.owner
+    }
+
     /// Whether this candidate is the one that is shown.
     pub(crate) fn shows(&self, candidate: &Candidate) -> bool {
         self.owner == Some(candidate.id)

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use understudy_backend::{Backend, BackendError, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
 use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{
-    Acceptance, Draft, RunSpec, SamplerSpec, SignalMode, StepResult, StopWhen, TokenId, Verified,
+    Draft, RunSpec, SamplerSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec,
 };
 
 use crate::RouterError;
@@ -33,8 +33,6 @@ const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::
 /// A model and its sequence.
 pub(crate) struct Session {
     model: String,
-    /// Overrides the request's, for a model that only drafts.
-    sampler: Option<SamplerSpec>,
     attempt: u32,
     open: Option<Open>,
 }
@@ -43,7 +41,7 @@ pub(crate) struct Session {
 struct Open {
     sequence: OpenSequence,
     author: Author,
-    prompt: usize,
+    prompt: Vec<TokenId>,
     /// Tokens after the prompt, in this model's vocabulary.
     held: Vec<TokenId>,
     /// The engine may have more tokens than are held.
@@ -72,12 +70,7 @@ pub(crate) struct Run {
 
 impl Session {
     pub(crate) fn new(model: impl Into<String>) -> Self {
-        Self { model: model.into(), sampler: None, attempt: 0, open: None }
-    }
-
-    /// A session that samples in its own way.
-    pub(crate) fn with_sampler(self, sampler: SamplerSpec) -> Self {
-        Self { sampler: Some(sampler), ..self }
+        Self { model: model.into(), attempt: 0, open: None }
     }
 
     pub(crate) fn model(&self) -> &str {
@@ -100,9 +93,17 @@ impl Session {
         Ok(&self.opened()?.sequence.backend)
     }
 
-    /// Tokens of the prompt and of the candidate that the sequence holds.
-    pub(crate) fn len(&self) -> Result<usize, Trouble> {
-        Ok(self.opened()?.len())
+    /// The tokens of the prompt, and those after it that the sequence holds.
+    pub(crate) fn tokens(&self) -> Result<(&[TokenId], &[TokenId]), Trouble> {
+        let open = self.opened()?;
+        Ok((&open.prompt, &open.held))
+    }
+
+    /// Whether the sequence holds all of the candidate: it does not where that ends within a character
+    /// of another vocabulary's tokens.
+    pub(crate) fn holds(&self, candidate: &Candidate) -> Result<bool, Trouble> {
+        let open = self.opened()?;
+        Ok(open.agrees_with(candidate) == (open.held.len(), candidate.bytes().len()))
     }
 
     fn opened(&self) -> Result<&Open, Trouble> {
@@ -133,13 +134,28 @@ impl Session {
         self.opened_mut()?.follow(&ctx, candidate).await
     }
 
+    /// What a candidate has beyond this sequence, where that holds its beginning token by token and
+    /// the rest is of the same vocabulary. Opens the sequence, with the prompt alone, if need be.
+    pub(crate) async fn unread(
+        &mut self,
+        desk: &mut Desk<'_>,
+        candidate: &Candidate,
+    ) -> Result<Option<Vec<TokenId>>, Trouble> {
+        if self.open.is_none() {
+            self.open = Some(self.opening(desk, &desk.candidate()).await?);
+        }
+        let open = self.opened()?;
+        let Some(ids) = candidate.ids_in(&open.author.vocabulary) else { return Ok(None) };
+        let rest = ids.strip_prefix(open.held.as_slice()).filter(|_| !open.ahead);
+        Ok(rest.map(<[TokenId]>::to_vec))
+    }
+
     async fn opening(&self, desk: &mut Desk<'_>, candidate: &Candidate) -> Result<Open, Trouble> {
         let ctx = self.ctx(desk);
         let is_first = desk.books.account(&self.model).numerics.is_empty();
         let backend = self.find_backend(&ctx, desk).await?;
         let codec = backend.codec();
         let prompt = ctx.bound(async { Ok(prompt_ids(desk, codec.clone()).await) }).await??;
-        let prompt_tokens = prompt.len();
         // What is emitted goes in with the prompt where it is spelled in this vocabulary.
         let held = candidate.ids_in(codec.digest()).unwrap_or_default();
         let job = desk.job;
@@ -152,19 +168,20 @@ impl Session {
                 Some(ctx.bound(async { Ok(gate.await) }).await??)
             }
         };
-        let sampler = self.sampler.clone().unwrap_or_else(|| job.request.sampler.clone());
-        let sampler = SamplerSpec { lane: desk.lane, ..sampler };
-        let ids = [prompt, held.clone()].concat();
+        let asked = job.request.sampler.clone();
+        let temperature = desk.temperature.unwrap_or(asked.temperature);
+        let sampler = SamplerSpec { lane: desk.lane, temperature, ..asked };
+        let ids = [prompt.as_slice(), &held].concat();
         let opened = backend.open(&ctx, OpenRequest { prompt: ids, sampler, gate }).await?;
         let account = desk.books.account(&self.model);
         if is_first {
-            account.prompt_tokens = prompt_tokens;
+            account.prompt_tokens = prompt.len();
             account.cached_prompt_tokens = opened.cached;
             account.numerics.clone_from(&backend.card().numerics);
         }
         let author = Author { model: self.model.as_str().into(), vocabulary: codec.digest().into() };
         let sequence = OpenSequence { backend, codec, seq: opened.seq };
-        Ok(Open { sequence, author, prompt: prompt_tokens, held, ahead: false })
+        Ok(Open { sequence, author, prompt, held, ahead: false })
     }
 
     fn ctx(&self, desk: &Desk<'_>) -> RequestCtx {
@@ -220,17 +237,12 @@ impl Session {
     pub(crate) async fn verify(
         &mut self,
         desk: &mut Desk<'_>,
-        draft: Draft,
-        acceptance: Acceptance,
-        most: u32,
-        signals: SignalMode,
+        spec: VerifySpec,
     ) -> Result<Verified, Trouble> {
         let ctx = self.ctx(desk);
         let open = self.opened_mut()?;
         let sequence = &open.sequence;
-        let verified =
-            sequence.backend.verify(&ctx, sequence.seq, open.len(), draft, acceptance, most, signals).await;
-        let (verified, cost) = verified?;
+        let (verified, cost) = sequence.backend.verify(&ctx, sequence.seq, open.len(), spec).await?;
         open.held.extend(verified.steps.iter().map(|step| step.token));
         desk.books.account(&self.model).cost += cost;
         Ok(verified)
@@ -293,7 +305,7 @@ impl Session {
 
 impl Open {
     fn len(&self) -> usize {
-        self.prompt + self.held.len()
+        self.prompt.len() + self.held.len()
     }
 
     /// Truncates and extends the sequence until its tokens spell the candidate's bytes, a character in
@@ -303,7 +315,7 @@ impl Open {
         let rest = self.spelled(candidate, same, from)?;
         let OpenSequence { backend, seq, .. } = &self.sequence;
         if self.ahead || same < self.held.len() {
-            backend.truncate(ctx, *seq, self.prompt + same).await?;
+            backend.truncate(ctx, *seq, self.prompt.len() + same).await?;
             self.held.truncate(same);
             self.ahead = false;
         }

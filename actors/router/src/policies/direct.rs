@@ -1,14 +1,72 @@
-//! One model answers.
+//! One model writes, token by token.
 
-use crate::FinishReason;
-use crate::answer::Answer;
-use crate::generate::{Job, RungEnd, RungRun, Trouble};
+use std::sync::Arc;
 
-pub(super) async fn direct(job: &Job, answer: &mut Answer, model: &str) -> Result<FinishReason, Trouble> {
-    answer.why = "the only model asked".into();
-    match RungRun::last(job, model).generate(answer).await? {
-        RungEnd::Done(reason) => Ok(reason),
-        // Only drafts are judged.
-        RungEnd::Hopeless(_) => Ok(FinishReason::Length),
+use async_trait::async_trait;
+
+use super::{Definition, Make, Pen, Policy, Written};
+use crate::candidate::Candidate;
+use crate::desk::{Desk, Trouble};
+use crate::plan::Cast;
+use crate::policy_spec::{Param, ParamKind};
+use crate::session::Session;
+use crate::writers::{Advance, Running, Stepping, TheEnd, Writer};
+
+pub(super) const DEFINITION: Definition = Definition {
+    name: "direct",
+    about: "one model answers",
+    params: &[Param {
+        name: "model",
+        kind: ParamKind::Model,
+        about: "which one; the ladder's first rung if not named",
+    }],
+    make: Make::Pen(|_| plain()),
+};
+
+/// Without drafts.
+struct Plain;
+
+pub(super) fn plain() -> Arc<dyn Pen> {
+    Arc::new(Plain)
+}
+
+impl Pen for Plain {
+    fn writer(&self, cast: &Cast, rung: usize, watched: bool) -> Box<dyn Writer> {
+        let session = Session::new(cast.model(rung));
+        // In the engine's batch where nobody stops it on the way.
+        if watched { Box::new(Stepping::new(session)) } else { Box::new(Running::new(session)) }
+    }
+}
+
+/// One model writes all of an answer.
+struct Solo {
+    pen: Arc<dyn Pen>,
+}
+
+pub(super) fn solo(pen: Arc<dyn Pen>) -> Box<dyn Policy> {
+    Box::new(Solo { pen })
+}
+
+#[async_trait]
+impl Policy for Solo {
+    async fn write(
+        &self,
+        desk: &mut Desk<'_>,
+        cast: &Cast,
+        candidate: &mut Candidate,
+    ) -> Result<Written, Trouble> {
+        let lead = cast.lead.unwrap_or_else(|| self.pen.lead(cast));
+        let mut writer = self.pen.writer(cast, lead, false);
+        match writer.advance(desk, candidate, &mut TheEnd).await? {
+            Advance::Hopeless(confidence) => Ok(Written::Hopeless(confidence)),
+            Advance::Done(reason) => {
+                desk.close(candidate, reason).await?;
+                Ok(Written::Done(reason))
+            }
+            // The end is the only boundary.
+            Advance::Boundary | Advance::Refused(_) => {
+                Err(Trouble::Refused(crate::RouterError::Internal("a writer stopped before the end".into())))
+            }
+        }
     }
 }

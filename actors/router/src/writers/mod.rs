@@ -30,6 +30,10 @@ pub(crate) trait Writer: Send {
         candidate: &mut Candidate,
         until: &mut dyn Until,
     ) -> Result<Advance, Trouble>;
+
+    /// Before it goes on, the model is to read what others wrote since its last word, and to take it
+    /// back from the token on that it finds less than `1 - alpha` times as likely as its own choice.
+    fn review(&mut self, _alpha: f32) {}
 }
 
 /// When a writer hands the pen back before the end.
@@ -40,7 +44,7 @@ pub(crate) trait Until: Send {
     }
 
     /// Not to be written: the writer stops before this token.
-    fn refuses(&mut self, _candidate: &Candidate, _step: &StepResult) -> bool {
+    fn refuses(&mut self, _candidate: &Candidate, _step: &StepResult, _bytes: &[u8]) -> bool {
         false
     }
 

@@ -71,7 +71,7 @@ impl Running {
                     return Ok(Read::Stopped(reason));
                 }
             };
-            if until.refuses(candidate, &step) {
+            if until.refuses(candidate, &step, codec.token_bytes(step.token)) {
                 desk.books.account(&author.model).unseen(1);
                 return Ok(Read::Enough(Advance::Refused(step)));
             }

@@ -1,7 +1,7 @@
 //! Pass by pass: each checks a draft, if there is one, and adds the model's own token.
 
 use async_trait::async_trait;
-use understudy_engine::verbs::{Acceptance, Draft, StopReason, Verified};
+use understudy_engine::verbs::{Acceptance, Draft, StopReason, Verified, VerifySpec};
 
 use super::{Advance, Until, Writer, finish_reason};
 use crate::FinishReason;
@@ -10,6 +10,9 @@ use crate::desk::{Desk, Trouble};
 use crate::drafters::Drafters;
 use crate::session::Session;
 
+/// Most tokens of others that are read with an eye to taking them back: those of a segment or a few.
+const LONGEST_REVIEW: usize = 48;
+
 /// Decodes by the verb `verify`.
 pub(crate) struct Stepping {
     session: Session,
@@ -17,12 +20,14 @@ pub(crate) struct Stepping {
     acceptance: Acceptance,
     /// Tokens that the constraint foresees: then nobody needs to draft.
     foreseen: usize,
+    /// What others wrote is to be read first, with this leniency.
+    review: Option<f32>,
 }
 
 impl Stepping {
     /// Without drafts: one pass, one token.
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, drafters: None, acceptance: Acceptance::Exact, foreseen: 0 }
+        Self { session, drafters: None, acceptance: Acceptance::Exact, foreseen: 0, review: None }
     }
 
     /// With drafts.
@@ -41,6 +46,14 @@ impl Stepping {
             if left == 0 {
                 return Ok(Advance::Done(FinishReason::Length));
             }
+            if let Some(alpha) = self.review.take()
+                && let Some(verified) = self.read(desk, candidate, alpha).await?
+            {
+                if let Some(end) = self.take(desk, candidate, until, verified).await? {
+                    return Ok(end);
+                }
+                continue;
+            }
             self.session.ready(desk, candidate).await?;
             let draft = match &mut self.drafters {
                 Some(drafters) if self.foreseen == 0 && left > 1 => {
@@ -48,16 +61,49 @@ impl Stepping {
                 }
                 _ => Draft::default(),
             };
-            let verified =
-                self.session.verify(desk, draft, self.acceptance, left, desk.signals()).await?;
+            let spec =
+                VerifySpec { draft, acceptance: self.acceptance, most: left, signals: desk.signals() };
+            let verified = self.session.verify(desk, spec).await?;
             self.foreseen = verified.foreseen;
             if let Some(drafters) = &mut self.drafters {
-                drafters.learn(desk, &verified).await?;
+                drafters.learn(desk, self.session.model(), &verified);
             }
             if let Some(end) = self.take(desk, candidate, until, verified).await? {
                 return Ok(end);
             }
         }
+    }
+
+    /// Reads what others wrote since, in one pass that brings the next token too: the big-little decoder
+    /// of Kim et al. 2023, "Speculative decoding with big little decoder", section 3. What comes back are
+    /// this model's own tokens; the candidate ends before them. `None`: there is nothing that it could
+    /// compare.
+    async fn read(
+        &mut self,
+        desk: &mut Desk<'_>,
+        candidate: &mut Candidate,
+        alpha: f32,
+    ) -> Result<Option<Verified>, Trouble> {
+        let Some(unread) = self.session.unread(desk, candidate).await? else { return Ok(None) };
+        if unread.is_empty() || unread.len() > LONGEST_REVIEW {
+            return Ok(None);
+        }
+        let before = candidate.tokens().len() - unread.len();
+        let most = desk.left(candidate) + unread.len() as u32;
+        let spec = VerifySpec {
+            draft: Draft::certain(unread),
+            acceptance: Acceptance::Lenient { alpha },
+            most,
+            signals: desk.signals(),
+        };
+        let mut verified = self.session.verify(desk, spec).await?;
+        let written = candidate.tokens().get(before..).unwrap_or_default().iter();
+        let same =
+            written.zip(&verified.steps).take_while(|(theirs, own)| theirs.step.token == own.token).count();
+        candidate.truncate(before + same);
+        verified.steps.drain(..same);
+        self.foreseen = verified.foreseen;
+        Ok(Some(verified))
     }
 
     /// Writes what a pass has brought; `None` to go on.
@@ -72,7 +118,7 @@ impl Stepping {
         let mut steps = verified.steps.into_iter();
         let mut end = None;
         while let (None, Some(step)) = (end, steps.next()) {
-            if until.refuses(candidate, &step) {
+            if until.refuses(candidate, &step, codec.token_bytes(step.token)) {
                 desk.books.account(&author.model).unseen(1);
                 end = Some(Advance::Refused(step));
                 break;
@@ -114,5 +160,9 @@ impl Writer for Stepping {
                 end => return end,
             }
         }
+    }
+
+    fn review(&mut self, alpha: f32) {
+        self.review = Some(alpha);
     }
 }

@@ -1,0 +1,58 @@
+//! A model's word on an answer: how much likelier it finds "Yes" than "No".
+
+use understudy_backend::OpenRequest;
+use understudy_engine::codec::ChatMessage;
+use understudy_engine::verbs::SamplerSpec;
+
+use crate::RouterError;
+use crate::desk::{Desk, Trouble};
+
+/// Longest question and answer that a critic is shown, in bytes each.
+const LONGEST: usize = 16_384;
+
+/// The probability, of both words together, that `critic` says "Yes" when it is asked whether the answer
+/// is right.
+pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) -> Result<f32, Trouble> {
+    let job = desk.job;
+    let (sender, _) = tokio::sync::mpsc::channel(1);
+    let backend = job.ctx.bound(job.slots.backend(&job.ctx, critic, sender)).await?;
+    let codec = backend.codec();
+    let messages = question(&job.request.messages, answer);
+    let prompt = codec.render(&messages).and_then(|text| codec.encode_prompt(&text)).map_err(RouterError::from)?;
+    let words = ["Yes", "No"].map(|word| codec.encode_text(word).map_err(RouterError::from));
+    let [yes, no] = words;
+    let tokens = prompt.len();
+    let opened = backend
+        .open(&job.ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None })
+        .await?;
+    let scored = backend.score(&job.ctx, opened.seq, vec![yes?, no?]).await;
+    backend.close(opened.seq);
+    let (scores, cost) = scored?;
+    let account = desk.books.account(critic);
+    if account.numerics.is_empty() {
+        account.prompt_tokens = tokens;
+        account.cached_prompt_tokens = opened.cached;
+        account.numerics.clone_from(&backend.card().numerics);
+    }
+    account.cost += cost;
+    let [yes, no] = scores.as_slice() else {
+        return Err(RouterError::Internal("a score is missing".into()).into());
+    };
+    Ok(1.0 / (1.0 + (no - yes).exp()))
+}
+
+fn question(messages: &[ChatMessage], answer: &str) -> Vec<ChatMessage> {
+    let asked = messages.iter().rev().find(|message| message.role == "user");
+    let asked = asked.map_or("", |message| message.content.as_str());
+    let content = format!(
+        "A question and an answer follow. Is the answer right? Say Yes or No.\n\nQuestion:\n{}\n\nAnswer:\n{}",
+        beginning(asked),
+        beginning(answer)
+    );
+    vec![ChatMessage { role: "user".into(), content }]
+}
+
+fn beginning(text: &str) -> &str {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}

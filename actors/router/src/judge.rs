@@ -1,0 +1,80 @@
+//! How good an answer is, on what evidence.
+//!
+//! Evidence is what the tokens tell ([`Features`]), what became of the constraint, and what validators
+//! find. A calibrated profile turns it into a probability; without one the default
+//! [`Weights`](crate::confidence::Weights) do, and a validator that fails is decisive.
+
+use std::collections::BTreeMap;
+
+use crate::candidate::Candidate;
+use crate::confidence::Features;
+use crate::desk::{Desk, Trouble};
+use crate::validators::{self, Finding};
+use crate::{CandidateRecord, FinishReason, ValidatorRecord, Verdict};
+
+/// What came of it.
+pub(crate) struct Judgement {
+    /// 0 to 1.
+    pub(crate) confidence: f32,
+    /// What a validator found wrong, for people.
+    pub(crate) doubt: Option<String>,
+}
+
+/// Judges a complete candidate and books what was found.
+pub(crate) async fn judge(
+    desk: &mut Desk<'_>,
+    model: &str,
+    candidate: &Candidate,
+) -> Result<Judgement, Trouble> {
+    let truncated = candidate.end == Some(FinishReason::Length);
+    let mut evidence = of_tokens(desk, candidate, truncated);
+    let findings = validators::run(desk.job, candidate.text()).await?;
+    for finding in &findings {
+        evidence.extend(finding.evidence());
+    }
+    let failed = findings.iter().find(|finding| finding.verdict == Verdict::Fail);
+    let doubt = failed.map(|finding| format!("{}: {}", finding.name, finding.detail));
+    let confidence = match failed {
+        Some(_) => 0.0,
+        None => desk.job.config.weights.judge_candidate(candidate, truncated),
+    };
+    desk.books.candidates.push((
+        candidate.id,
+        CandidateRecord {
+            model: model.to_owned(),
+            chosen: false,
+            confidence: Some(confidence),
+            evidence,
+            outcome: Some(outcome(&findings, candidate.text())),
+            validators: findings.into_iter().map(record).collect(),
+        },
+    ));
+    Ok(Judgement { confidence, doubt })
+}
+
+/// What the tokens tell, and how the constraint ended.
+fn of_tokens(desk: &Desk<'_>, candidate: &Candidate, truncated: bool) -> BTreeMap<String, f64> {
+    let mut evidence = BTreeMap::new();
+    if let Some(features) = Features::of_candidate(candidate, truncated) {
+        evidence.extend(features.named().map(|(name, value)| (name.to_owned(), value)));
+    }
+    let tokens = candidate.tokens().len().max(1) as f64;
+    if desk.job.request.constraint.is_some() {
+        let forced = candidate.steps().filter(|step| step.forced).count() as f64;
+        // Signals are over the allowed tokens: other features than those over all, never calibrated together.
+        evidence.insert("masked".into(), 1.0);
+        evidence.insert("forced_share".into(), forced / tokens);
+    }
+    evidence.insert("budget_used".into(), tokens / f64::from(desk.job.request.max_tokens.max(1)));
+    evidence
+}
+
+/// What the answer comes to: what a validator computed, else its text.
+fn outcome(findings: &[Finding], text: &str) -> String {
+    let computed = findings.iter().find_map(|finding| finding.outcome.clone());
+    computed.unwrap_or_else(|| text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn record(finding: Finding) -> ValidatorRecord {
+    ValidatorRecord { name: finding.name.into(), verdict: finding.verdict, detail: finding.detail, ms: finding.ms }
+}

@@ -1,0 +1,88 @@
+//! What can be found out about an answer by trying it.
+//!
+//! | module | validator | passes when |
+//! |---|---|---|
+//! | `matches` | `matches` | a constraint accepts the text, or the first code block in it |
+//!
+//! Each runs on a blocking thread with a limit of time. What a model wrote is hostile until shown
+//! otherwise: a validator that fails to judge says so and decides nothing.
+
+mod matches;
+
+use std::time::{Duration, Instant};
+
+use understudy_grammars::Pattern;
+
+use crate::desk::{Job, Trouble};
+use crate::{RouterError, Verdict};
+
+/// How long one validator may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A validator that a request asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ValidatorSpec {
+    /// The text is one that this constraint accepts.
+    Matches(Pattern),
+}
+
+/// What a validator found.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Finding {
+    pub(crate) name: &'static str,
+    pub(crate) verdict: Verdict,
+    /// For people.
+    pub(crate) detail: String,
+    /// Numbers that a calibration may use, by the end of their name.
+    pub(crate) numbers: Vec<(&'static str, f64)>,
+    /// What the answer comes to; equal for answers that agree.
+    pub(crate) outcome: Option<String>,
+    /// How long it took, in milliseconds.
+    pub(crate) ms: f64,
+}
+
+impl Finding {
+    pub(crate) fn new(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self { name, verdict, detail: detail.into(), numbers: Vec::new(), outcome: None, ms: 0.0 }
+    }
+
+    /// As a calibration sees it: nothing where it could not tell.
+    pub(crate) fn evidence(&self) -> impl Iterator<Item = (String, f64)> {
+        let verdict = match self.verdict {
+            Verdict::Pass => Some(1.0),
+            Verdict::Fail => Some(0.0),
+            Verdict::Unknown => None,
+        };
+        let name = format!("validator.{}", self.name);
+        let numbers = self.numbers.iter().map(|(end, value)| (format!("{name}.{end}"), *value));
+        verdict.map(|verdict| (name.clone(), verdict)).into_iter().chain(numbers.collect::<Vec<_>>())
+    }
+}
+
+/// Runs the validators of a request, one after the other.
+pub(crate) async fn run(job: &Job, text: &str) -> Result<Vec<Finding>, Trouble> {
+    let mut findings = Vec::new();
+    for spec in &job.request.validators {
+        findings.push(one(job, spec, text).await?);
+    }
+    Ok(findings)
+}
+
+async fn one(job: &Job, spec: &ValidatorSpec, text: &str) -> Result<Finding, Trouble> {
+    let (spec, text, constraints) = (spec.clone(), text.to_owned(), job.constraints.clone());
+    let begun = Instant::now();
+    let name = match &spec {
+        ValidatorSpec::Matches(_) => matches::NAME,
+    };
+    let judged = tokio::task::spawn_blocking(move || match spec {
+        ValidatorSpec::Matches(pattern) => matches::validate(&constraints, &pattern, &text),
+    });
+    let judged = job.ctx.bound(async { Ok(tokio::time::timeout(LIMIT, judged).await) }).await?;
+    let mut finding = match judged {
+        Ok(Ok(finding)) => finding,
+        Ok(Err(failed)) => return Err(RouterError::Internal(failed.to_string()).into()),
+        Err(_) => Finding::new(name, Verdict::Unknown, format!("took longer than {LIMIT:?}")),
+    };
+    finding.ms = begun.elapsed().as_secs_f64() * 1e3;
+    Ok(finding)
+}
