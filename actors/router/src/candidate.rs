@@ -140,21 +140,6 @@ impl Candidate {
         }
         self.end = Some(end);
     }
-
-    /// Goes on after an end that need not be one.
-    pub(crate) fn reopen(&mut self) {
-        let count = self.tokens.len();
-        self.stream = TextStream::new(&self.stops);
-        let piece = self.stream.push(&self.bytes);
-        // Text that is shown stays shown; what the decoder holds again comes with the next token.
-        if piece.text.len() <= self.text.len() {
-            self.text.truncate(piece.text.len());
-        }
-        if let Some(last) = self.tokens.get_mut(count.wrapping_sub(1)) {
-            last.shown = self.text.len();
-        }
-        self.end = None;
-    }
 }
 
 #[cfg(test)]

@@ -68,10 +68,8 @@ impl Constraints {
         let mut matcher = grammar.matcher();
         let tokens: Vec<TokenId> = text.iter().map(|byte| TokenId::from(*byte)).collect();
         let accepted = matcher.validate(&tokens);
-        let whole = accepted == tokens.len() && {
-            tokens.iter().all(|token| matcher.try_accept(*token)) && matcher.is_accepting()
-        };
-        Ok((!whole).then_some(accepted))
+        let is_whole = accepted == tokens.len() && matcher.is_accepting();
+        Ok((!is_whole).then_some(accepted))
     }
 
     fn vocabulary(&self, codec: &dyn Codec) -> Arc<Vocabulary> {

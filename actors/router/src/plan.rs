@@ -157,6 +157,7 @@ fn check_constraint(constraint: Option<&Pattern>) -> Result<(), RouterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PolicySpec;
 
     fn request() -> AnswerRequest {
         AnswerRequest::ask("hello", "cascade".parse().unwrap())

@@ -93,18 +93,19 @@ impl Screen {
         self.marks.truncate(same);
         for group in tokens[same..].chunk_by(|a, b| a.author.model == b.author.model) {
             let Some(last) = group.last() else { continue };
+            let text = candidate.text()[self.text.len()..last.shown].to_owned();
+            self.send_text(&last.author, text, group.len() as u32).await?;
             let marks =
                 group.iter().map(|one| Mark { author: one.author.clone(), why: one.why.clone(), end: one.shown });
             self.marks.extend(marks);
-            let text = candidate.text()[self.text.len()..last.shown].to_owned();
-            self.send_text(&last.author, text, group.len() as u32).await?;
         }
         // What the decoder held until the end belongs to the last token.
-        if let (Some(last), rest @ 1..) = (self.marks.last_mut(), candidate.text().len() - self.text.len()) {
-            last.end = candidate.text().len();
-            let (author, text) = (last.author.clone(), candidate.text()[self.text.len()..].to_owned());
-            debug_assert_eq!(rest, text.len());
-            self.send_text(&author, text, 0).await?;
+        let rest = candidate.text()[self.text.len()..].to_owned();
+        if let Some(author) = self.marks.last().map(|last| last.author.clone()) {
+            self.send_text(&author, rest, 0).await?;
+        }
+        if let Some(last) = self.marks.last_mut() {
+            last.end = self.text.len();
         }
         Ok(())
     }
@@ -113,8 +114,8 @@ impl Screen {
         if text.is_empty() {
             return Ok(());
         }
+        self.send(AnswerEvent::Delta { model: author.model.to_string(), text: text.clone(), tokens }).await?;
         self.text.push_str(&text);
-        self.send(AnswerEvent::Delta { model: author.model.to_string(), text, tokens }).await?;
         self.first_delta.get_or_insert_with(|| self.begun.elapsed());
         Ok(())
     }
@@ -188,11 +189,13 @@ impl Screen {
         self.begun.elapsed()
     }
 
-    /// Who wrote which part of the text, `why` where an author had no reason of its own. Authors whose
-    /// tokens are no text have no span.
+    /// Who wrote which part of the text, `why` where an author had no reason of its own. Tokens after the
+    /// text (half a character, a stop text) and authors whose tokens are no text are in no span.
     pub(crate) fn spans(&self, why: &str) -> Vec<Span> {
+        let last = self.marks.iter().position(|mark| mark.end >= self.text.len());
+        let used = self.marks.get(..last.map_or(0, |last| last + 1)).unwrap_or_default();
         let mut spans: Vec<Span> = Vec::new();
-        for group in self.marks.chunk_by(|a, b| a.author.model == b.author.model && a.why == b.why) {
+        for group in used.chunk_by(|a, b| a.author.model == b.author.model && a.why == b.why) {
             let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
             let start = spans.last().map_or(0, |span| span.end);
             if last.end > start {

@@ -59,7 +59,7 @@ mod tests {
 
     fn numbers() -> Pattern {
         let schema = r#"{"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a"]}"#;
-        Pattern::Json(JsonSpec { schema: schema.into(), ..JsonSpec::default() })
+        Pattern::Json(JsonSpec::new(schema))
     }
 
     #[test]

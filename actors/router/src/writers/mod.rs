@@ -38,11 +38,6 @@ pub(crate) trait Writer: Send {
 
 /// When a writer hands the pen back before the end.
 pub(crate) trait Until: Send {
-    /// Whether it ever does.
-    fn watches(&self) -> bool {
-        true
-    }
-
     /// Not to be written: the writer stops before this token.
     fn refuses(&mut self, _candidate: &Candidate, _step: &StepResult, _bytes: &[u8]) -> bool {
         false
@@ -57,11 +52,7 @@ pub(crate) trait Until: Send {
 /// Only the end is one.
 pub(crate) struct TheEnd;
 
-impl Until for TheEnd {
-    fn watches(&self) -> bool {
-        false
-    }
-}
+impl Until for TheEnd {}
 
 /// How far a writer came.
 #[derive(Debug, Clone, Copy, PartialEq)]
