@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("understudy-proto", &[]),
     ("understudy-kernels", &[]),
     ("understudy-grammars", &[]),
+    ("understudy-calibration", &[]),
     ("understudy-engine", &["understudy-kernels"]),
     ("understudy-hub", &[]),
     ("understudy-backend", &["understudy-engine"]),
@@ -19,7 +20,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "understudy-router",
-        &["understudy-backend", "understudy-actors", "understudy-engine", "understudy-grammars"],
+        &[
+            "understudy-backend",
+            "understudy-actors",
+            "understudy-engine",
+            "understudy-grammars",
+            "understudy-calibration",
+        ],
     ),
     (
         "understudy-gateway",
@@ -32,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-hub",
         ],
     ),
-    ("understudy-agents", &["understudy-proto"]),
+    ("understudy-agents", &["understudy-proto", "understudy-calibration"]),
 ];
 
 /// The binary may use everything.

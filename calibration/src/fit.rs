@@ -1,0 +1,252 @@
+//! A profile from judged answers.
+//!
+//! 1. Every number of the evidence becomes columns ([`Form`]); those that never vary are dropped.
+//! 2. Cross-validation chooses the L2 strength, and whether weights are held to the signs that are known beforehand: that
+//!    surer tokens and passing validators speak for an answer.
+//! 3. The isotonic function is fitted to the scores that cross-validation gave to left-out examples: scores of examples
+//!    that were fitted on are too sure.
+
+use std::collections::BTreeSet;
+
+use crate::evidence::{AGREES, Evidence, Example, VALIDATOR};
+use crate::isotonic;
+use crate::logistic::{self, Sign};
+use crate::metrics;
+use crate::profile::{Feature, FittedOn, Form, Profile, confidence_of};
+use crate::resampling::stratified;
+
+/// L2 strengths that are tried, in examples' worth of curvature per squared standard deviation.
+const STRENGTHS: [f64; 6] = [0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
+const INNER_FOLDS: usize = 5;
+/// Fewest right and fewest wrong answers to learn from: one for each inner fold.
+const FEWEST: usize = INNER_FOLDS;
+/// Fewest examples that lack a number, and that have it, before its absence is a feature.
+const FEWEST_MISSING: usize = 5;
+const SEED: u64 = 0;
+
+/// Why nothing can be learned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// Too few of a kind.
+    #[error(
+        "{right} right and {wrong} wrong answers of {model:?} are too few to calibrate: at least {FEWEST} of each are \
+         needed; evaluate more items"
+    )]
+    TooFew {
+        /// The model.
+        model: String,
+        /// Right answers.
+        right: usize,
+        /// Wrong answers.
+        wrong: usize,
+    },
+    /// Nothing that could tell right from wrong.
+    #[error(
+        "the answers of {model:?} have no evidence that varies; evaluate them again with a build that writes `ledger.candidates`"
+    )]
+    NoEvidence {
+        /// The model.
+        model: String,
+    },
+}
+
+/// What a profile says about its origin.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The model that wrote the answers.
+    pub model: String,
+    /// Digest of the rows' source.
+    pub digest: String,
+    /// RFC 3339, UTC.
+    pub date: String,
+}
+
+/// A profile, and its confidences in the examples while they were left out.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// Fitted to all examples.
+    pub profile: Profile,
+    /// For each example, from a fit without its fold.
+    pub left_out: Vec<f64>,
+}
+
+/// Learns from examples of one model.
+///
+/// # Errors
+/// [`FitError`], when there is too little to learn from.
+pub fn fit(examples: &[&Example], origin: &Origin) -> Result<Fitted, FitError> {
+    let ok: Vec<bool> = examples.iter().map(|example| example.ok).collect();
+    let right = ok.iter().filter(|&&ok| ok).count();
+    let wrong = ok.len() - right;
+    if right.min(wrong) < FEWEST {
+        return Err(FitError::TooFew { model: origin.model.clone(), right, wrong });
+    }
+    let columns = columns(examples);
+    if columns.is_empty() {
+        return Err(FitError::NoEvidence { model: origin.model.clone() });
+    }
+    let rows: Vec<Vec<f64>> =
+        examples.iter().map(|example| standardised(&columns, &example.evidence)).collect();
+    let folds = stratified(&ok.iter().map(|&ok| usize::from(ok)).collect::<Vec<_>>(), INNER_FOLDS, SEED);
+
+    let signs = [vec![Sign::Free; columns.len()], columns.iter().map(known_sign).collect()];
+    let tried = STRENGTHS.iter().flat_map(|&strength| [false, true].map(|signed| (strength, signed)));
+    let scored = tried.map(|(strength, signed)| {
+        let scores = left_out_scores(&rows, &ok, &folds, strength, &signs[usize::from(signed)]);
+        (logistic::log_loss(&scores, &ok), scores, strength, signed)
+    });
+    let best = scored.min_by(|a, b| a.0.total_cmp(&b.0));
+    let Some((_, scores, strength, signed)) = best else { unreachable!("strengths are tried") };
+
+    let knots = isotonic::knots(&scores, &ok);
+    let left_out: Vec<f64> = scores.iter().map(|&score| confidence_of(score, &knots)).collect();
+    let weights = logistic::fit(&rows, &ok, strength, &signs[usize::from(signed)]);
+    let bias = weights[columns.len()];
+    let features = columns.into_iter().zip(weights).map(|(column, weight)| Feature { weight, ..column });
+    let (digest, date) = (origin.digest.clone(), origin.date.clone());
+    let profile = Profile {
+        model: origin.model.clone(),
+        features: features.filter(|feature| feature.weight != 0.0).collect(),
+        bias,
+        auroc: metrics::auroc(&scores, &ok),
+        ece: metrics::ece(&left_out, &ok),
+        knots,
+        fitted_on: FittedOn { rows: ok.len(), right, digest, date, strength, signed },
+    };
+    Ok(Fitted { profile, left_out })
+}
+
+/// The varying columns of the evidence, weights still 0.
+fn columns(examples: &[&Example]) -> Vec<Feature> {
+    let names: BTreeSet<&String> = examples.iter().flat_map(|example| example.evidence.keys()).collect();
+    let forms = names.into_iter().flat_map(|name| forms(name).iter().map(move |form| (name, *form)));
+    forms.filter_map(|(name, form)| column(examples, name, form)).collect()
+}
+
+fn forms(name: &str) -> &'static [Form] {
+    match name {
+        "length" => &[Form::Log, Form::Missing],
+        _ if name.ends_with("_logprob") => &[Form::Value, Form::Exp, Form::Missing],
+        _ => &[Form::Value, Form::Missing],
+    }
+}
+
+fn column(examples: &[&Example], name: &str, form: Form) -> Option<Feature> {
+    let values: Vec<f64> =
+        examples.iter().filter_map(|example| form.of(example.evidence.get(name))).collect();
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let scale = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let seen = values.iter().filter(|&&value| value != 0.0).count();
+    let rare = form == Form::Missing && seen.min(values.len() - seen) < FEWEST_MISSING;
+    let varies = scale.is_finite() && scale > 1e-9 * (1.0 + mean.abs());
+    (varies && !rare).then(|| Feature { evidence: name.to_owned(), form, mean, scale, weight: 0.0 })
+}
+
+fn known_sign(column: &Feature) -> Sign {
+    let name = column.evidence.as_str();
+    let passes = name.strip_prefix(VALIDATOR).is_some_and(|validator| !validator.contains('.'));
+    match column.form {
+        Form::Missing => Sign::Free,
+        _ if name.ends_with("_logprob") || name.ends_with("_margin") || passes || name == AGREES => {
+            Sign::NonNegative
+        }
+        _ if name.ends_with("_entropy") || name == "truncated" || name == "looping" => Sign::NonPositive,
+        _ => Sign::Free,
+    }
+}
+
+fn standardised(columns: &[Feature], evidence: &Evidence) -> Vec<f64> {
+    columns.iter().map(|column| column.standardised(evidence)).collect()
+}
+
+/// Each row's score by a fit without its fold.
+fn left_out_scores(
+    rows: &[Vec<f64>],
+    ok: &[bool],
+    folds: &[usize],
+    strength: f64,
+    signs: &[Sign],
+) -> Vec<f64> {
+    let mut scores = vec![0.0; rows.len()];
+    for fold in 0..INNER_FOLDS {
+        let kept = (0..rows.len()).filter(|&at| folds[at] != fold);
+        let (inner, inner_ok): (Vec<Vec<f64>>, Vec<bool>) = kept.map(|at| (rows[at].clone(), ok[at])).unzip();
+        let weights = logistic::fit(&inner, &inner_ok, strength, signs);
+        for at in (0..rows.len()).filter(|&at| folds[at] == fold) {
+            scores[at] = logistic::score(&rows[at], &weights);
+        }
+    }
+    scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Right as often as `sigmoid(2 logprob + 2)` says, with a validator that knows and a number that does not.
+    fn examples(count: usize, validated: bool) -> Vec<Example> {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut one = |_| {
+            let logprob = -2.0 * random.f64();
+            let ok = random.f64() < logistic::sigmoid(4.0 * logprob + 4.0);
+            let passes = if random.f64() < 0.9 { ok } else { !ok };
+            let mut evidence = Evidence::from([
+                ("mean_logprob".to_owned(), logprob),
+                ("noise".to_owned(), random.f64()),
+                ("constant".to_owned(), 3.0),
+            ]);
+            if validated {
+                evidence.insert("validator.sql".to_owned(), f64::from(u8::from(passes)));
+            }
+            Example { evidence, ok, ..Example::default() }
+        };
+        (0..count).map(&mut one).collect()
+    }
+
+    fn fitted(examples: &[Example]) -> Fitted {
+        fit(&examples.iter().collect::<Vec<_>>(), &Origin::default()).unwrap()
+    }
+
+    #[test]
+    fn confidences_are_calibrated_on_answers_that_were_not_seen() {
+        let all = examples(3000, true);
+        let Fitted { profile, left_out } = fitted(&all[..1500]);
+        let ok: Vec<bool> = all[1500..].iter().map(|example| example.ok).collect();
+        let found: Vec<f64> =
+            all[1500..].iter().map(|example| profile.confidence(&example.evidence)).collect();
+        assert!(metrics::ece(&found, &ok) < 0.04, "{}", metrics::ece(&found, &ok));
+        let unseen = metrics::auroc(&found, &ok).unwrap();
+        assert!((unseen - profile.auroc.unwrap()).abs() < 0.03, "the profile's own figure is honest");
+        assert_eq!(left_out.len(), 1500);
+        assert!(profile.features.iter().all(|feature| feature.evidence != "constant"));
+    }
+
+    #[test]
+    fn a_validator_raises_the_auroc() {
+        let (with, without) = (fitted(&examples(800, true)), fitted(&examples(800, false)));
+        assert!(with.profile.auroc.unwrap() > without.profile.auroc.unwrap() + 0.05);
+    }
+
+    #[test]
+    fn absence_counts_where_it_tells() {
+        let mut some = examples(800, false);
+        for example in some.iter_mut().filter(|example| !example.ok) {
+            example.evidence.remove("noise");
+        }
+        let profile = fitted(&some).profile;
+        let with = Evidence::from([("mean_logprob".into(), -0.9), ("noise".into(), 0.5)]);
+        let without = Evidence::from([("mean_logprob".into(), -0.9)]);
+        assert!(profile.confidence(&with) > 0.8 && profile.confidence(&without) < 0.2);
+    }
+
+    #[test]
+    fn too_little_is_refused() {
+        let few = examples(6, true);
+        let refused = fit(&few.iter().collect::<Vec<_>>(), &Origin::default()).unwrap_err();
+        assert!(matches!(refused, FitError::TooFew { .. }));
+        let blind: Vec<Example> = (0..40).map(|n| Example { ok: n % 2 == 0, ..Example::default() }).collect();
+        let refused = fit(&blind.iter().collect::<Vec<_>>(), &Origin::default()).unwrap_err();
+        assert!(matches!(refused, FitError::NoEvidence { .. }), "{refused}");
+    }
+}
