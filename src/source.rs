@@ -10,6 +10,7 @@ use understudy_agents::{Client, Events};
 use understudy_backend::RequestCtx;
 use understudy_gateway::{Answer, GgufEngines, Node, NodeConfig};
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
+use understudy_router::Databases;
 
 use crate::cli::{Answering, DEFAULT_SERVER};
 use crate::error::Error;
@@ -40,7 +41,7 @@ impl Source {
     pub async fn find(answering: &Answering) -> Result<Self, Error> {
         match running(answering.server.as_deref()).await? {
             Some(client) => Ok(Self::Remote(client)),
-            None => Ok(Self::Local(Arc::new(start(NodeConfig::default()).await?))),
+            None => Ok(Self::Local(Arc::new(start(own()).await?))),
         }
     }
 
@@ -94,7 +95,7 @@ impl Reached {
         if let Some(client) = running(server).await? {
             return Ok(Self { client, _node: None });
         }
-        let mut config = NodeConfig::default();
+        let mut config = own();
         config.listen.grpc = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.listen.http = config.listen.grpc;
         let node = start(config).await?;
@@ -102,6 +103,11 @@ impl Reached {
         let client = Client::connect(&addresses.grpc.to_string(), CONNECT).await?;
         Ok(Self { client, _node: Some(node) })
     }
+}
+
+/// Settings of a node in this process: whoever runs it could read any file themselves.
+fn own() -> NodeConfig {
+    NodeConfig { databases: Databases::Anywhere, ..NodeConfig::default() }
 }
 
 /// A node with the real engines.

@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use understudy_engine::{device::DeviceChoice, engine::EngineOptions, model::Activations};
 use understudy_hub::{Home, PullError};
+use understudy_router::Databases;
 
 use crate::{Failure, codes};
 
@@ -36,6 +37,10 @@ pub struct NodeConfig {
     pub engine: Engine,
     /// Answers.
     pub answer: Answer,
+    /// Files of `understudy calibrate`, one per task: confidences and thresholds of requests that name it.
+    pub profiles: Vec<PathBuf>,
+    /// Which SQLite files the validator `sql` may read. Default: none.
+    pub databases: Databases,
     /// Most of everything that can pile up.
     pub limits: Limits,
     /// Times.
@@ -262,7 +267,7 @@ impl NodeConfig {
     }
 }
 
-fn invalid(origin: &str, why: impl std::fmt::Display) -> Failure {
+pub(crate) fn invalid(origin: &str, why: impl std::fmt::Display) -> Failure {
     Failure::new(codes::CONFIG_INVALID, format!("{origin}: {why}")).with("file", origin)
 }
 

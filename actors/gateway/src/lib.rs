@@ -42,7 +42,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let config = NodeConfig::parse("[[ladder]]\nmodel = \"small\"\n", "example").unwrap();
 //! let slots = Arc::new(FakeSlots::new().with(FakeBackend::new("small").when("2+2", Reply::text("4"))));
-//! let router = RouterHandle::spawn(config.router(), slots.clone()).await.unwrap();
+//! let router = RouterHandle::spawn(config.router().unwrap(), slots.clone()).await.unwrap();
 //! let node = Node::assemble(config, Parts { router, slots, control: Arc::new(NoModels) });
 //!
 //! let request = GenerateRequest { prompt: "2+2?".into(), ..Default::default() };

@@ -55,7 +55,7 @@ impl Node {
         let memory = Arc::new(MemoryBudget::new(limit, config.engine.pin.iter().cloned()));
         let slot = SlotConfig { memory, ..SlotConfig::new(engine) };
         let slots = LocalSlots::new(slot, Arc::new(HubSource { puller: puller.clone() }), factory);
-        let router = RouterHandle::new(config.router(), Arc::new(slots.clone()))?;
+        let router = RouterHandle::new(config.router()?, Arc::new(slots.clone()))?;
         let tree =
             NodeTree::start(TreeOptions::default(), slots.clone(), health.clone(), vec![supervised(&router)]);
         let tree = tree.await.map_err(|error| {

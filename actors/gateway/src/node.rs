@@ -1,5 +1,7 @@
 //! A node: router, models and servers as one thing that starts, answers and drains.
 
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
@@ -8,7 +10,7 @@ use understudy_actors::{
     tree::NodeTree,
 };
 use understudy_backend::Slots;
-use understudy_router::{RouterConfig, RouterHandle, Rung};
+use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung};
 
 use crate::{
     Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig,
@@ -157,13 +159,23 @@ impl Node {
 
 impl NodeConfig {
     /// What the router needs of it.
-    pub fn router(&self) -> RouterConfig {
+    ///
+    /// # Errors
+    /// `CONFIG_INVALID` naming a profile that cannot be read.
+    pub fn router(&self) -> Result<RouterConfig, Failure> {
+        let profile = |path: &PathBuf| {
+            let unusable = |why: &dyn Display| crate::config::invalid(&path.display().to_string(), why);
+            let json = std::fs::read_to_string(path).map_err(|error| unusable(&error))?;
+            Ok(Arc::new(LadderProfile::parse(&json).map_err(|error| unusable(&error))?))
+        };
         let rung = |rung: &crate::config::Rung| Rung { model: rung.model.clone(), threshold: rung.threshold };
-        RouterConfig {
+        Ok(RouterConfig {
             ladder: self.ladder.iter().map(rung).collect(),
             default_max_tokens: self.answer.max_tokens,
             max_requests: self.limits.max_requests,
+            profiles: self.profiles.iter().map(profile).collect::<Result<_, Failure>>()?,
+            databases: self.databases.clone(),
             ..RouterConfig::default()
-        }
+        })
     }
 }

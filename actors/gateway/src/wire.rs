@@ -4,6 +4,7 @@ use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, generate_event::Event};
 use understudy_router::{
     AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, Pattern, PolicySpec,
+    ValidatorSpec,
 };
 
 use crate::constraint::pattern;
@@ -29,8 +30,20 @@ pub(crate) fn answer_request(
         sampler: request.sampling.map(sampler).unwrap_or_default(),
         stop: request.stop,
         constraint,
-        validators: Vec::new(),
+        task: request.task,
+        validators: request.validators.into_iter().map(validator).collect::<Result<_, _>>()?,
         collect_evidence: request.collect_evidence,
+    })
+}
+
+fn validator(validator: v1::Validator) -> Result<ValidatorSpec, Failure> {
+    Ok(match validator.kind {
+        Some(v1::validator::Kind::Sql(run)) => ValidatorSpec::Sql { database: run.database.into() },
+        Some(v1::validator::Kind::Matches(constraint)) => ValidatorSpec::Matches(pattern(constraint)?),
+        Some(v1::validator::Kind::Python(tests)) => {
+            ValidatorSpec::Python { before: tests.before, after: tests.after }
+        }
+        None => return Err(invalid("validators", "has one of no kind that this node knows")),
     })
 }
 

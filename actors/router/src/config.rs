@@ -1,6 +1,10 @@
 //! The routing table.
 
-use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use understudy_calibration::LadderProfile;
 
 use crate::RouterError;
 use crate::confidence::Weights;
@@ -33,6 +37,31 @@ impl Default for EarlyExit {
     }
 }
 
+/// Which SQLite files a validator may read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Databases {
+    /// Files in these folders and below.
+    Below(Vec<PathBuf>),
+    /// Any file: for callers who could read it themselves.
+    Anywhere,
+}
+
+impl Default for Databases {
+    fn default() -> Self {
+        Self::Below(Vec::new())
+    }
+}
+
+impl Databases {
+    /// Whether a file may be read. Links are followed first.
+    pub(crate) fn allows(&self, file: &Path) -> bool {
+        let Self::Below(folders) = self else { return true };
+        let Ok(file) = file.canonicalize() else { return false };
+        folders.iter().filter_map(|folder| folder.canonicalize().ok()).any(|folder| file.starts_with(folder))
+    }
+}
+
 /// Ladder, thresholds and limits. Every field has a default, so a file names only what differs.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -57,8 +86,13 @@ pub struct RouterConfig {
     pub constraint_budget_ms: u64,
     /// When drafts are given up.
     pub early_exit: EarlyExit,
-    /// How token signals become a confidence.
+    /// How token signals become a confidence where no profile says.
     pub weights: Weights,
+    /// Calibrated confidences and thresholds, by task.
+    #[serde(skip)]
+    pub profiles: Vec<Arc<LadderProfile>>,
+    /// Which files validators may read.
+    pub databases: Databases,
 }
 
 impl Default for RouterConfig {
@@ -74,6 +108,8 @@ impl Default for RouterConfig {
             constraint_budget_ms: 10_000,
             early_exit: EarlyExit::default(),
             weights: Weights::default(),
+            profiles: Vec::new(),
+            databases: Databases::default(),
         }
     }
 }
@@ -89,6 +125,11 @@ impl RouterConfig {
     pub fn threshold_of(&self, model: &str) -> f32 {
         let rung = self.ladder.iter().find(|rung| rung.model == model);
         rung.and_then(|rung| rung.threshold).unwrap_or(self.default_threshold)
+    }
+
+    /// The profile of a task.
+    pub fn profile_of(&self, task: &str) -> Option<&Arc<LadderProfile>> {
+        self.profiles.iter().find(|profile| profile.task == task)
     }
 
     /// Checks every value.

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use understudy_calibration::evidence::AGREES;
+
 use crate::candidate::Candidate;
 use crate::confidence::Features;
 use crate::desk::{Desk, Trouble};
@@ -32,11 +34,19 @@ pub(crate) async fn judge(
     for finding in &findings {
         evidence.extend(finding.evidence());
     }
+    let outcome = outcome(&findings, candidate.text());
+    if let Some((_, other)) = desk.books.candidates.last() {
+        let agrees = other.outcome.as_ref() == Some(&outcome);
+        evidence.insert(AGREES.into(), f64::from(u8::from(agrees)));
+    }
     let failed = findings.iter().find(|finding| finding.verdict == Verdict::Fail);
     let doubt = failed.map(|finding| format!("{}: {}", finding.name, finding.detail));
-    let confidence = match failed {
-        Some(_) => 0.0,
-        None => desk.job.config.weights.judge_candidate(candidate, truncated),
+    let config = &desk.job.config;
+    let profile = config.profile_of(&desk.job.request.task).and_then(|profile| profile.rung(model));
+    let confidence = match (profile, failed) {
+        (Some(rung), _) => rung.profile.confidence(&evidence) as f32,
+        (None, Some(_)) => 0.0,
+        (None, None) => config.weights.judge_candidate(candidate, truncated),
     };
     desk.books.candidates.push((
         candidate.id,
@@ -45,7 +55,7 @@ pub(crate) async fn judge(
             chosen: false,
             confidence: Some(confidence),
             evidence,
-            outcome: Some(outcome(&findings, candidate.text())),
+            outcome: Some(outcome),
             validators: findings.into_iter().map(record).collect(),
         },
     ));

@@ -64,7 +64,7 @@ mod validators;
 mod writers;
 
 pub use actor::RouterActor;
-pub use config::{RouterConfig, Rung};
+pub use config::{Databases, RouterConfig, Rung};
 pub use constraints::{gate, vocabulary_of};
 pub use error::RouterError;
 pub use events::{AnswerEvent, FinishReason, Finished};
@@ -75,6 +75,7 @@ pub use ledger::{
 pub use policy_spec::PolicySpec;
 pub use request::{AnswerRequest, ValidatorSpec};
 pub use transcript::Transcript;
+pub use understudy_calibration::LadderProfile;
 pub use understudy_grammars::{
     Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial, Pattern, ProtoFormat, ProtoSource,
     ProtobufSpec, SqlSpec, Whitespace,

@@ -5,12 +5,14 @@ use understudy_grammars::Pattern;
 
 use crate::config::{check_ladder, check_share};
 use crate::policies::{self, Policy};
-use crate::{AnswerRequest, RouterConfig, RouterError};
+use crate::{AnswerRequest, RouterConfig, RouterError, ValidatorSpec};
 
 /// Roles that chat templates know.
 const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
 /// A stop text longer than this would hold back that much of the answer.
 const LONGEST_STOP: usize = 256;
+/// Each is waited for.
+const MOST_VALIDATORS: usize = 8;
 /// More options are better stated as a grammar.
 const MOST_OPTIONS: usize = 1_000;
 
@@ -67,6 +69,11 @@ impl Plan {
         check_budget(request, config)?;
         check_sampler(&request.sampler)?;
         check_constraint(request.constraint.as_ref())?;
+        check_validators(request, config)?;
+        let profile = match request.task.as_str() {
+            "" => None,
+            task => Some(config.profile_of(task).ok_or_else(|| unknown_task(task, config))?),
+        };
         let names = match request.policy.only_model() {
             Some(model) => vec![model.to_owned()],
             None if request.policy.is_direct() => ladder(request, config).into_iter().take(1).collect(),
@@ -76,7 +83,11 @@ impl Plan {
         if names.is_empty() {
             return Err(RouterError::invalid("ladder", "is empty, in the request and in the configuration"));
         }
-        let planned = |model: String| PlannedRung { threshold: config.threshold_of(&model), model };
+        let planned = |model: String| {
+            let calibrated = profile.and_then(|profile| profile.rung(&model)?.threshold);
+            let threshold = calibrated.map_or_else(|| config.threshold_of(&model), |calibrated| calibrated as f32);
+            PlannedRung { model, threshold }
+        };
         Ok(Self {
             name: request.policy.name(),
             policy: policies::compose(&request.policy),
@@ -154,6 +165,34 @@ fn check_constraint(constraint: Option<&Pattern>) -> Result<(), RouterError> {
     constraint.check().map_err(|error| RouterError::invalid("constraint", error.to_string()))
 }
 
+fn unknown_task(task: &str, config: &RouterConfig) -> RouterError {
+    let known: Vec<&str> = config.profiles.iter().map(|profile| profile.task.as_str()).collect();
+    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+    RouterError::invalid("task", format!("there is no profile of {task:?}; known: {known}"))
+}
+
+fn check_validators(request: &AnswerRequest, config: &RouterConfig) -> Result<(), RouterError> {
+    let invalid = |why: String| Err(RouterError::invalid("validators", why));
+    if request.validators.len() > MOST_VALIDATORS {
+        return invalid(format!("{} of them, at most {MOST_VALIDATORS} are allowed", request.validators.len()));
+    }
+    for validator in &request.validators {
+        match validator {
+            ValidatorSpec::Matches(pattern) => {
+                pattern.check().map_err(|error| RouterError::invalid("validators", error.to_string()))?;
+            }
+            ValidatorSpec::Sql { database } if !config.databases.allows(database) => {
+                return invalid(format!(
+                    "{} is not in a folder of databases that this node reads",
+                    database.display()
+                ));
+            }
+            ValidatorSpec::Sql { .. } | ValidatorSpec::Python { .. } => {}
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +207,7 @@ mod tests {
     #[test]
     fn every_wrong_field_is_named() {
         let config = RouterConfig::with_ladder(["a", "b"]);
-        let wrong: [(&str, Spoil); 20] = [
+        let wrong: [(&str, Spoil); 22] = [
             ("messages", |r| r.messages.clear()),
             ("messages", |r| r.messages[0].content = " \n".into()),
             ("messages", |r| r.messages[0].role = "robot".into()),
@@ -186,6 +225,8 @@ mod tests {
             ("ladder", |r| r.ladder = vec!["a".into(), "a".into()]),
             ("ladder", |r| r.ladder = vec![" ".into()]),
             ("ladder", |r| r.policy = PolicySpec::direct(Some(String::new()))),
+            ("task", |r| r.task = "sql".into()),
+            ("validators", |r| r.validators = vec![ValidatorSpec::Sql { database: "any.sqlite".into() }]),
             ("constraint", |r| r.constraint = Some(Pattern::Regex("(".into()))),
             ("constraint", |r| r.constraint = Some(Pattern::Choice(vec![]))),
             ("constraint", |r| r.constraint = Some(Pattern::Choice(vec!["x".into(); 1_001]))),

@@ -23,6 +23,8 @@ pub struct AnswerRequest {
     pub stop: Vec<String>,
     /// Constraint on the answer.
     pub constraint: Option<Pattern>,
+    /// What the request is for: names a calibrated profile. Empty for none.
+    pub task: String,
     /// What a complete answer is tried by.
     pub validators: Vec<ValidatorSpec>,
     /// Whether the answer's evidence is wanted in the ledger, even where nobody has to judge.
@@ -40,6 +42,7 @@ impl AnswerRequest {
             sampler: SamplerSpec::default(),
             stop: Vec::new(),
             constraint: None,
+            task: String::new(),
             validators: Vec::new(),
             collect_evidence: false,
         }

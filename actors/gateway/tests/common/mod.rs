@@ -100,7 +100,7 @@ pub async fn start_with(settings: &str, small: FakeBackend) -> Harness {
     let large = FakeBackend::new("large").when("unsure", Reply::text("certainly"));
     let slots = FakeSlots::new().with(small.clone()).with(large);
     let control = ScriptedControl::new(slots.clone(), &[("small", "ready"), ("large", "unloaded")]);
-    let router = RouterHandle::spawn(config.router(), Arc::new(slots.clone())).await.unwrap();
+    let router = RouterHandle::spawn(config.router().unwrap(), Arc::new(slots.clone())).await.unwrap();
     let parts = Parts { router, slots: Arc::new(slots.clone()), control: control.clone() };
     let node = Arc::new(Node::assemble(config, parts));
     let addresses = node.serve().await.unwrap();

@@ -3,12 +3,17 @@
 //! | module | validator | passes when |
 //! |---|---|---|
 //! | `matches` | `matches` | a constraint accepts the text, or the first code block in it |
+//! | `sql` | `sql` | the statement runs on a database and returns rows |
+//! | `python` | `python` | tests pass on the code |
 //!
 //! Each runs on a blocking thread with a limit of time. What a model wrote is hostile until shown
 //! otherwise: a validator that fails to judge says so and decides nothing.
 
 mod matches;
+mod python;
+mod sql;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use understudy_grammars::Pattern;
@@ -24,6 +29,28 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub enum ValidatorSpec {
     /// The text is one that this constraint accepts.
     Matches(Pattern),
+    /// Its statement runs on this SQLite file and returns rows.
+    Sql {
+        /// The file; where it may lie is a matter of [`RouterConfig::databases`](crate::RouterConfig).
+        database: PathBuf,
+    },
+    /// Tests pass on its code.
+    Python {
+        /// Goes before the answer's code.
+        before: String,
+        /// The tests: statements that raise where the code is wrong.
+        after: String,
+    },
+}
+
+impl ValidatorSpec {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Matches(_) => matches::NAME,
+            Self::Sql { .. } => sql::NAME,
+            Self::Python { .. } => python::NAME,
+        }
+    }
 }
 
 /// What a validator found.
@@ -71,11 +98,11 @@ pub(crate) async fn run(job: &Job, text: &str) -> Result<Vec<Finding>, Trouble> 
 async fn one(job: &Job, spec: &ValidatorSpec, text: &str) -> Result<Finding, Trouble> {
     let (spec, text, constraints) = (spec.clone(), text.to_owned(), job.constraints.clone());
     let begun = Instant::now();
-    let name = match &spec {
-        ValidatorSpec::Matches(_) => matches::NAME,
-    };
+    let name = spec.name();
     let judged = tokio::task::spawn_blocking(move || match spec {
         ValidatorSpec::Matches(pattern) => matches::validate(&constraints, &pattern, &text),
+        ValidatorSpec::Sql { database } => sql::validate(&database, &text),
+        ValidatorSpec::Python { before, after } => python::validate(&before, &after, &text),
     });
     let judged = job.ctx.bound(async { Ok(tokio::time::timeout(LIMIT, judged).await) }).await?;
     let mut finding = match judged {

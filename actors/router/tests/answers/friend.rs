@@ -1,0 +1,130 @@
+//! Phone-a-friend over scripted engines. Tokens are bytes; what a model says at a position is its reply's
+//! byte there, so a segment of the friend replaces as many bytes of the other's reply.
+
+use DecisionKind::{FriendCall, FriendReturn};
+use understudy_backend::fake::{Fault, Reply};
+use understudy_router::DecisionKind;
+
+use crate::told::{Told, ask_for, question, says, sure};
+
+/// A clause-wise friend of two models that are asked for SQL.
+async fn phone(params: &str, small: Reply, large: Reply) -> Told {
+    let (small, large) = (says("small", small), says("large", large));
+    ask_for(question(&format!("friend:segments=clause{params}")), &[&small, &large]).await
+}
+
+fn authors(told: &Told) -> Vec<(&str, &str)> {
+    let finished = told.finished();
+    let spans = finished.ledger.spans.iter();
+    spans.map(|span| (span.author.as_str(), &finished.text[span.start..span.end])).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_friend_writes_the_segments_that_begin_in_doubt() {
+    let text = "SELECT nome FROM city;";
+    struct Case {
+        what: &'static str,
+        params: &'static str,
+        small: Reply,
+        large: Reply,
+        spans: &'static [(&'static str, &'static str)],
+        kinds: &'static [DecisionKind],
+    }
+    let cases = [
+        Case {
+            what: "sure of everything: nobody is called",
+            params: "",
+            small: sure(text),
+            large: sure("never asked"),
+            spans: &[("small", "SELECT nome FROM city;")],
+            kinds: &[],
+        },
+        Case {
+            what: "unsure of the columns: the friend writes them, and the keyword after them",
+            params: "",
+            small: sure(text).signals_at(7, 2.0, 0.1),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT "), ("large", "name FROM"), ("small", " city;")],
+            kinds: &[FriendCall, FriendReturn],
+        },
+        Case {
+            what: "unsure within a clause: that is no place to hand over",
+            params: "",
+            small: sure(text).signals_at(9, 2.0, 0.1),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT nome FROM city;")],
+            kinds: &[],
+        },
+        Case {
+            what: "a narrow margin is doubt too",
+            params: ",entropy=9",
+            small: sure(text).signals_at(17, 0.5, 0.1),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT nome FROM "), ("large", "town;")],
+            kinds: &[FriendCall],
+        },
+        Case {
+            what: "less doubt than asked for",
+            params: ",entropy=2.5,margin=0",
+            small: sure(text).signals_at(7, 2.0, 0.1),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT nome FROM city;")],
+            kinds: &[],
+        },
+        Case {
+            what: "the friend takes back what it strongly disagrees with",
+            params: "",
+            small: sure(text).signals_at(17, 2.0, 0.1),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT n"), ("large", "ame FROM"), ("small", " "), ("large", "town;")],
+            kinds: &[FriendCall, FriendReturn, FriendCall],
+        },
+        Case {
+            what: "with alpha 1 nothing is taken back",
+            params: ",alpha=1",
+            small: sure(text).signals_at(17, 2.0, 0.1),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT nome FROM "), ("large", "town;")],
+            kinds: &[FriendCall],
+        },
+        Case {
+            what: "a spent share: the rest is the first rung's",
+            params: ",max_teacher_share=0.4",
+            small: sure(text).signals_at(7, 2.0, 0.1).signals_at(17, 2.0, 0.1),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT "), ("large", "name FROM"), ("small", " city;")],
+            kinds: &[FriendCall, FriendReturn],
+        },
+        Case {
+            what: "a friend out of reach is done without",
+            params: "",
+            small: sure(text).signals_at(7, 2.0, 0.1),
+            large: sure("SELECT name").fail_at(7, Fault::Error(understudy_engine::EngineError::DeadEnd)),
+            spans: &[("small", "SELECT nome FROM city;")],
+            kinds: &[FriendCall, FriendReturn],
+        },
+    ];
+    for case in cases {
+        let told = phone(case.params, case.small, case.large).await;
+        assert_eq!(authors(&told), case.spans, "{}", case.what);
+        assert_eq!(told.kinds(), case.kinds, "{}", case.what);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_span_says_why_and_the_books_name_both() {
+    let small = sure("SELECT nome FROM city;").signals_at(7, 2.0, 0.1);
+    let told = phone("", small, sure("SELECT name FROM town;")).await;
+    let ledger = &told.finished().ledger;
+    assert!(ledger.spans[1].why.contains("entropy 2.00"), "{:?}", ledger.spans);
+    let [small, large] = ledger.rungs.as_slice() else { panic!("{:?}", ledger.rungs) };
+    assert_eq!((small.tokens_kept, large.tokens_kept), (13, 9));
+    assert_eq!(small.tokens_wasted, 1, "the doubtful token was computed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_rung_alone_has_no_friend() {
+    let only = says("only", sure("SELECT 1;").signals_at(7, 2.0, 0.1));
+    let told = ask_for(question("friend:segments=clause"), &[&only]).await;
+    assert_eq!(authors(&told), [("only", "SELECT 1;")]);
+}
