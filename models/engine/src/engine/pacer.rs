@@ -1,4 +1,4 @@
-//! How many prompt rows a pass may carry: learned from what passes took.
+//! How many prompt rows a pass may carry, and what passes without any take: learned from passes.
 //!
 //! Streams that decode share their passes with prompts. A pass with prompt rows may take [`STRETCH`]
 //! times as long as one without, so that running streams keep their pace and a prompt gets
@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::model::PrefillRows;
+use crate::pace::{MOST_ROWS, Pace};
 
 /// A shared pass may take this many times a pass without prompt rows. Below 2, which is what
 /// streams are promised, since estimates err; a prompt then needs `s / (s - 1)` = 2.3 times its
@@ -24,15 +25,16 @@ const FEWEST_ALONE: usize = 32;
 const FEWEST_SHARED: usize = 1;
 /// After so many shared passes one without prompt rows measures the streams' own pace again.
 const REFRESH_AFTER: u32 = 48;
-/// Passes of more decoding rows count as this many.
-const MOST_ROWS: usize = 64;
 /// Weight of a new pass in an average over the last ones.
 const NEWEST: f64 = 0.25;
 
 /// What passes took lately.
-pub(super) struct Pace {
-    /// Seconds of a pass without prompt rows, by its number of rows less one.
+pub(super) struct Pacer {
+    /// Seconds of a pass without prompt rows, by its number of rows less one; passes of more than
+    /// [`MOST_ROWS`] count as these.
     plain: [Option<f64>; MOST_ROWS],
+    /// The same of passes with rows of one sequence only.
+    single: [Option<f64>; MOST_ROWS],
     /// What a prompt row adds to such a pass.
     added: RowCost,
     /// What a prompt row takes in a pass of prompts alone.
@@ -47,13 +49,28 @@ struct RowCost {
     rows: f64,
 }
 
-impl Pace {
+impl Pacer {
     pub fn new() -> Self {
         Self {
             plain: [None; MOST_ROWS],
+            single: [None; MOST_ROWS],
             added: RowCost::default(),
             alone: RowCost::default(),
             shared_passes: 0,
+        }
+    }
+
+    /// What a pass takes whose rows are all of one sequence.
+    pub fn pace(&self) -> Pace {
+        Pace::measured((1..).zip(&self.single).filter_map(|(rows, seconds)| Some((rows, (*seconds)?))))
+    }
+
+    /// Learns from a pass without prompt rows whose rows were all of one sequence.
+    pub fn note_single(&mut self, rows: usize, took: Duration) {
+        let took = took.as_secs_f64();
+        if let Some(seconds) = rows.checked_sub(1).and_then(|index| self.single.get_mut(index)) {
+            // The first was perhaps held up by what was not in memory yet.
+            *seconds = Some(seconds.map_or(took, |before| drawn_to(before, took).min((before + took) / 2.0)));
         }
     }
 
@@ -142,7 +159,7 @@ mod tests {
         }
 
         /// Times of a prompt's passes, beside so many streams.
-        fn prefill(&mut self, pace: &mut Pace, decoding: usize, tokens: usize) -> Vec<f64> {
+        fn prefill(&mut self, pace: &mut Pacer, decoding: usize, tokens: usize) -> Vec<f64> {
             let (mut done, mut times) = (0, Vec::new());
             while done < tokens {
                 let rows = pace.prompt_rows(decoding, MOST).min(tokens - done);
@@ -174,7 +191,7 @@ mod tests {
     fn a_long_prompt_neither_holds_streams_up_nor_starves() {
         for mut machine in machines() {
             for streams in [1, 4, 7, 16] {
-                let mut pace = Pace::new();
+                let mut pace = Pacer::new();
                 let alone: f64 = machine.prefill(&mut pace, 0, 2000).iter().sum();
                 let plain: Vec<f64> = (0..9).map(|_| machine.pass(streams, 0, 0)).collect();
                 plain.iter().for_each(|&time| pace.note(streams, 0, Duration::from_secs_f64(time)));
@@ -191,16 +208,16 @@ mod tests {
     #[test]
     fn a_pass_of_prompts_alone_is_short_enough_to_be_cancelled() {
         let [_, mut slow, mut fast] = machines();
-        let mut pace = Pace::new();
+        let mut pace = Pacer::new();
         let times = slow.prefill(&mut pace, 0, 2000);
         assert!(times.iter().all(|&time| time < 0.5), "{times:?}");
-        let passes = fast.prefill(&mut Pace::new(), 0, 2000).len();
+        let passes = fast.prefill(&mut Pacer::new(), 0, 2000).len();
         assert!(passes < 12, "a fast machine takes large passes: {passes}");
     }
 
     #[test]
     fn streams_without_a_measured_pace_are_measured_first() {
-        let mut pace = Pace::new();
+        let mut pace = Pacer::new();
         pace.note(0, 64, Duration::from_millis(100));
         assert_eq!(pace.prompt_rows(3, MOST), 0);
         pace.note(3, 0, Duration::from_millis(20));
@@ -211,7 +228,7 @@ mod tests {
     #[test]
     fn one_disturbed_pass_changes_little() {
         let [mut machine, ..] = machines();
-        let mut pace = Pace::new();
+        let mut pace = Pacer::new();
         (0..5).for_each(|_| pace.note(4, 0, Duration::from_secs_f64(machine.pass(4, 0, 0))));
         machine.prefill(&mut pace, 4, 400);
         let before = pace.prompt_rows(4, MOST);
