@@ -2,7 +2,10 @@
 
 use understudy_engine::{
     EngineError,
-    verbs::{Acceptance, RunSpec, SeqKey, SignalMode, StepResult, StopReason, StopWhen, TokenId, Verified, VerifySpec},
+    verbs::{
+        Acceptance, RunSpec, SeqKey, SignalMode, StepResult, StopReason, StopWhen, TokenId, Verified,
+        VerifySpec,
+    },
 };
 
 use super::sequences::{Next, Sequences};
@@ -125,7 +128,11 @@ impl Sequences {
         steps: &mut Vec<StepResult>,
     ) -> Result<Option<End>, EngineError> {
         while steps.len() < room
-            && self.get(key)?.gate.as_mut().is_some_and(|gate| !gate.is_complete() && !gate.forced().is_empty())
+            && self
+                .get(key)?
+                .gate
+                .as_mut()
+                .is_some_and(|gate| !gate.is_complete() && !gate.forced().is_empty())
         {
             match self.step(key, run)? {
                 Next::Token(step) => steps.push(step),
