@@ -304,7 +304,7 @@ pub struct Constrained {
     #[arg(long, requires = "spaced")]
     pub compact: bool,
     /// The answer is a SQL query about the tables that this file creates.
-    #[arg(long, value_name = "FILE", group = "constraint")]
+    #[arg(long, visible_alias = "sql-schema", value_name = "FILE", group = "constraint")]
     pub sql: Option<PathBuf>,
     /// Whose SQL that is.
     #[arg(long, value_name = "NAME", requires = "sql", value_enum, default_value_t)]
@@ -313,7 +313,7 @@ pub struct Constrained {
     #[arg(long, requires = "sql")]
     pub sql_writes: bool,
     /// The answer is a GraphQL document that is valid under the schema in this file.
-    #[arg(long, value_name = "FILE", group = "constraint")]
+    #[arg(long, visible_alias = "graphql-schema", value_name = "FILE", group = "constraint")]
     pub graphql: Option<PathBuf>,
     /// The answer is a text of the grammar in this file, in Lark's syntax.
     #[arg(long, value_name = "FILE", group = "constraint")]
