@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("understudy-grammars", &[]),
     ("understudy-engine", &["understudy-kernels"]),
     ("understudy-hub", &[]),
+    ("understudy-sandbox", &[]),
     ("understudy-backend", &["understudy-engine"]),
     (
         "understudy-actors",
@@ -19,7 +20,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "understudy-router",
-        &["understudy-backend", "understudy-actors", "understudy-engine", "understudy-grammars"],
+        &[
+            "understudy-backend",
+            "understudy-actors",
+            "understudy-engine",
+            "understudy-grammars",
+            "understudy-sandbox",
+        ],
     ),
     (
         "understudy-gateway",
@@ -32,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-hub",
         ],
     ),
-    ("understudy-agents", &["understudy-proto"]),
+    ("understudy-agents", &["understudy-proto", "understudy-sandbox"]),
 ];
 
 /// The binary may use everything.
