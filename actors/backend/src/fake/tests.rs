@@ -213,7 +213,7 @@ async fn a_verification_heeds_its_gate() {
 #[tokio::test(start_paused = true)]
 async fn leniency_and_pace_are_scripted() {
     let pace = Pace::measured([(1, 0.010), (5, 0.020)]);
-    let backend = FakeBackend::new("m").when("q", Reply::text("abcd").tolerates(1)).pace(pace);
+    let backend = FakeBackend::new("m").when("q", Reply::text("abcd").tolerates(1)).paced(pace);
     assert_eq!(backend.pace().seconds(5), Some(0.020));
     let ctx = RequestCtx::new("r");
     for (alpha, text) in [(0.0, "ab"), (0.3, "aXc")] {
