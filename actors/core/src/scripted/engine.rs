@@ -103,9 +103,9 @@ impl ScriptedEngine {
                 let accepted = spec.draft.ids.iter().take(drafted).enumerate().take_while(said).count();
                 let new = at..at + (accepted + 1).min(most);
                 tokens.extend(new.clone().map(letter));
-                self.paces.insert(drafted + 1, 0.001 * (drafted + 1) as f64);
                 let stop = (tokens.len() >= Self::CONTEXT).then_some(StopReason::ContextFull);
                 let steps = new.map(|n| step(n, spec.signals)).collect();
+                self.paces.insert(drafted + 1, 0.001 * (drafted + 1) as f64);
                 Ok(Outcome::Verified(Verified { steps, drafted, accepted, foreseen: 0, stop }))
             }
             Verb::Truncate { seq, len } => {
