@@ -7,8 +7,8 @@ use std::process::{Child, Command};
 use std::sync::LazyLock;
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    Scope,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
@@ -69,8 +69,7 @@ pub(in crate::python) fn filter() -> Result<&'static str, Unavailable> {
         let rules = CALLS.iter().map(|&call| (call, Vec::new())).collect();
         let refused = SeccompAction::Errno(libc::EPERM as u32);
         let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch);
-        let program: BpfProgram =
-            filter.and_then(BpfProgram::try_from).map_err(|error| error.to_string())?;
+        let program: BpfProgram = filter.and_then(BpfProgram::try_from).map_err(|error| error.to_string())?;
         let bytes = program.iter().flat_map(|step| {
             let [a, b] = step.code.to_ne_bytes();
             let [c, d, e, f] = step.k.to_ne_bytes();
