@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
@@ -15,7 +14,7 @@ use understudy_proto::v1::{
 };
 
 use crate::eval::judge::{Judge, Verdict};
-use crate::eval::rows::{Header, Identity, Journal, Row, Rows, Run, SCHEMA};
+use crate::eval::rows::{Header, Identity, Journal, Row, Rows, Run, SCHEMA, now};
 use crate::eval::suite::{Item, Suite, Work};
 use crate::eval::{EvalError, Summary, sample};
 use crate::{Client, ClientError, account};
@@ -143,8 +142,7 @@ fn identity(options: &Options, data: String) -> Identity {
 }
 
 fn circumstances(options: &Options, device: Option<String>) -> Run {
-    let time = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    Run { git: options.git.clone(), time: time.format(&Rfc3339).unwrap_or_default(), device }
+    Run { git: options.git.clone(), time: now(), device }
 }
 
 struct Asker {
@@ -275,6 +273,7 @@ impl Asker {
             checkpoint: None,
             ok: false,
             score: 0.0,
+            question: item.question(),
             answer: None,
             expected: item.expected.clone(),
             error: None,
