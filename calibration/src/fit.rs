@@ -1,8 +1,8 @@
 //! A profile from judged answers.
 //!
 //! 1. Every number of the evidence becomes columns ([`Form`]); those that never vary are dropped.
-//! 2. Cross-validation chooses the L2 strength, and whether weights are held to the signs that are known beforehand: that
-//!    surer tokens and passing validators speak for an answer.
+//! 2. Cross-validation chooses the L2 strength and one of two shapes: a straight line for each number, held to the sign that is
+//!    known beforehand (surer tokens and passing validators speak for an answer), or a free line that bends at the terciles.
 //! 3. The isotonic function is fitted to the scores that cross-validation gave to left-out examples: scores of examples
 //!    that were fitted on are too sure.
 
@@ -16,7 +16,7 @@ use crate::profile::{Feature, FittedOn, Form, Profile, confidence_of};
 use crate::resampling::stratified;
 
 /// L2 strengths that are tried, in examples' worth of curvature per squared standard deviation.
-const STRENGTHS: [f64; 6] = [100.0, 30.0, 10.0, 3.0, 1.0, 0.3];
+const STRENGTHS: [f64; 6] = [30.0, 10.0, 3.0, 1.0, 0.3, 0.1];
 const INNER_FOLDS: usize = 5;
 /// Fewest right and fewest wrong answers to learn from: one for each inner fold.
 const FEWEST: usize = INNER_FOLDS;
@@ -121,16 +121,24 @@ pub fn fit(examples: &[&Example], origin: &Origin) -> Result<Fitted, FitError> {
 /// The varying columns of the evidence, weights still 0.
 fn columns(examples: &[&Example]) -> Vec<Feature> {
     let names: BTreeSet<&String> = examples.iter().flat_map(|example| example.evidence.keys()).collect();
-    let forms = names.into_iter().flat_map(|name| forms(name).iter().map(move |form| (name, *form)));
+    let forms =
+        names.into_iter().flat_map(|name| forms(examples, name).into_iter().map(move |form| (name, form)));
     forms.filter_map(|(name, form)| column(examples, name, form)).collect()
 }
 
-fn forms(name: &str) -> &'static [Form] {
-    match name {
-        "length" => &[Form::Log, Form::Missing],
-        _ if name.ends_with("_logprob") => &[Form::Value, Form::Exp, Form::Missing],
-        _ => &[Form::Value, Form::Missing],
-    }
+/// A line, its bends, and a column of its own for absence.
+fn forms(examples: &[&Example], name: &str) -> Vec<Form> {
+    let mut values: Vec<f64> =
+        examples.iter().filter_map(|example| Form::Value.of(example.evidence.get(name))).collect();
+    values.sort_by(f64::total_cmp);
+    let line = if name == "length" { Form::Log } else { Form::Value };
+    let terciles =
+        [values.len() / 3, values.len() * 2 / 3].into_iter().filter_map(|at| values.get(at).copied());
+    // At an end, and twice at the same place, there is nothing to bend.
+    let mut knots: Vec<f64> =
+        terciles.filter(|&knot| values.first() < Some(&knot) && Some(&knot) < values.last()).collect();
+    knots.dedup();
+    [line, Form::Missing].into_iter().chain(knots.into_iter().map(Form::Above)).collect()
 }
 
 fn column(examples: &[&Example], name: &str, form: Form) -> Option<Feature> {
@@ -150,6 +158,7 @@ fn known_sign(column: &Feature) -> Sign {
     let passes = name.strip_prefix(VALIDATOR).is_some_and(|validator| !validator.contains('.'));
     match column.form {
         Form::Missing => Sign::Free,
+        Form::Above(_) => Sign::Zero,
         _ if name.ends_with("_logprob") || name.ends_with("_margin") || passes || name == AGREES => {
             Sign::NonNegative
         }

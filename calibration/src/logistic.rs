@@ -14,6 +14,8 @@ pub enum Sign {
     NonNegative,
     /// 0 or less.
     NonPositive,
+    /// 0: the column is left out.
+    Zero,
 }
 
 impl Sign {
@@ -22,6 +24,7 @@ impl Sign {
             Self::Free => weight,
             Self::NonNegative => weight.max(0.0),
             Self::NonPositive => weight.min(0.0),
+            Self::Zero => 0.0,
         }
     }
 }

@@ -44,9 +44,9 @@ impl<'a> Joined<'a> {
         })
     }
 
-    /// Rows of a file, as far as there are any.
-    pub fn rows(&self, file: usize) -> impl Iterator<Item = &'a Row> {
-        self.files[file].rows.iter()
+    /// A file's rows of the items that every file has: only those compare.
+    pub fn shared_rows(&self, file: usize) -> impl Iterator<Item = &'a Row> {
+        self.items.values().filter(|rows| rows.iter().all(Option::is_some)).filter_map(move |rows| rows[file])
     }
 
     /// The ladder's answers without evidence, for what right, wrong and cost tell.

@@ -1,4 +1,4 @@
-//! The table of policies: quality and what it took, each file with all its rows.
+//! The table of policies: quality and what it took, on the items that all files have.
 
 use crate::eval::examples;
 use crate::eval::rows::Row;
@@ -6,7 +6,7 @@ use crate::eval::stats::wilson;
 use crate::report::join::{Joined, rungs};
 use crate::report::page::escape;
 
-/// What a file comes to, per item.
+/// What a file comes to, per item, over the items that all files have.
 pub(crate) struct Totals {
     pub items: usize,
     pub right: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Totals {
 
 impl Totals {
     pub fn of(joined: &Joined<'_>, file: usize) -> Self {
-        let rows: Vec<&Row> = joined.rows(file).collect();
+        let rows: Vec<&Row> = joined.shared_rows(file).collect();
         let n = rows.len().max(1) as f64;
         let costs: Vec<_> = rows.iter().map(|row| examples::cost(row)).collect();
         let mut times: Vec<f64> = rows.iter().filter_map(|row| row.timing["total_ms"].as_f64()).collect();
@@ -56,7 +56,8 @@ impl Totals {
 fn written_by(row: &Row, model: Option<&str>) -> f64 {
     let written = |name: &str| {
         let of_model = rungs(row).filter(|rung| rung["model"].as_str() == model);
-        of_model.filter_map(|rung| rung[name].as_f64()).sum::<f64>()
+        // A sum of nothing is -0, which would show.
+        of_model.filter_map(|rung| rung[name].as_f64()).sum::<f64>() + 0.0
     };
     written("tokens_kept") + written("tokens_wasted")
 }
@@ -88,7 +89,7 @@ pub(crate) fn section(joined: &Joined<'_>) -> String {
     format!(
         "<section><h2>Policies</h2><div class=wide><table class=numbers><thead><tr><th>policy<th>items<th>right, % \
          <small>(95 %)</small><th>teacher tokens, %<th>GB read per item<th>tokens per item<th>ms, p50<th>ms, p99\
-         <tbody>{lines}</table></div><p class=note>Everything is counted: prompts, withdrawn drafts, and rungs that \
+         <tbody>{lines}</table></div><p class=note>Of the items that all files have. Everything is counted: prompts, withdrawn drafts, and rungs that \
          were asked in vain. Teacher tokens are those that the biggest model wrote, of what it writes when it answers \
          alone. Intervals are Wilson's.</section>"
     )

@@ -19,7 +19,7 @@ pub(crate) fn section(joined: &Joined<'_>, studied: &Studied) -> String {
         diagrams += &diagram(&name, &study.confidences, &ok);
     }
     for (file, name) in joined.names.iter().enumerate() {
-        let reported = joined.rows(file).filter_map(|row| {
+        let reported = joined.files[file].rows.iter().filter_map(|row| {
             let confidence = candidates(row).into_iter().find(|candidate| candidate.chosen)?.confidence?;
             Some((confidence, row.ok))
         });
@@ -34,7 +34,7 @@ pub(crate) fn section(joined: &Joined<'_>, studied: &Studied) -> String {
     }
     format!(
         "<section><h2>Reliability</h2><div class=charts>{diagrams}</div><p class=note>Answers in ten bins of confidence: \
-         on the diagonal, confidence is the share of right answers. Bars are Wilson's 95 %; the columns below show how \
+         on the diagonal, confidence is the share of right answers. Bars are Wilson's 95 %; the columns show how \
          many answers a bin has.</section>"
     )
 }
@@ -60,7 +60,7 @@ fn diagram(name: &str, confidences: &[f64], ok: &[bool]) -> String {
     let area = auroc(confidences, ok).map_or_else(|| "–".to_owned(), |area| format!("{area:.3}"));
     format!(
         "<figure><figcaption>{}<br><small>{} answers; AUROC {area}, calibration error {:.3}, Brier {:.3}</small>\
-         </figcaption>{}{}</figure>",
+         </figcaption>{}</figure><figure><figcaption>How many answers have that confidence<br><small>in ten bins         </small></figcaption>{}</figure>",
         escape(name),
         ok.len(),
         ece(confidences, ok),
