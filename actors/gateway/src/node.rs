@@ -10,7 +10,7 @@ use understudy_actors::{
     tree::NodeTree,
 };
 use understudy_backend::Slots;
-use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung};
+use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::Rules};
 
 use crate::{
     Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig,
@@ -174,6 +174,9 @@ impl NodeConfig {
             default_max_tokens: self.answer.max_tokens,
             max_requests: self.limits.max_requests,
             profiles: self.profiles.iter().map(profile).collect::<Result<_, Failure>>()?,
+            routes: self.routes.iter().map(profile).collect::<Result<_, Failure>>()?,
+            rules: Rules::new(self.rules.clone())?,
+            embedder: self.embedder.clone(),
             databases: self.databases.clone(),
             ..RouterConfig::default()
         })
