@@ -11,9 +11,9 @@ use std::time::Duration;
 use scripted::Node;
 use serde_json::{Map, Value, json};
 use understudy_agents::eval::{self, Options, Rows, Suite};
-use understudy_grammars::json::JsonSchemaSpec;
+use understudy_grammars::json::JsonSpec;
 use understudy_grammars::sql::SqlSpec;
-use understudy_grammars::{Budget, Constraint as _, Grammar, Pattern, Vocabulary};
+use understudy_grammars::{Budget, Constraint as _, Grammar, Pattern, Vocabulary, Whitespace};
 use understudy_proto::v1::{GenerateRequest, constraint::Kind};
 
 /// Each byte is a token; the last token ends a text.
@@ -32,8 +32,7 @@ impl Bytes {
         let key = format!("{kind:?}");
         if !self.grammars.contains_key(&key) {
             let grammar = Grammar::compile(&pattern(kind), &self.vocabulary, &Budget::default());
-            self.grammars
-                .insert(key.clone(), Arc::new(grammar.unwrap_or_else(|error| panic!("{key}: {error}"))));
+            self.grammars.insert(key.clone(), grammar.unwrap_or_else(|error| panic!("{key}: {error}")));
         }
         let mut matcher = self.grammars[&key].matcher();
         text.bytes().all(|byte| matcher.try_accept(u32::from(byte))) && matcher.try_accept(256)
@@ -43,11 +42,9 @@ impl Bytes {
 fn pattern(kind: &Kind) -> Pattern {
     match kind.clone() {
         Kind::Regex(regex) => Pattern::Regex(regex),
-        Kind::JsonSchema(spec) => Pattern::JsonSchema(JsonSchemaSpec {
-            schema: spec.schema,
-            compact: spec.compact,
-            ..Default::default()
-        }),
+        Kind::JsonSchema(spec) => {
+            Pattern::Json(JsonSpec { whitespace: Whitespace::None, ..JsonSpec::new(spec.schema) })
+        }
         Kind::Sql(spec) => Pattern::Sql(SqlSpec {
             schema: spec.schema,
             double_quoted_strings: spec.double_quoted_strings,

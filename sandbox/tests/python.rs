@@ -188,6 +188,7 @@ fn nothing_is_started_reached_or_changed() {
         "import tempfile\ntempfile.TemporaryFile()".into(),
         "import os\nos.kill(os.getppid(), 9)".into(),
         "import os\nos.setuid(0)\nos.chroot('/')".into(),
+        "import fcntl, os\nfcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())".into(),
         "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))".into(),
         "import os\nassert 'PATH' in os.environ or 'HOME' in os.environ".into(),
         "input()".into(),
