@@ -102,17 +102,12 @@ fn quadratic_minimum(
         let p = sigmoid(score(row, weights));
         let curvature = (p * (1.0 - p)).max(LEAST_CURVATURE);
         let error = p - f64::from(u8::from(ok));
-        let column = |i: usize| row.get(i).copied().unwrap_or(1.0);
-        for i in 0..width {
-            gradient[i] += error * column(i);
-            for j in 0..=i {
-                gram[i][j] += curvature * column(i) * column(j);
+        let columns: Vec<f64> = row.iter().copied().chain([1.0]).collect();
+        for ((gram, gradient), x) in gram.iter_mut().zip(&mut gradient).zip(&columns) {
+            *gradient += error * x;
+            for (entry, y) in gram.iter_mut().zip(&columns) {
+                *entry += curvature * x * y;
             }
-        }
-    }
-    for i in 0..width {
-        for j in 0..i {
-            gram[j][i] = gram[i][j];
         }
     }
     for i in 0..width - 1 {
