@@ -87,6 +87,7 @@ fn word_fields_list_their_words() {
         ("Decision", "kind", "`escalate`"),
         ("ModelStatus", "state", "`ready`"),
         ("Started", "policy", "`cascade`"),
+        ("Validation", "verdict", "`unknown`"),
     ];
     for (message, field, word) in listed {
         let comment = comment_of(message, field);

@@ -81,6 +81,9 @@ impl Sequences {
         if let Some(end) = self.push_forced(key, &run, room, &mut verified.steps)? {
             return Ok((0, Some(end)));
         }
+        if self.get(key)?.gate.as_mut().is_some_and(|gate| gate.is_complete()) {
+            return Ok((0, None));
+        }
         let Some(left) = room.checked_sub(verified.steps.len() + 1) else { return Ok((0, None)) };
         let forced: Vec<TokenId> = verified.steps.iter().map(|step| step.token).collect();
         let mut drafted = spec.draft.ids.strip_prefix(&forced[..]).unwrap_or_default().to_vec();
