@@ -6,12 +6,15 @@
 //! | `sql` | `sql` | the statement runs on a database and returns rows |
 //! | `python` | `python` | tests pass on the code |
 //!
+//! `statement` reads what a statement's text says besides.
+//!
 //! Each runs on a blocking thread with a limit of time. What a model wrote is hostile until shown
 //! otherwise: a validator that fails to judge says so and decides nothing.
 
 mod matches;
 mod python;
 mod sql;
+mod statement;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,6 +22,7 @@ use std::time::{Duration, Instant};
 use understudy_grammars::Pattern;
 
 use crate::desk::{Job, Trouble};
+use crate::prompt::question;
 use crate::{RouterError, Verdict};
 
 /// How long one validator may take.
@@ -62,6 +66,8 @@ pub(crate) struct Finding {
     pub(crate) detail: String,
     /// Numbers that a calibration may use, by the end of their name.
     pub(crate) numbers: Vec<(&'static str, f64)>,
+    /// Numbers that were read off the text, and would be there without the validator.
+    pub(crate) read: Vec<(&'static str, f64)>,
     /// What the answer comes to; equal for answers that agree.
     pub(crate) outcome: Option<String>,
     /// How long it took, in milliseconds.
@@ -70,7 +76,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
-        Self { name, verdict, detail: detail.into(), numbers: Vec::new(), outcome: None, ms: 0.0 }
+        Self { name, verdict, detail: detail.into(), numbers: Vec::new(), read: Vec::new(), outcome: None, ms: 0.0 }
     }
 
     /// As a calibration sees it: nothing where it could not tell.
@@ -82,7 +88,9 @@ impl Finding {
         };
         let name = format!("validator.{}", self.name);
         let numbers = self.numbers.iter().map(|(end, value)| (format!("{name}.{end}"), *value));
-        verdict.map(|verdict| (name.clone(), verdict)).into_iter().chain(numbers.collect::<Vec<_>>())
+        let read = self.read.iter().map(|(end, value)| (format!("statement.{end}"), *value));
+        let all: Vec<_> = verdict.map(|verdict| (name.clone(), verdict)).into_iter().chain(numbers).collect();
+        all.into_iter().chain(read)
     }
 }
 
@@ -97,11 +105,12 @@ pub(crate) async fn run(job: &Job, text: &str) -> Result<Vec<Finding>, Trouble> 
 
 async fn one(job: &Job, spec: &ValidatorSpec, text: &str) -> Result<Finding, Trouble> {
     let (spec, text, constraints) = (spec.clone(), text.to_owned(), job.constraints.clone());
+    let question = question(&job.request.messages).to_owned();
     let begun = Instant::now();
     let name = spec.name();
     let judged = tokio::task::spawn_blocking(move || match spec {
         ValidatorSpec::Matches(pattern) => matches::validate(&constraints, &pattern, &text),
-        ValidatorSpec::Sql { database } => sql::validate(&database, &text),
+        ValidatorSpec::Sql { database } => sql::validate(&database, &question, &text),
         ValidatorSpec::Python { before, after } => python::validate(&before, &after, &text),
     });
     let judged = job.ctx.bound(async { Ok(tokio::time::timeout(LIMIT, judged).await) }).await?;

@@ -3,17 +3,28 @@
 use std::path::Path;
 use std::time::Duration;
 
-use understudy_sandbox::sql::{Database, Failure};
+use understudy_sandbox::sql::{Database, Failure, text::extract};
 
-use super::Finding;
+use super::{Finding, statement};
 use crate::Verdict;
 
 pub(super) const NAME: &str = "sql";
 /// Of one statement; a validator is waited for.
 const LIMIT: Duration = Duration::from_secs(2);
 
-pub(super) fn validate(database: &Path, text: &str) -> Finding {
-    match Database::at(database).within(LIMIT).answer(text) {
+pub(super) fn validate(database: &Path, question: &str, text: &str) -> Finding {
+    let database = Database::at(database).within(LIMIT);
+    let mut finding = tried(&database, text);
+    if let Some(statement) = extract(text) {
+        let schema = database.run("SELECT group_concat(sql) FROM sqlite_schema");
+        let ddl = schema.map(|table| table.rows.concat().concat()).unwrap_or_default();
+        finding.read = statement::read(statement, statement::asked(question), &ddl);
+    }
+    finding
+}
+
+fn tried(database: &Database, text: &str) -> Finding {
+    match database.answer(text) {
         Ok(table) => {
             let (rows, columns) = (table.rows.len(), table.columns.len());
             let (verdict, detail) = match table.is_empty() {
