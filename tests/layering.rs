@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-calibration",
         ],
     ),
+    ("understudy-ledger", &[]),
     (
         "understudy-gateway",
         &[
@@ -35,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-backend",
             "understudy-actors",
             "understudy-router",
+            "understudy-ledger",
             "understudy-engine",
             "understudy-hub",
         ],

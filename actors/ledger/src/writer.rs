@@ -1,0 +1,126 @@
+//! The one thread that writes.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::oneshot;
+
+use crate::handle::Shared;
+use crate::{Entry, LedgerError, Store};
+
+/// Notes that one transaction takes: a commit costs the same for one and for many.
+const BATCH: usize = 256;
+/// How often old entries are looked for, in milliseconds of the ledger's clock.
+const RETAIN_EVERY_MS: i64 = 60_000;
+
+/// What the writer is told.
+pub(crate) enum Note {
+    /// A request, with its weight in bytes.
+    Entry(Box<Entry>, usize),
+    /// What was said of an answer.
+    Feedback { request_id: String, ok: bool, source: String, known: oneshot::Sender<bool> },
+    /// Say when everything before this is written.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Writes until no handle is left and the queue is empty.
+pub(crate) struct Writer {
+    store: Store,
+    shared: Arc<Shared>,
+    /// Of the dropped entries, those that the file knows of.
+    dropped_told: u64,
+    retained_ms: i64,
+    is_failing: bool,
+}
+
+/// What is said once a batch is written.
+enum Answer {
+    Known(oneshot::Sender<bool>, bool),
+    Flushed(oneshot::Sender<()>),
+}
+
+impl Writer {
+    pub(crate) fn new(store: Store, shared: Arc<Shared>) -> Self {
+        Self { store, shared, dropped_told: 0, retained_ms: i64::MIN, is_failing: false }
+    }
+
+    pub(crate) fn run(mut self, notes: &Receiver<Note>) {
+        self.retain();
+        while let Ok(first) = notes.recv() {
+            let batch: Vec<Note> = std::iter::once(first).chain(notes.try_iter()).take(BATCH).collect();
+            let entries = batch.iter().filter(|note| matches!(note, Note::Entry(..))).count();
+            self.shared.taken(&batch);
+            match self.write(batch) {
+                Ok(answers) => answers.into_iter().for_each(Answer::send),
+                Err(error) => self.lost(entries, &error),
+            }
+            self.retain();
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Note>) -> Result<Vec<Answer>, LedgerError> {
+        let dropped = self.shared.dropped();
+        let (now, unknown) = (self.store.options().now_ms(), dropped - self.dropped_told);
+        let answers = self.store.transaction(|page| {
+            let mut answers = Vec::new();
+            for note in batch {
+                match note {
+                    Note::Entry(entry, _) => page.add(*entry)?,
+                    Note::Feedback { request_id, ok, source, known } => {
+                        let is_known = page.feedback(&request_id, ok, &source, now)?;
+                        answers.push(Answer::Known(known, is_known));
+                    }
+                    Note::Flush(done) => answers.push(Answer::Flushed(done)),
+                }
+            }
+            if unknown > 0 {
+                page.count_dropped(unknown)?;
+            }
+            Ok(answers)
+        })?;
+        self.dropped_told = dropped;
+        if std::mem::take(&mut self.is_failing) {
+            tracing::warn!(dropped, "the ledger is written again");
+        }
+        Ok(answers)
+    }
+
+    /// Drops a batch that could not be written: trying again would hold up what comes after it.
+    fn lost(&mut self, entries: usize, error: &LedgerError) {
+        self.shared.drop_entries(entries as u64);
+        self.failed(error);
+    }
+
+    /// Says so once.
+    fn failed(&mut self, error: &LedgerError) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::warn!(%error, "the ledger cannot be written, entries are dropped");
+        }
+    }
+
+    /// Looks for old entries now and then, and after each batch whether the file is too large.
+    fn retain(&mut self) {
+        let now = self.store.options().now_ms();
+        let most = u64::from(self.store.options().max_mb) * 1_000_000;
+        let is_time = now >= self.retained_ms.saturating_add(RETAIN_EVERY_MS);
+        if !is_time && self.store.bytes().is_ok_and(|bytes| bytes <= most) {
+            return;
+        }
+        self.retained_ms = now;
+        match self.store.retain() {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "old entries left the ledger"),
+            Err(error) => self.failed(&error),
+        }
+    }
+}
+
+impl Answer {
+    /// Whoever asked may have left.
+    fn send(self) {
+        match self {
+            Self::Known(asker, known) => drop(asker.send(known)),
+            Self::Flushed(asker) => drop(asker.send(())),
+        }
+    }
+}
