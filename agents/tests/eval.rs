@@ -50,6 +50,9 @@ impl Place {
             out: self.out(),
             policy: "direct".into(),
             model: "small".into(),
+            ladder: Vec::new(),
+            constrain: false,
+            validators: false,
             limit: None,
             seed: 0,
             temperature: 0.0,
@@ -172,6 +175,7 @@ async fn another_run_never_mixes_its_rows_in() {
         (Options { policy: "cascade".into(), ..options() }, "policy"),
         (Options { seed: 9, ..options() }, "seed"),
         (Options { max_tokens: Some(3), ..options() }, "max_tokens"),
+        (Options { ladder: vec!["small".into(), "large".into()], ..options() }, "ladder"),
         (Options { data: other.data.path().to_owned(), ..options() }, "data"),
     ];
     for (options, word) in cases {

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`suite`] | [`Suite`]: where items come from and what is asked, one file per suite |
-//! | `judge` | is an answer right: SQL by its rows, calls by their values, numbers, texts |
+//! | `judge` | is an answer right: SQL by its rows, code by its tests, calls and frames by their values, numbers, texts |
 //! | [`runner`] | [`run`]: asks, judges, writes rows |
 //! | [`rows`] | [`Rows`]: a header, then one JSON line per item; an interrupted run goes on |
 //! | `sample` | which items, when not all |
@@ -28,6 +28,9 @@
 //!     out: "gsm8k.jsonl".into(),
 //!     policy: "direct".into(),
 //!     model: "qwen2.5-coder-0.5b".into(),
+//!     ladder: Vec::new(),
+//!     constrain: false,
+//!     validators: false,
 //!     limit: Some(40),
 //!     seed: 0,
 //!     temperature: 0.0,

@@ -51,6 +51,20 @@ pub struct Identity {
     /// Digest of what is asked and expected, so that figures of different items are not mixed.
     #[serde(default)]
     pub data: String,
+    /// Each item had a constraint.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub constrain: bool,
+    /// Each item had validators.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub validators: bool,
+    /// Rungs asked for; empty is the node's choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<String>,
+}
+
+/// What is off is left out, so that rows from before a flag existed are of the same run.
+fn is_off(flag: &bool) -> bool {
+    !flag
 }
 
 impl Identity {
@@ -60,11 +74,10 @@ impl Identity {
             Value::Object(map) => map,
             _ => serde_json::Map::new(),
         };
-        let theirs = as_map(other);
-        as_map(self).into_iter().find_map(|(name, ours)| {
-            let their = theirs.get(&name).cloned().unwrap_or_default();
-            (ours != their).then_some((name, ours, their))
-        })
+        let (ours, theirs) = (as_map(self), as_map(other));
+        let name = ours.keys().chain(theirs.keys()).find(|name| ours.get(*name) != theirs.get(*name))?;
+        let of = |map: &serde_json::Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+        Some((name.clone(), of(&ours), of(&theirs)))
     }
 }
 
@@ -236,6 +249,9 @@ pub(crate) mod tests {
             temperature: 0.0,
             max_tokens: 64,
             data: "d".into(),
+            constrain: false,
+            validators: false,
+            ladder: Vec::new(),
         };
         Header { identity, items: 2, skipped: BTreeMap::new(), run: Run::default() }
     }

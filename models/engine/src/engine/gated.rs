@@ -12,20 +12,30 @@ const SLOW: Duration = Duration::from_micros(250);
 /// A gate and what it last allowed.
 pub(super) struct Gated {
     gate: Box<dyn TokenGate>,
-    /// Tokens that the next pass computes besides: see [`TokenGate::foreseen`].
-    foreseen: Vec<TokenId>,
-    /// The latest masks, one after another: of the next token, and of the one after each foreseen.
+    /// Tokens that the next pass computes besides: foreseen ones (see [`TokenGate::foreseen`]) or drafted
+    /// ones.
+    ahead: Vec<TokenId>,
+    /// Masks after the first are made one by one, by whoever comes so far.
+    is_lazy: bool,
+    /// The latest masks, one after another: of the next token, and of the one after each token ahead.
     /// No bit past the vocabulary.
     allowed: Vec<u32>,
     /// Tokens that each of them allows.
     choices: Vec<usize>,
-    /// Time that the latest masks took.
+    /// Time that each of the latest masks took, on average.
     took: Duration,
 }
 
 impl Gated {
     pub fn new(gate: Box<dyn TokenGate>) -> Self {
-        Self { gate, foreseen: Vec::new(), allowed: Vec::new(), choices: Vec::new(), took: Duration::ZERO }
+        Self {
+            gate,
+            ahead: Vec::new(),
+            is_lazy: false,
+            allowed: Vec::new(),
+            choices: Vec::new(),
+            took: Duration::ZERO,
+        }
     }
 
     /// An independent copy.
@@ -33,24 +43,37 @@ impl Gated {
         Self::new(self.gate.fork())
     }
 
-    /// Makes the mask of the next token.
-    pub fn make_mask(&mut self, vocab: usize) {
-        self.allowed.clear();
-        self.choices.clear();
-        self.add_mask(vocab);
-    }
-
-    /// Makes the masks of the next token and of the one after each that is foreseen.
+    /// Makes the masks of the next token and of the one after each token ahead, as far as these are
+    /// allowed. A slow gate makes the first.
     pub fn make_masks(&mut self, vocab: usize) {
         let started = Instant::now();
         self.make_mask(vocab);
         let mut accepted = 0;
-        while self.foreseen.get(accepted).is_some_and(|token| self.gate.accept(*token)) {
+        while !self.is_lazy && self.ahead.get(accepted).is_some_and(|token| self.gate.accept(*token)) {
             accepted += 1;
             self.add_mask(vocab);
         }
         self.gate.rollback(accepted);
-        self.took = started.elapsed();
+        self.ahead.clear();
+        self.took = started.elapsed() / (accepted as u32 + 1);
+    }
+
+    /// The mask of the token after so many of those ahead, which the gate has seen by now; made here if it
+    /// was not yet.
+    pub fn mask_after(&mut self, count: usize, vocab: usize) -> &[u32] {
+        match self.allowed(count).is_some() {
+            true => self.allowed(count).unwrap_or_default(),
+            false => {
+                self.make_mask(vocab);
+                &self.allowed
+            }
+        }
+    }
+
+    fn make_mask(&mut self, vocab: usize) {
+        self.allowed.clear();
+        self.choices.clear();
+        self.add_mask(vocab);
     }
 
     fn add_mask(&mut self, vocab: usize) {
@@ -64,24 +87,35 @@ impl Gated {
         self.choices.push(mask.iter().map(|word| word.count_ones() as usize).sum());
     }
 
-    /// The mask of the next token, or of the one after so many foreseen ones; none was made after one
-    /// that is not allowed.
-    pub fn allowed(&self, foreseen: usize) -> Option<&[u32]> {
+    /// The mask of the next token, or of the one after so many of those ahead; none was made after one
+    /// that is not allowed, nor by a slow gate.
+    pub fn allowed(&self, count: usize) -> Option<&[u32]> {
         let words = self.allowed.len() / self.choices.len().max(1);
-        self.allowed.get(foreseen * words..(foreseen + 1) * words)
+        self.allowed.get(count * words..(count + 1) * words)
     }
 
-    /// Tokens whose logits a choice reads: none where there is no choice.
-    pub fn read(&self, foreseen: usize) -> &[u32] {
-        let is_open = self.choices.get(foreseen).is_some_and(|choices| *choices > 1);
-        self.allowed(foreseen).filter(|_| is_open).unwrap_or_default()
+    /// Tokens whose logits a choice reads, `None` for all: it reads none where there is no choice, and no
+    /// choice is made after a token that is not allowed.
+    pub fn read(&self, count: usize) -> Option<&[u32]> {
+        let is_open = self.choices.get(count).is_some_and(|choices| *choices > 1);
+        match self.allowed(count) {
+            None if self.is_lazy => None,
+            allowed => Some(allowed.filter(|_| is_open).unwrap_or_default()),
+        }
     }
 
-    /// Asks for tokens to compute besides the next, `most` at most; not a slow gate.
-    pub fn foresee(&mut self, most: usize) -> &[TokenId] {
-        self.foreseen = if self.is_slow() { Vec::new() } else { self.gate.foreseen(most) };
-        self.foreseen.truncate(most);
-        &self.foreseen
+    /// Up to `most` tokens that are likely to come next; none of a slow gate, which is not asked.
+    pub fn foreseen(&mut self, most: usize) -> Vec<TokenId> {
+        let mut foreseen = if self.is_slow() { Vec::new() } else { self.gate.foreseen(most) };
+        foreseen.truncate(most);
+        foreseen
+    }
+
+    /// Sets the tokens that the next pass computes besides the next; the gate is not told yet.
+    pub fn look_ahead(&mut self, tokens: &[TokenId]) {
+        self.ahead.clear();
+        self.ahead.extend_from_slice(tokens);
+        self.is_lazy = self.is_slow();
     }
 
     /// Tokens that must come next. A slow gate is asked only where its latest mask left no choice:

@@ -1,5 +1,6 @@
 //! Verbs that need forward passes, and how far each has come.
 
+use crate::engine::verify::Verification;
 use crate::verbs::{Cost, Draft, JobId, RunSpec, SeqKey, SignalMode, StopWhen, TokenId};
 
 /// A verb in progress.
@@ -26,12 +27,7 @@ pub(super) enum Work {
         k: usize,
         draft: Draft,
     },
-    /// The draft's tokens are appended to the sequence from `base` on.
-    Verify {
-        base: usize,
-        draft: Draft,
-        signals: SignalMode,
-    },
+    Verify(Verification),
     /// The candidate under test is appended from `base` on.
     Score {
         base: usize,
@@ -55,12 +51,13 @@ pub(super) struct Need {
 }
 
 impl Work {
-    /// For a verb that chooses a token in each pass: the signals to take with it.
+    /// For a verb that chooses tokens after a pass: the signals to take with them.
     pub fn chooses_with(&self) -> Option<SignalMode> {
         match self {
             Self::Run { spec, .. } => Some(signals_of(spec)),
             Self::Propose { .. } => Some(SignalMode::None),
-            Self::Verify { .. } | Self::Score { .. } | Self::Embed { .. } => None,
+            Self::Verify(verification) => Some(verification.signals),
+            Self::Score { .. } | Self::Embed { .. } => None,
         }
     }
 
@@ -72,7 +69,9 @@ impl Work {
             }
             Self::Run { foreseen, .. } => Need { want_from: len - foreseen - 1, end: len, hidden: false },
             Self::Propose { .. } => Need { want_from: len - 1, end: len, hidden: false },
-            Self::Verify { base, .. } => Need { want_from: base - 1, end: len, hidden: false },
+            Self::Verify(Verification { ahead, .. }) => {
+                Need { want_from: len - ahead - 1, end: len, hidden: false }
+            }
             Self::Score { base, .. } => Need { want_from: base - 1, end: len - 1, hidden: false },
             Self::Embed { .. } => Need { want_from: len, end: len, hidden: true },
         }

@@ -7,20 +7,22 @@
 //! | `masks` | makes them beside the pass |
 //! | `job` | verbs in progress and the rows they need |
 //! | `plan` | which rows share the next pass |
-//! | `pace` | how many prompt rows a pass may carry |
+//! | `pacer` | how many prompt rows a pass may carry, and what passes take |
 //! | `submit` | what each verb does on arrival |
 //! | `settle` | what each job makes of its logits |
+//! | `verify` | how a draft is checked |
 
 mod gated;
 mod job;
 mod masks;
-mod pace;
+mod pacer;
 mod plan;
 mod sequence;
 mod settle;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,12 +33,13 @@ use crate::EngineError;
 use crate::kv::{PAGE_LEN, PageTable};
 use crate::model::forward::emptied;
 use crate::model::{CpuDecoder, Decoder, Head, Model, ModelConfig, Row, Want};
+use crate::pace::Pace;
 use crate::sampling::Sampler;
 use crate::tick::{EngineStats, Pulse, Tick, TickEngine};
-use crate::verbs::{Cost, JobEvent, JobId, Outcome, SignalMode, StopReason, TokenId, Verb};
+use crate::verbs::{Cost, JobEvent, JobId, Outcome, SignalMode, TokenId, Verb};
 use job::{Job, Work};
 use masks::{Gates, MaskMaker};
-use pace::Pace;
+use pacer::Pacer;
 use plan::Share;
 use sequence::SequenceTable;
 
@@ -71,9 +74,7 @@ impl EngineOptions {
 /// A model, its KV memory and the verbs in progress. Single owner; see [`TickEngine`].
 pub struct Engine {
     decoder: Box<dyn Decoder>,
-    end_ids: Vec<TokenId>,
-    context: usize,
-    foreseen: usize,
+    limits: Limits,
     pulse: Pulse,
     pages: PageTable,
     sequences: SequenceTable,
@@ -83,10 +84,20 @@ pub struct Engine {
     outbox: Vec<(JobId, JobEvent)>,
     sampler: Sampler,
     masks: MaskMaker,
-    pace: Pace,
+    pacer: Pacer,
     shares: Vec<Share>,
     pass: PassMemory,
     total: Cost,
+}
+
+/// What bounds a generation.
+struct Limits {
+    /// Longest sequence.
+    context: usize,
+    /// Most tokens that a gate foresees.
+    foreseen: usize,
+    /// Tokens that end it.
+    end_ids: Vec<TokenId>,
 }
 
 /// Memory of a pass, kept so that decoding allocates nothing. Empty between passes.
@@ -121,36 +132,37 @@ impl Engine {
         pulse: Pulse,
     ) -> Self {
         let context = options.context.min(decoder.config().context);
+        let foreseen = options.foreseen.min(plan::MAX_WANTED_ROWS - 1);
         Self {
+            limits: Limits { context, foreseen, end_ids },
             pages: PageTable::new(decoder.pages()),
             sequences: SequenceTable::new(options.max_sequences),
             sampler: Sampler::new(),
             masks: MaskMaker::new(decoder.config().vocab),
             jobs: Vec::new(),
             outbox: Vec::new(),
-            pace: Pace::new(),
+            pacer: Pacer::new(),
             shares: Vec::new(),
             pass: PassMemory::default(),
             total: Cost::default(),
             decoder,
-            end_ids,
-            context,
-            foreseen: options.foreseen.min(plan::MAX_WANTED_ROWS - 1),
             pulse,
         }
     }
 
     /// Longest sequence it accepts.
     pub fn context(&self) -> usize {
-        self.context
+        self.limits.context
     }
 
-    /// Prompts take over what others with the same beginning have computed since the last pass.
+    /// Sequences take up what they computed for a draft, and prompts take over what others with the same
+    /// beginning have computed since the last pass.
     fn adopt_pages(&mut self) {
         for job in &mut self.jobs {
             let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
             let need = job.work.need(sequence.tokens.len());
             if !need.hidden {
+                sequence.take_up(need.want_from, &mut self.pages);
                 let adopted_rows = sequence.adopt(need.want_from, &mut self.pages) as u64;
                 job.cost.adopted_rows += adopted_rows;
                 self.total.adopted_rows += adopted_rows;
@@ -174,13 +186,10 @@ impl Engine {
         }
         let is_lacking = !lacking.is_empty();
         for (index, error) in lacking.into_iter().rev() {
-            let is_run = matches!(self.jobs[index].work, Work::Run { .. });
-            // What it tried is not in the sequence afterwards.
-            let answer = match self.abandon(index) {
-                Ok(Outcome::Ran { len, .. }) if is_run && matches!(error, EngineError::OutOfKv(_)) => {
-                    Ok(Outcome::Ran { stop: StopReason::ContextFull, len })
-                }
-                _ => Err(error),
+            let answer = match error {
+                EngineError::OutOfKv(why) => self.end_for_memory(index, why),
+                // What it tried is not in the sequence afterwards.
+                error => self.abandon(index).and(Err(error)),
             };
             self.finish_later(index, answer);
         }
@@ -205,7 +214,10 @@ impl Engine {
         }
         let took = started.elapsed();
         let (decoding, prompt) = plan::rows_by_kind(&self.shares);
-        self.pace.note(decoding, prompt, took);
+        self.pacer.note(decoding, prompt, took);
+        if let ([_], 0) = (&self.shares[..], prompt) {
+            self.pacer.note_single(decoding, took);
+        }
         self.charge(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
@@ -256,7 +268,7 @@ impl Engine {
             };
             heads.extend(
                 (0..share.wanted())
-                    .map(|row| Head { allowed: gate.map(|gate| gate.read(row)), bytes_read: 0 }),
+                    .map(|row| Head { allowed: gate.and_then(|gate| gate.read(row)), bytes_read: 0 }),
             );
         }
         let done = self.decoder.head(&mut heads);
@@ -347,7 +359,7 @@ impl TickEngine for Engine {
         self.append_foreseen();
         self.adopt_pages();
         let most = self.decoder.prefill_rows();
-        plan::plan(&self.jobs, &self.sequences, &self.pace, most, &mut self.shares);
+        plan::plan(&self.jobs, &self.sequences, &self.pacer, most, &mut self.shares);
         self.secure_pages();
         if !self.shares.is_empty() {
             self.compute();
@@ -368,5 +380,9 @@ impl TickEngine for Engine {
             total: self.total,
             masks: self.masks.stats(),
         }
+    }
+
+    fn pace(&self) -> Pace {
+        self.pacer.pace()
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::engine::job::Job;
-use crate::engine::pace::Pace;
+use crate::engine::pacer::Pacer;
 use crate::engine::sequence::SequenceTable;
 use crate::model::PrefillRows;
 
@@ -54,11 +54,11 @@ pub(super) fn rows_by_kind(shares: &[Share]) -> (usize, usize) {
     (shares.iter().map(Share::rows).sum::<usize>() - prompt, prompt)
 }
 
-/// Every job that is ready to settle gets its rows. Prompts share what [`Pace`] allows.
+/// Every job that is ready to settle gets its rows. Prompts share what [`Pacer`] allows.
 pub(super) fn plan(
     jobs: &[Job],
     sequences: &SequenceTable,
-    pace: &Pace,
+    pacer: &Pacer,
     most: PrefillRows,
     shares: &mut Vec<Share>,
 ) {
@@ -74,7 +74,7 @@ pub(super) fn plan(
     if shares.iter().any(|share| share.left() > 0) {
         leave_out_who_waits(jobs, sequences, shares);
         let (decoding, _) = rows_by_kind(shares);
-        share_out(shares, pace.prompt_rows(decoding, most));
+        share_out(shares, pacer.prompt_rows(decoding, most));
     }
     shares.retain(|share| share.rows() > 0);
 }

@@ -18,11 +18,34 @@ pub(super) struct Sequence {
     pub pages: Vec<PageId>,
     /// Leading pages that are in the prefix tree.
     sealed: usize,
+    /// Drafted tokens that are not in the sequence.
+    aside: Aside,
     /// Tokens before this were given, not generated: the gate never saw them.
     pub gated_from: usize,
     pub sampler: SamplerSpec,
     pub gate: Option<Gated>,
     pub busy: Option<JobId>,
+}
+
+/// Tokens whose keys and values are in a sequence's pages, whether the sequence has them or not: they were
+/// computed after its first `from` tokens.
+#[derive(Default)]
+struct Aside {
+    from: usize,
+    ids: Vec<TokenId>,
+}
+
+impl Aside {
+    /// One past the last position.
+    fn end(&self) -> usize {
+        if self.ids.is_empty() { 0 } else { self.from + self.ids.len() }
+    }
+
+    /// How many of them a sequence of these tokens has.
+    fn shared(&self, tokens: &[TokenId]) -> usize {
+        let after = tokens.get(self.from..).unwrap_or_default();
+        after.iter().zip(&self.ids).take_while(|(a, b)| a == b).count()
+    }
 }
 
 /// All slots of an engine.
@@ -101,6 +124,7 @@ impl Sequence {
             computed: cached.len() * PAGE_LEN,
             sealed: cached.len(),
             pages: cached,
+            aside: Aside::default(),
             gated_from: prompt.len(),
             tokens: prompt,
             sampler,
@@ -167,7 +191,8 @@ impl Sequence {
         true
     }
 
-    /// Makes the pages of positions `from..to` this sequence's own, copying shared ones.
+    /// Makes the pages of positions `from..to`, which are to be written, this sequence's own, copying
+    /// shared ones.
     pub fn make_writable(
         &mut self,
         from: usize,
@@ -175,6 +200,13 @@ impl Sequence {
         pages: &mut PageTable,
         decoder: &mut dyn Decoder,
     ) -> Result<(), EngineError> {
+        if to > self.aside.from {
+            // From the first other token on, what was set aside is overwritten.
+            let same = self.aside.shared(&self.tokens[..to]);
+            if same < to - self.aside.from {
+                self.aside.ids.truncate(same);
+            }
+        }
         for index in from / PAGE_LEN..to.div_ceil(PAGE_LEN) {
             let page = self.pages[index];
             if pages.is_writable(page) {
@@ -221,21 +253,33 @@ impl Sequence {
         accepted
     }
 
-    /// Appends up to `most` tokens that the gate foresees and that there are pages for, without telling
-    /// the gate; how many.
-    pub fn foresee(&mut self, most: usize, pages: &mut PageTable) -> usize {
-        let Some(mut gate) = self.gate.take() else { return 0 };
-        let before = self.tokens.len();
-        if self.reserve(before + most, pages) {
-            self.tokens.extend_from_slice(gate.foresee(most));
+    /// The gate accepts nothing more.
+    pub fn is_complete(&mut self) -> bool {
+        self.gate.as_mut().is_some_and(|gate| gate.is_complete())
+    }
+
+    /// Appends tokens that are not chosen yet, so that the next pass computes them besides, if there are
+    /// pages for them; how many. The gate is not told.
+    pub fn look_ahead(&mut self, tokens: &[TokenId], pages: &mut PageTable) -> usize {
+        let tokens = match self.reserve(self.tokens.len() + tokens.len(), pages) {
+            true => tokens,
+            false => &[],
+        };
+        if let Some(gate) = &mut self.gate {
+            gate.look_ahead(tokens);
         }
-        self.gate = Some(gate);
-        self.tokens.len() - before
+        self.tokens.extend_from_slice(tokens);
+        tokens.len()
+    }
+
+    /// Up to `most` tokens that the gate foresees.
+    pub fn foreseen(&mut self, most: usize) -> Vec<TokenId> {
+        self.gate.as_mut().map(|gate| gate.foreseen(most)).unwrap_or_default()
     }
 
     /// Takes the last `count` tokens off again; their keys and values stay until
     /// [`keep_computed`](Self::keep_computed) says which are right.
-    pub fn take_foreseen(&mut self, count: usize) -> Vec<TokenId> {
+    pub fn take_ahead(&mut self, count: usize) -> Vec<TokenId> {
         self.tokens.split_off(self.tokens.len() - count)
     }
 
@@ -243,6 +287,22 @@ impl Sequence {
     pub fn keep_computed(&mut self, len: usize) {
         self.computed = self.computed.min(len);
         self.sealed = self.sealed.min(len / PAGE_LEN);
+    }
+
+    /// Drops everything after `len` tokens and rewinds the gate; what is computed of it need not be again
+    /// if the same tokens come next.
+    pub fn set_aside(&mut self, len: usize, pages: &mut PageTable) {
+        let ids = self.tokens.get(len..self.computed).unwrap_or_default().to_vec();
+        self.aside = Aside { from: len, ids };
+        self.truncate(len, pages);
+    }
+
+    /// Takes up what was set aside and has come, before position `limit`.
+    pub fn take_up(&mut self, limit: usize, pages: &mut PageTable) {
+        let known = (self.aside.from + self.aside.shared(&self.tokens)).min(limit);
+        if self.computed >= self.aside.from && self.computed < known {
+            self.advance(known, pages);
+        }
     }
 
     /// Drops everything after `len` tokens and rewinds the gate.
@@ -259,7 +319,10 @@ impl Sequence {
         self.tokens.truncate(len);
         self.gated_from = self.gated_from.min(len);
         self.computed = self.computed.min(len);
-        let keep = len.div_ceil(PAGE_LEN).min(self.pages.len());
+        if len < self.aside.from {
+            self.aside.ids.clear();
+        }
+        let keep = len.max(self.aside.end()).div_ceil(PAGE_LEN).min(self.pages.len());
         for page in self.pages.drain(keep..) {
             pages.release(page);
         }
@@ -274,6 +337,7 @@ impl Sequence {
             computed: self.computed,
             pages: self.pages.clone(),
             sealed: self.sealed,
+            aside: Aside::default(),
             gated_from: self.gated_from,
             sampler: SamplerSpec { lane, ..self.sampler.clone() },
             gate: self.gate.as_ref().map(Gated::fork),

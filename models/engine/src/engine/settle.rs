@@ -3,13 +3,13 @@
 use understudy_kernels::add_assign;
 
 use crate::EngineError;
-use crate::engine::Engine;
 use crate::engine::job::{Work, signals_of};
 use crate::engine::plan::Share;
 use crate::engine::sequence::Sequence;
-use crate::sampling::{Sampler, Verdict};
+use crate::engine::{Engine, Limits};
+use crate::sampling::{Context, Sampler};
 use crate::verbs::{
-    Draft, JobEvent, JobId, Outcome, RunSpec, SignalMode, StepResult, StopReason, StopWhen, TokenId, Verified,
+    Draft, JobEvent, JobId, Outcome, RunSpec, SignalMode, StepResult, StopReason, StopWhen, TokenId,
 };
 
 type Answer = Result<Outcome, EngineError>;
@@ -26,7 +26,7 @@ impl Engine {
                 _ => continue,
             };
             for token in forced {
-                let is_full = sequence.tokens.len() >= self.context;
+                let is_full = sequence.tokens.len() >= self.limits.context;
                 if *produced >= spec.max_tokens || is_full || !sequence.push(token) {
                     break;
                 }
@@ -46,9 +46,14 @@ impl Engine {
             let Ok(sequence) = self.sequences.get_mut(job.seq) else { continue };
             let len = sequence.tokens.len();
             let left = (spec.max_tokens - *produced) as usize;
-            let most = self.foreseen.min(left.saturating_sub(1)).min(self.context.saturating_sub(len + 1));
+            let most = self
+                .limits
+                .foreseen
+                .min(left.saturating_sub(1))
+                .min(self.limits.context.saturating_sub(len + 1));
             if most > 0 && sequence.computed + 1 == len {
-                *foreseen = sequence.foresee(most, &mut self.pages);
+                let tokens = sequence.foreseen(most);
+                *foreseen = sequence.look_ahead(&tokens, &mut self.pages);
             }
         }
     }
@@ -91,14 +96,13 @@ impl Engine {
             return;
         }
         let logits = &mut self.decoder.logits()[logits_at * vocab..(logits_at + share.wanted()) * vocab];
-        let mut step =
-            Step { sequence, sampler: &mut self.sampler, end_ids: &self.end_ids, context: self.context };
+        let mut step = Step { sequence, sampler: &mut self.sampler, vocab, limits: &self.limits };
         let answer = match &mut job.work {
             Work::Run { spec, produced, foreseen } => {
-                let foreseen = step.sequence.take_foreseen(std::mem::take(foreseen));
+                let foreseen = step.sequence.take_ahead(std::mem::take(foreseen));
                 let before = step.sequence.tokens.len();
                 let mut emit = |token| events.push((job.id, JobEvent::Step(token)));
-                let answer = step.run(logits, vocab, spec, &foreseen, &mut emit);
+                let answer = step.run(logits, spec, &foreseen, &mut emit);
                 let chosen = &step.sequence.tokens[before..];
                 *produced += chosen.len() as u32;
                 let right = chosen.iter().zip(&foreseen).take_while(|(a, b)| a == b).count();
@@ -106,17 +110,14 @@ impl Engine {
                 answer
             }
             Work::Propose { base, k, draft } => {
-                let answer = step.propose(logits, *k, draft);
+                let answer = step.propose(logits, *base, *k, draft);
                 if answer.is_some() {
-                    step.sequence.truncate(*base, &mut self.pages);
+                    step.sequence.set_aside(*base, &mut self.pages);
                 }
                 answer
             }
-            Work::Verify { base, draft, signals } => {
-                let answer = step.verify(logits, vocab, *base, draft, *signals);
-                let kept = *base + answer.as_ref().map_or(0, |verified| verified.accepted);
-                step.sequence.cut(kept, &mut self.pages);
-                Some(answer.and_then(|verified| step.keep_next(verified)).map(Outcome::Verified))
+            Work::Verify(verification) => {
+                Some(step.verify(logits, verification, &mut self.pages).map(Outcome::Verified))
             }
             Work::Score { base, candidates, scores } => {
                 let candidate = &candidates[scores.len()];
@@ -165,11 +166,11 @@ impl Engine {
                 (sequence.computed + 1 >= len).then_some(Ok(Outcome::Ran { stop: StopReason::Length, len }))
             }
             Work::Run { spec, produced, .. } => {
-                let is_complete = sequence.gate.as_mut().is_some_and(|gate| gate.is_complete());
+                let is_complete = sequence.is_complete();
                 let stop = match () {
                     () if is_complete => StopReason::Constraint,
                     () if *produced >= spec.max_tokens => StopReason::Length,
-                    () if len >= self.context => StopReason::ContextFull,
+                    () if len >= self.limits.context => StopReason::ContextFull,
                     () => return None,
                 };
                 Some(Ok(Outcome::Ran { stop, len }))
@@ -180,160 +181,113 @@ impl Engine {
 }
 
 /// One job's step over its logits.
-struct Step<'a> {
-    sequence: &'a mut Sequence,
-    sampler: &'a mut Sampler,
-    end_ids: &'a [TokenId],
-    context: usize,
+pub(super) struct Step<'a> {
+    pub sequence: &'a mut Sequence,
+    pub sampler: &'a mut Sampler,
+    pub vocab: usize,
+    pub limits: &'a Limits,
+}
+
+/// How tokens are chosen.
+pub(super) struct Rule {
+    /// A token ahead stands where the target finds it nearly as likely as its favourite: see
+    /// [`Acceptance::Lenient`](crate::verbs::Acceptance::Lenient).
+    pub alpha: Option<f32>,
+    pub signals: SignalMode,
+    pub stop_when: StopWhen,
+}
+
+impl Rule {
+    /// As the target draws them.
+    pub fn plain(signals: SignalMode) -> Self {
+        Self { alpha: None, signals, stop_when: StopWhen::default() }
+    }
 }
 
 impl Step<'_> {
-    /// Chooses a token, and one more for as long as each is the one that was foreseen: then the next
-    /// row is of the text that there is now. What is chosen is what would be chosen one by one.
+    /// Chooses a token, and one more for as long as each is the one ahead: then the next row is of the
+    /// text that there is now. What is chosen is what would be chosen one by one. How many tokens ahead
+    /// stand, and why nothing follows.
+    pub(super) fn walk(
+        &mut self,
+        logits: &mut [f32],
+        ahead: &[TokenId],
+        rule: &Rule,
+        emit: &mut impl FnMut(StepResult),
+    ) -> Result<(usize, Option<StopReason>), EngineError> {
+        let mut standing = 0;
+        for (index, row) in logits.chunks_exact_mut(self.vocab).enumerate() {
+            let expected = ahead.get(index).copied();
+            let step = self.choose(row, index, expected, rule)?;
+            if crosses(&rule.stop_when, &step) {
+                return Ok((standing, Some(StopReason::Signal)));
+            }
+            let stands = expected == Some(step.token);
+            standing += usize::from(stands);
+            if self.limits.end_ids.contains(&step.token) {
+                return Ok((standing, Some(StopReason::End)));
+            }
+            if !self.sequence.push(step.token) {
+                return Err(EngineError::DeadEnd);
+            }
+            emit(step);
+            if !stands || self.sequence.is_complete() {
+                break;
+            }
+        }
+        Ok((standing, None))
+    }
+
     fn run(
         &mut self,
         logits: &mut [f32],
-        vocab: usize,
         spec: &RunSpec,
         foreseen: &[TokenId],
         emit: &mut impl FnMut(StepResult),
     ) -> Option<Answer> {
-        for (index, row) in logits.chunks_exact_mut(vocab).enumerate() {
-            let step = match self.choose(row, index, signals_of(spec)) {
-                Ok(step) => step,
-                Err(error) => return Some(Err(error)),
-            };
-            let stopped = |stop, len| Some(Ok(Outcome::Ran { stop, len }));
-            if crosses(&spec.stop_when, &step) {
-                return stopped(StopReason::Signal, self.sequence.tokens.len());
-            }
-            if self.end_ids.contains(&step.token) {
-                return stopped(StopReason::End, self.sequence.tokens.len());
-            }
-            if !self.sequence.push(step.token) {
-                return Some(Err(EngineError::DeadEnd));
-            }
-            emit(step);
-            if foreseen.get(index) != Some(&step.token) {
-                break;
-            }
-            if self.sequence.gate.as_mut().is_some_and(|gate| gate.is_complete()) {
-                break;
-            }
+        let rule = Rule { alpha: None, signals: signals_of(spec), stop_when: spec.stop_when };
+        match self.walk(logits, foreseen, &rule, emit) {
+            Ok((_, None)) => None,
+            Ok((_, Some(stop))) => Some(Ok(Outcome::Ran { stop, len: self.sequence.tokens.len() })),
+            Err(error) => Some(Err(error)),
         }
-        None
     }
 
-    fn propose(&mut self, logits: &mut [f32], k: usize, draft: &mut Draft) -> Option<Answer> {
+    /// Chooses the token after so many of those ahead; `expected` is the next of these.
+    pub(super) fn choose(
+        &mut self,
+        logits: &mut [f32],
+        after: usize,
+        expected: Option<TokenId>,
+        rule: &Rule,
+    ) -> Result<StepResult, EngineError> {
+        let Sequence { tokens, sampler: spec, gate, .. } = &mut *self.sequence;
+        let mask = gate.as_mut().map(|gate| gate.mask_after(after, self.vocab));
+        match (expected, rule.alpha) {
+            (Some(drafted), Some(alpha)) => {
+                let context = Context { history: tokens, spec, mask, signals: rule.signals };
+                self.sampler.choose_leniently(logits, &context, drafted, alpha)
+            }
+            _ => self.sampler.choose(logits, tokens, spec, mask, tokens.len(), rule.signals),
+        }
+    }
+
+    fn propose(&mut self, logits: &mut [f32], base: usize, k: usize, draft: &mut Draft) -> Option<Answer> {
         let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
         let mask = gate.as_ref().and_then(|gate| gate.allowed(0));
-        let drawn = self.sampler.draft(logits, tokens, sampler, mask, tokens.len());
+        let drawn = self.sampler.draft(logits, tokens, sampler, mask, base);
         let (token, q) = match drawn {
             Ok(drawn) => drawn,
             Err(error) => return Some(Err(error)),
         };
-        let is_end = self.end_ids.contains(&token);
+        let is_end = self.limits.end_ids.contains(&token);
         if !is_end && !self.sequence.push(token) {
             return Some(Err(EngineError::DeadEnd));
         }
         draft.ids.push(token);
         draft.q.push(q);
-        let is_done = is_end || draft.ids.len() >= k || self.sequence.tokens.len() >= self.context;
+        let is_done = is_end || draft.ids.len() >= k || self.sequence.tokens.len() >= self.limits.context;
         is_done.then(|| Ok(Outcome::Proposed(std::mem::take(draft))))
-    }
-
-    /// Walks the draft; on return the gate has seen exactly the accepted tokens.
-    fn verify(
-        &mut self,
-        logits: &mut [f32],
-        vocab: usize,
-        base: usize,
-        draft: &Draft,
-        signals: SignalMode,
-    ) -> Result<Verified, EngineError> {
-        let mut verified = Verified { accepted: 0, next: None, steps: Vec::new(), stop: None };
-        // The walk judges each position as if the rest of the draft were not there yet.
-        let drafted = self.sequence.tokens.split_off(base);
-        let outcome = self.walk(logits, vocab, draft, signals, &mut verified);
-        if let (Err(_), Some(gate)) = (&outcome, &mut self.sequence.gate) {
-            gate.rollback(verified.accepted);
-        }
-        self.sequence.tokens.truncate(base);
-        self.sequence.tokens.extend(drafted);
-        outcome.map(|()| verified)
-    }
-
-    fn walk(
-        &mut self,
-        logits: &mut [f32],
-        vocab: usize,
-        draft: &Draft,
-        signals: SignalMode,
-        verified: &mut Verified,
-    ) -> Result<(), EngineError> {
-        for (index, row) in logits.chunks_exact_mut(vocab).enumerate() {
-            if let Some(gate) = &mut self.sequence.gate {
-                if gate.is_complete() {
-                    verified.stop = Some(StopReason::Constraint);
-                    return Ok(());
-                }
-                gate.make_mask(vocab);
-            }
-            let Some(&token) = draft.ids.get(index) else {
-                verified.next = Some(self.choose(row, 0, signals)?);
-                return Ok(());
-            };
-            let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
-            let mask = gate.as_ref().and_then(|gate| gate.allowed(0));
-            let (position, q) = (tokens.len(), &draft.q[index]);
-            let step =
-                match self.sampler.accept_draft(row, tokens, sampler, mask, q, token, position, signals)? {
-                    Verdict::Accepted(step) => step,
-                    Verdict::Replaced(step) => {
-                        verified.next = Some(step);
-                        return Ok(());
-                    }
-                };
-            if self.end_ids.contains(&token) {
-                verified.stop = Some(StopReason::End);
-                return Ok(());
-            }
-            if !self.sequence.push(token) {
-                return Err(EngineError::DeadEnd);
-            }
-            verified.steps.push(step);
-            verified.accepted += 1;
-        }
-        Ok(())
-    }
-
-    /// Appends the target's own token, unless it ends the generation.
-    fn keep_next(&mut self, mut verified: Verified) -> Result<Verified, EngineError> {
-        match verified.next {
-            Some(next) if self.end_ids.contains(&next.token) => {
-                verified.next = None;
-                verified.stop = Some(StopReason::End);
-            }
-            Some(next) if !self.sequence.push(next.token) => return Err(EngineError::DeadEnd),
-            _ => {}
-        }
-        Ok(verified)
-    }
-
-    /// Chooses the next token, after so many that were foreseen. Where there is a gate, its mask has
-    /// been made.
-    fn choose(
-        &mut self,
-        logits: &mut [f32],
-        foreseen: usize,
-        signals: SignalMode,
-    ) -> Result<StepResult, EngineError> {
-        let Sequence { tokens, sampler, gate, .. } = &*self.sequence;
-        let mask = match gate {
-            Some(gate) => Some(gate.allowed(foreseen).ok_or(EngineError::DeadEnd)?),
-            None => None,
-        };
-        self.sampler.choose(logits, tokens, sampler, mask, tokens.len(), signals)
     }
 }
 

@@ -5,9 +5,11 @@ use crate::engine::Engine;
 use crate::engine::job::{Job, Work};
 use crate::engine::plan::MAX_WANTED_ROWS;
 use crate::engine::sequence::Sequence;
+use crate::engine::verify::Verification;
+use crate::sampling::check_draft;
 use crate::verbs::{
-    Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, SignalMode, StopReason,
-    TokenId, Verb,
+    Acceptance, Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, StopReason,
+    TokenId, Verb, VerifySpec,
 };
 
 impl Engine {
@@ -23,7 +25,7 @@ impl Engine {
             }
             Verb::Run { seq, at, spec } => self.run(id, seq, at, spec),
             Verb::Propose { seq, at, k } => self.propose(id, seq, at, k),
-            Verb::Verify { seq, at, draft, signals } => self.verify(id, seq, at, draft, signals),
+            Verb::Verify { seq, at, spec } => self.verify(id, seq, at, spec),
             Verb::Score { seq, candidates } => self.score(id, seq, candidates),
             Verb::Embed { ids } => self.embed(id, ids),
         };
@@ -98,7 +100,7 @@ impl Engine {
         spec: RunSpec,
     ) -> Result<Option<Outcome>, EngineError> {
         self.start(id, seq, at, Work::Run { spec, produced: 0, foreseen: 0 })?;
-        let most = self.context.saturating_sub(at).min(spec.max_tokens as usize);
+        let most = self.limits.context.saturating_sub(at).min(spec.max_tokens as usize);
         self.sequences.get_mut(seq)?.expect_more(most);
         Ok(None)
     }
@@ -120,15 +122,15 @@ impl Engine {
         id: JobId,
         seq: SeqKey,
         at: usize,
-        draft: Draft,
-        signals: SignalMode,
+        mut spec: VerifySpec,
     ) -> Result<Option<Outcome>, EngineError> {
-        self.check_draft(&draft)?;
-        self.check_fits(at.saturating_add(draft.ids.len() + 1))?;
-        let ids = draft.ids.clone();
-        self.start(id, seq, at, Work::Verify { base: at, draft, signals })?;
-        self.sequences.get_mut(seq)?.tokens.extend(ids);
-        Ok(None)
+        self.check_verify(&mut spec)?;
+        let sequence = self.sequences.expect(seq, Some(at))?;
+        let mut verification = Verification::new(at, spec);
+        if let Some(verified) = verification.begin(sequence, &self.limits, &mut self.pages) {
+            return Ok(Some(Outcome::Verified(verified)));
+        }
+        self.queue(id, seq, Work::Verify(verification))
     }
 
     fn score(
@@ -169,10 +171,17 @@ impl Engine {
         at: usize,
         work: Work,
     ) -> Result<Option<Outcome>, EngineError> {
-        let sequence = self.sequences.expect(seq, Some(at))?;
+        self.sequences.expect(seq, Some(at))?;
+        self.queue(id, seq, work)
+    }
+
+    fn queue(&mut self, id: JobId, seq: SeqKey, work: Work) -> Result<Option<Outcome>, EngineError> {
+        let sequence = self.sequences.get_mut(seq)?;
         sequence.busy = Some(id);
-        // The last token's logits are wanted, so its row is computed (again, if need be).
-        sequence.computed = sequence.computed.min(sequence.tokens.len() - 1);
+        // The logits of the last token, or of the last before what is ahead, are wanted, so its row is
+        // computed (again, if need be).
+        let need = work.need(sequence.tokens.len());
+        sequence.computed = sequence.computed.min(need.want_from);
         self.jobs.push(Job { id, seq, work, cost: Cost::default(), paused: false, answer: None });
         Ok(None)
     }
@@ -202,11 +211,31 @@ impl Engine {
                 sequence.truncate(*base, &mut self.pages);
                 Err(EngineError::Cancelled)
             }
-            Work::Verify { base, .. } | Work::Score { base, .. } => {
+            Work::Verify(verification) => {
+                sequence.take_ahead(verification.ahead);
+                sequence.truncate(verification.base, &mut self.pages);
+                Err(EngineError::Cancelled)
+            }
+            Work::Score { base, .. } => {
                 sequence.cut(*base, &mut self.pages);
                 Err(EngineError::Cancelled)
             }
             Work::Embed { .. } => Err(EngineError::Cancelled),
+        }
+    }
+
+    /// What a job answers that memory is out for: one that generates ends with what it has.
+    pub(super) fn end_for_memory(&mut self, index: usize, why: String) -> Result<Outcome, EngineError> {
+        let job = &mut self.jobs[index];
+        let sequence = self.sequences.get_mut(job.seq)?;
+        if let Work::Verify(verification) = &mut job.work {
+            let len = sequence.tokens.len() - verification.ahead;
+            sequence.cut(len, &mut self.pages);
+            return Ok(Outcome::Verified(verification.end(StopReason::ContextFull)));
+        }
+        match self.abandon(index) {
+            Ok(Outcome::Ran { len, .. }) => Ok(Outcome::Ran { stop: StopReason::ContextFull, len }),
+            _ => Err(EngineError::OutOfKv(why)),
         }
     }
 
@@ -222,19 +251,28 @@ impl Engine {
     }
 
     fn check_fits(&self, tokens: usize) -> Result<(), EngineError> {
-        if tokens > self.context {
-            return Err(EngineError::ContextOverflow { tokens, context: self.context });
+        if tokens > self.limits.context {
+            return Err(EngineError::ContextOverflow { tokens, context: self.limits.context });
         }
         Ok(())
     }
 
-    fn check_draft(&self, draft: &Draft) -> Result<(), EngineError> {
-        self.check_ids("the draft", &draft.ids)?;
-        check_count("a draft", draft.ids.len())?;
-        if draft.q.len() != draft.ids.len() {
-            return Err(EngineError::InvalidArgument("a draft needs one distribution per token".into()));
+    fn check_verify(&self, spec: &mut VerifySpec) -> Result<(), EngineError> {
+        let Draft { ids, .. } = &spec.draft;
+        if !ids.is_empty() {
+            self.check_ids("the draft", ids)?;
+            check_count("a draft", ids.len())?;
         }
-        Ok(())
+        check_draft(&mut spec.draft)?;
+        match spec.acceptance {
+            Acceptance::Lenient { alpha } if !(0.0..=1.0).contains(&alpha) => {
+                Err(EngineError::InvalidArgument(format!("alpha is {alpha}, it must be from 0 to 1")))
+            }
+            _ if spec.most == 0 => {
+                Err(EngineError::InvalidArgument("a verification adds at least one token".into()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! [`Sampler::choose`]: crate::sampling::Sampler::choose
 
 use crate::EngineError;
+use crate::engine::Limits;
 use crate::engine::sequence::Sequence;
 use crate::engine::settle::{Rule, Step};
 use crate::kv::PageTable;
@@ -34,16 +35,6 @@ pub(super) struct Verification {
     verified: Verified,
 }
 
-/// What an engine allows a verification.
-#[derive(Clone, Copy)]
-pub(super) struct Limits<'a> {
-    /// Longest sequence.
-    pub context: usize,
-    /// Most tokens that a gate foresees.
-    pub foreseen: usize,
-    pub end_ids: &'a [TokenId],
-}
-
 impl Verification {
     pub fn new(base: usize, spec: VerifySpec) -> Self {
         let VerifySpec { draft, acceptance, most, signals } = spec;
@@ -64,7 +55,7 @@ impl Verification {
     pub fn begin(
         &mut self,
         sequence: &mut Sequence,
-        limits: Limits<'_>,
+        limits: &Limits,
         pages: &mut PageTable,
     ) -> Option<Verified> {
         self.push_forced(sequence, limits);
@@ -101,7 +92,7 @@ impl Verification {
         self.most - self.verified.steps.len()
     }
 
-    fn push_forced(&mut self, sequence: &mut Sequence, limits: Limits<'_>) {
+    fn push_forced(&mut self, sequence: &mut Sequence, limits: &Limits) {
         let forced = sequence.gate.as_mut().map(|gate| gate.forced()).unwrap_or_default();
         for token in forced {
             if self.left() == 0 || sequence.tokens.len() >= limits.context || !sequence.push(token) {
@@ -120,12 +111,7 @@ impl Verification {
         self.q.drain(..dropped.min(self.q.len()));
     }
 
-    fn conclude(
-        &mut self,
-        stop: Option<StopReason>,
-        sequence: &mut Sequence,
-        limits: Limits<'_>,
-    ) -> Verified {
+    fn conclude(&mut self, stop: Option<StopReason>, sequence: &mut Sequence, limits: &Limits) -> Verified {
         let mut verified = std::mem::take(&mut self.verified);
         verified.stop = stop;
         if stop.is_none() {
@@ -234,7 +220,7 @@ impl Step<'_> {
 }
 
 /// Why nothing can follow.
-fn stop_of(sequence: &mut Sequence, limits: Limits<'_>) -> Option<StopReason> {
+fn stop_of(sequence: &mut Sequence, limits: &Limits) -> Option<StopReason> {
     match () {
         () if sequence.is_complete() => Some(StopReason::Constraint),
         () if sequence.tokens.len() >= limits.context => Some(StopReason::ContextFull),

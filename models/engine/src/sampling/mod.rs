@@ -17,8 +17,8 @@ use warp::Warped;
 use crate::EngineError;
 use crate::verbs::{SamplerSpec, SignalMode, Signals, StepResult, TokenId};
 
-pub use rng::{Purpose, uniform};
-pub use speculate::Verdict;
+pub use rng::{Purpose, nth_uniform, uniform};
+pub use speculate::{Block, Context, check_draft};
 
 /// Checks a request's sampling parameters, so that the caller can refuse it early.
 ///
@@ -66,8 +66,6 @@ pub struct Sampler {
     unpenalised: Vec<(TokenId, f32)>,
     /// Recent tokens, sorted, while penalties are applied.
     recent: Vec<TokenId>,
-    /// A drafter's distribution by ascending id, while a draft is checked.
-    drafted: Vec<(TokenId, f32)>,
 }
 
 /// A row once mask and penalties are in it: the logits of the allowed tokens side by side, by
@@ -110,17 +108,21 @@ impl Sampler {
         signals: SignalMode,
     ) -> Result<StepResult, EngineError> {
         let prepared = self.prepare(logits, history, spec, mask, signals)?;
+        let token = self.draw(&prepared, spec, position);
+        Ok(self.step(token, &prepared))
+    }
+
+    fn draw(&mut self, prepared: &Prepared<'_>, spec: &SamplerSpec, position: usize) -> TokenId {
         let draw = uniform(spec.seed, spec.lane, position as u64, Purpose::Sample);
         let is_whole = spec.top_k == 0 && spec.top_p >= 1.0 && spec.min_p <= 0.0;
-        let token = if prepared.is_forced || spec.temperature == 0.0 {
+        if prepared.is_forced || spec.temperature == 0.0 {
             self.id(prepared.best)
         } else if is_whole {
             self.id(row::pick(prepared.row, prepared.best, 1.0 / spec.temperature, draw))
         } else {
-            self.warp(&prepared, spec);
+            self.warp(prepared, spec);
             self.warped.pick(draw)
-        };
-        Ok(self.step(token, &prepared))
+        }
     }
 
     /// Applies mask and penalties to `logits` and measures the row.

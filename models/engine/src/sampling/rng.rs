@@ -21,7 +21,15 @@ pub enum Purpose {
 /// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") with
 /// the seed as key and position, lane and purpose as counter.
 pub fn uniform(seed: u64, lane: u32, position: u64, purpose: Purpose) -> f64 {
-    let counter = [position as u32, (position >> 32) as u32, lane, purpose as u32];
+    nth_uniform(seed, lane, position, 0, purpose)
+}
+
+/// One of several such numbers for the same position.
+///
+/// A draft takes its numbers by the position where it begins: what becomes of it depends on the numbers of
+/// all its tokens, so the next draft, which may begin among them, must not meet these again.
+pub fn nth_uniform(seed: u64, lane: u32, position: u64, index: u32, purpose: Purpose) -> f64 {
+    let counter = [position as u32, (position >> 32) as u32, lane, (index << 2) | purpose as u32];
     let [a, b, ..] = philox4x32(counter, [seed as u32, (seed >> 32) as u32]);
     let bits = ((u64::from(a) << 32) | u64::from(b)) >> 11;
     bits as f64 * (1.0 / (1_u64 << 53) as f64)
@@ -69,6 +77,7 @@ mod tests {
             uniform(1, 2, 4, Purpose::Sample),
             uniform(1, 2, 3 | (1 << 32), Purpose::Sample),
             uniform(1, 2, 3, Purpose::Accept),
+            nth_uniform(1, 2, 3, 1, Purpose::Sample),
         ];
         assert!(others.iter().all(|other| *other != base && (0.0..1.0).contains(other)));
         assert_eq!(uniform(1, 2, 3, Purpose::Sample), base);

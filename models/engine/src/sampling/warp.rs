@@ -134,8 +134,13 @@ impl Warped {
     }
 
     pub(super) fn probability(&self, id: TokenId) -> f64 {
+        f64::from(self.weight(id)) / self.total
+    }
+
+    /// 0 for a token that cannot come.
+    pub(super) fn weight(&self, id: TokenId) -> f32 {
         let found = self.kept.iter().find(|candidate| candidate.id == id);
-        found.map_or(0.0, |candidate| f64::from(candidate.weight) / self.total)
+        found.map_or(0.0, |candidate| candidate.weight)
     }
 
     /// The token at `u` in `[0, 1)` of the cumulative distribution.
