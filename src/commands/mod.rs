@@ -6,6 +6,7 @@ mod chat;
 mod constraint;
 mod doctor;
 mod eval;
+mod ledger;
 mod models;
 mod ps;
 mod pull;
@@ -27,6 +28,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Ps(args) => ps::run(&args).await,
         Command::Eval(args) => eval::run(*args).await,
         Command::Bench { what } => bench::run(what).await,
+        Command::Ledger { what } => ledger::run(&what),
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "understudy", &mut std::io::stdout());

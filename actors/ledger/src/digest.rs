@@ -42,18 +42,17 @@ impl Sealer {
         hex(digest)
     }
 
-    /// The entry as it may be stored: with the digest of its answer, and without what quotes prompt or answer
+    /// Makes the entry fit to be stored: with the digest of its answer, and without what quotes prompt or answer
     /// unless content is kept.
-    pub(crate) fn seal(&self, mut entry: Entry) -> Entry {
+    pub(crate) fn seal(&self, entry: &mut Entry) {
         entry.answer_digest = self.text(entry.text.as_deref().unwrap_or_default());
         for judged in &mut entry.ledger.candidates {
             // JSON has no other numbers.
             judged.evidence.retain(|_, value| value.is_finite());
         }
         if !self.keeps_content {
-            self.take_content(&mut entry);
+            self.take_content(entry);
         }
-        entry
     }
 
     fn take_content(&self, entry: &mut Entry) {

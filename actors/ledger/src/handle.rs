@@ -135,3 +135,34 @@ impl LedgerHandle {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Filter, Reader};
+
+    /// A disk without room is met by a file that may not grow: SQLite answers both with `SQLITE_FULL`.
+    #[test]
+    fn on_a_full_disk_entries_are_dropped_and_counted_until_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let store = Store::open(&path, Options { content: true, ..Options::default() }).unwrap();
+        store.connection.pragma_update(None, "max_page_count", 30).unwrap();
+        let ledger = LedgerHandle::over(store).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let note = |request_id: &str, bytes: usize| {
+            let text = Some("x".repeat(bytes));
+            ledger.note(Entry { request_id: request_id.into(), text, ..Entry::default() });
+            runtime.block_on(ledger.flush())
+        };
+        note("fits", 10).unwrap();
+        let refused = note("too large", 1 << 20);
+        assert!(refused.is_err() || ledger.dropped() == 1, "{refused:?}");
+        assert_eq!(ledger.dropped(), 1);
+        note("fits again", 10).unwrap();
+        let reader = Reader::open(&path).unwrap();
+        let kept: Vec<_> = reader.entries(Filter::default()).map(|entry| entry.unwrap().request_id).collect();
+        assert_eq!(kept, ["fits", "fits again"]);
+        assert_eq!(reader.dropped().unwrap(), 1);
+    }
+}

@@ -69,7 +69,7 @@ impl Reader {
     }
 
     fn page(&self, after: i64, filter: &Filter) -> Result<Vec<(i64, String)>, LedgerError> {
-        let read = || {
+        let read = || -> rusqlite::Result<Vec<_>> {
             let mut rows = self.connection.prepare_cached(
                 "SELECT id, entry FROM requests
                  WHERE id > ?1 AND time_ms >= ?2 AND (?3 IS NULL OR task = ?3) ORDER BY id LIMIT ?4",

@@ -100,6 +100,9 @@ impl Store {
         create_private(path).map_err(unusable)?;
         let failed = |error| LedgerError::of(path, error);
         let mut connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        // Before anything is set: what is none of ours stays as it is.
+        version(path, &connection)?;
         prepare(&connection).map_err(failed)?;
         migrate(path, &mut connection)?;
         let key = connection.query_row("SELECT value FROM facts WHERE name = 'key'", [], |row| row.get(0));
@@ -139,13 +142,7 @@ impl Store {
         let mut removed = self.remove_before(oldest)?;
         let most = u64::from(self.options.max_mb) * 1_000_000;
         if self.bytes()? > most {
-            let target = (most as f64 * SHRINKS_TO) as u64;
-            while self.bytes_in_use()? > target {
-                match self.remove_oldest(i64::MAX)? {
-                    0 => break,
-                    some => removed += some,
-                }
-            }
+            removed += self.remove_down_to(most as f64 * SHRINKS_TO)?;
         }
         if removed > 0 {
             self.shrink()?;
@@ -164,23 +161,38 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes the oldest entries until the rest takes no more than so many bytes.
+    fn remove_down_to(&mut self, target: f64) -> Result<usize, LedgerError> {
+        let mut removed = 0;
+        loop {
+            let in_use = self.bytes_in_use()? as f64;
+            let entries = self.number("SELECT count(*) FROM requests")?;
+            if in_use <= target || entries == 0 {
+                return Ok(removed);
+            }
+            // As if all were of one size: what is left over is looked at again.
+            let surplus = (entries as f64 * (1.0 - target / in_use)).ceil() as u32;
+            removed += self.remove_oldest(i64::MAX, surplus.min(REMOVED_AT_ONCE))?;
+        }
+    }
+
     fn remove_before(&mut self, time_ms: i64) -> Result<usize, LedgerError> {
         let mut removed = 0;
         loop {
-            match self.remove_oldest(time_ms)? {
+            match self.remove_oldest(time_ms, REMOVED_AT_ONCE)? {
                 0 => return Ok(removed),
                 some => removed += some,
             }
         }
     }
 
-    /// Removes some entries of before that moment.
-    fn remove_oldest(&mut self, time_ms: i64) -> Result<usize, LedgerError> {
+    /// Removes at most so many entries of before that moment.
+    fn remove_oldest(&mut self, time_ms: i64, most: u32) -> Result<usize, LedgerError> {
         self.transaction(|page| {
             page.transaction.execute(
                 "DELETE FROM requests WHERE id IN
                    (SELECT id FROM requests WHERE time_ms < ?1 ORDER BY time_ms LIMIT ?2)",
-                params![time_ms, REMOVED_AT_ONCE],
+                params![time_ms, most],
             )
         })
     }
@@ -208,7 +220,11 @@ impl Store {
     }
 
     fn pragma(&self, name: &str) -> Result<u64, LedgerError> {
-        let value = self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        self.number(&format!("PRAGMA {name}"))
+    }
+
+    fn number(&self, sql: &str) -> Result<u64, LedgerError> {
+        let value = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         value.map(i64::unsigned_abs).map_err(|error| LedgerError::of(&self.path, error))
     }
 }
@@ -220,11 +236,11 @@ pub(crate) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Adds an entry, sealed.
-    pub(crate) fn add(&mut self, entry: Entry) -> rusqlite::Result<()> {
-        let entry = self.sealer.seal(entry);
+    /// Seals an entry and adds it.
+    pub(crate) fn add(&mut self, entry: &mut Entry) -> rusqlite::Result<()> {
+        self.sealer.seal(entry);
         let json =
-            serde_json::to_string(&entry).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            serde_json::to_string(entry).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
         self.transaction
             .prepare_cached(
                 "INSERT INTO requests (time_ms, request_id, task, entry) VALUES (?1, ?2, ?3, ?4)",
@@ -273,7 +289,6 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(PATIENCE)?;
     // In this order: a file that has pages already does not change its way to vacuum.
     connection.execute_batch(&format!(
         "PRAGMA auto_vacuum = INCREMENTAL;

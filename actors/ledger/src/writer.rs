@@ -33,12 +33,6 @@ pub(crate) struct Writer {
     is_failing: bool,
 }
 
-/// What is said once a batch is written.
-enum Answer {
-    Known(oneshot::Sender<bool>, bool),
-    Flushed(oneshot::Sender<()>),
-}
-
 impl Writer {
     pub(crate) fn new(store: Store, shared: Arc<Shared>) -> Self {
         Self { store, shared, dropped_told: 0, retained_ms: i64::MIN, is_failing: false }
@@ -47,46 +41,47 @@ impl Writer {
     pub(crate) fn run(mut self, notes: &Receiver<Note>) {
         self.retain();
         while let Ok(first) = notes.recv() {
-            let batch: Vec<Note> = std::iter::once(first).chain(notes.try_iter()).take(BATCH).collect();
-            let entries = batch.iter().filter(|note| matches!(note, Note::Entry(..))).count();
+            let mut batch: Vec<Note> = std::iter::once(first).chain(notes.try_iter()).take(BATCH).collect();
             self.shared.taken(&batch);
-            match self.write(batch) {
-                Ok(answers) => answers.into_iter().for_each(Answer::send),
-                Err(error) => self.lost(entries, &error),
+            match self.write(&mut batch) {
+                Ok(known) => answer(batch, known),
+                // Whoever waits for an answer hears of it when the batch is gone: after it was counted.
+                Err(error) => self.lost(&batch, &error),
             }
             self.retain();
         }
     }
 
-    fn write(&mut self, batch: Vec<Note>) -> Result<Vec<Answer>, LedgerError> {
+    /// Writes all of it or nothing. Answers, for each feedback, whether there is such a request.
+    fn write(&mut self, batch: &mut [Note]) -> Result<Vec<bool>, LedgerError> {
         let dropped = self.shared.dropped();
         let (now, unknown) = (self.store.options().now_ms(), dropped - self.dropped_told);
-        let answers = self.store.transaction(|page| {
-            let mut answers = Vec::new();
+        let known = self.store.transaction(|page| {
+            let mut known = Vec::new();
             for note in batch {
                 match note {
-                    Note::Entry(entry, _) => page.add(*entry)?,
-                    Note::Feedback { request_id, ok, source, known } => {
-                        let is_known = page.feedback(&request_id, ok, &source, now)?;
-                        answers.push(Answer::Known(known, is_known));
+                    Note::Entry(entry, _) => page.add(entry)?,
+                    Note::Feedback { request_id, ok, source, .. } => {
+                        known.push(page.feedback(request_id, *ok, source, now)?);
                     }
-                    Note::Flush(done) => answers.push(Answer::Flushed(done)),
+                    Note::Flush(_) => {}
                 }
             }
             if unknown > 0 {
                 page.count_dropped(unknown)?;
             }
-            Ok(answers)
+            Ok(known)
         })?;
         self.dropped_told = dropped;
         if std::mem::take(&mut self.is_failing) {
             tracing::warn!(dropped, "the ledger is written again");
         }
-        Ok(answers)
+        Ok(known)
     }
 
-    /// Drops a batch that could not be written: trying again would hold up what comes after it.
-    fn lost(&mut self, entries: usize, error: &LedgerError) {
+    /// Counts a batch that could not be written: trying again would hold up what comes after it.
+    fn lost(&mut self, batch: &[Note], error: &LedgerError) {
+        let entries = batch.iter().filter(|note| matches!(note, Note::Entry(..))).count();
         self.shared.drop_entries(entries as u64);
         self.failed(error);
     }
@@ -115,12 +110,14 @@ impl Writer {
     }
 }
 
-impl Answer {
-    /// Whoever asked may have left.
-    fn send(self) {
-        match self {
-            Self::Known(asker, known) => drop(asker.send(known)),
-            Self::Flushed(asker) => drop(asker.send(())),
+/// Says that a batch is written. Whoever asked may have left.
+fn answer(batch: Vec<Note>, known: Vec<bool>) {
+    let mut known = known.into_iter();
+    for note in batch {
+        match note {
+            Note::Entry(..) => {}
+            Note::Feedback { known: asker, .. } => drop(known.next().map(|known| asker.send(known))),
+            Note::Flush(asker) => drop(asker.send(())),
         }
     }
 }
