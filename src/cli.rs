@@ -1,5 +1,6 @@
 //! Every command and flag.
 
+mod calibrate;
 mod ledger;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use understudy_agents::eval::Suite;
 use understudy_engine::{device::DeviceChoice, model::Activations};
 
+pub use calibrate::{Calibrate, GoalArgs, Report};
 pub use ledger::{LedgerCommand, LedgerExport, LedgerPurge, LedgerStats, Selected};
 
 /// A local cascade of language models: a small one answers, a bigger one is on call.
@@ -50,6 +52,13 @@ pub enum Command {
         subcommand_negates_reqs = true
     )]
     Eval(Box<Eval>),
+    /// Learn from rows of `eval` when an answer is to be trusted: a profile with thresholds, and what they are worth.
+    #[command(
+        after_help = "Examples:\n  understudy calibrate small.jsonl large.jsonl --out geoquery.json\n  understudy calibrate small.jsonl large.jsonl --risk 0.1 --out geoquery.json"
+    )]
+    Calibrate(Calibrate),
+    /// Rows of `eval` as one HTML file: quality against cost, every policy, every item.
+    Report(Report),
     /// Speed of a model on this machine, beside what the machine can do at most.
     #[command(
         after_help = "Examples:\n  understudy bench engine --model smollm2-135m\n  understudy bench engine --model qwen2.5-coder-0.5b --streams 1,4,8 --depth 512 --json\n  understudy bench grammar --data data --json"

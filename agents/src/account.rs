@@ -46,6 +46,7 @@ pub fn ledger(ledger: &Ledger) -> Value {
         "forced": ledger.forced,
         "decisions": ledger.decisions.iter().map(decision).collect::<Vec<_>>(),
         "candidates": ledger.candidates.iter().map(candidate).collect::<Vec<_>>(),
+        "prompt": ledger.prompt.iter().collect::<std::collections::BTreeMap<_, _>>(),
     })
 }
 

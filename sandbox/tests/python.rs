@@ -1,9 +1,10 @@
 //! Hostile Python, each within a bound of time.
 #![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use understudy_sandbox::python::{Limits, Outcome, Program, Python};
+use understudy_sandbox::python::{Limits, Outcome, Program, Python, Unavailable};
 
 /// Of a run that ends by itself.
 const TIME: Duration = Duration::from_secs(10);
@@ -17,10 +18,11 @@ fn limits() -> Limits {
 }
 
 /// `None` where there is no Python at all; a machine with Python must be able to confine it.
-fn python() -> Option<Python> {
-    match Python::find() {
+fn python() -> Option<&'static Python> {
+    static PYTHON: LazyLock<Result<Python, Unavailable>> = LazyLock::new(Python::find);
+    match &*PYTHON {
         Ok(python) => Some(python),
-        Err(why @ understudy_sandbox::python::Unavailable::NoPython(_)) => {
+        Err(why @ Unavailable::NoPython(_)) => {
             eprintln!("skipped: {why}");
             None
         }
@@ -40,18 +42,21 @@ fn ends(python: &Python, code: &str, after: &str) -> Outcome {
 #[track_caller]
 fn fails(python: &Python, code: &str, after: &str, why: &str) {
     let outcome = ends(python, code, after);
-    assert!(matches!(&outcome, Outcome::Failed(said) if said.contains(why)), "{code}: {outcome:?}, not {why:?}");
+    assert!(
+        matches!(&outcome, Outcome::Failed(said) if said.contains(why)),
+        "{code}: {outcome:?}, not {why:?}"
+    );
 }
 
 #[test]
 fn right_code_passes_and_wrong_code_says_which_test_failed() {
     let Some(python) = python() else { return };
     let double = "def double(x):\n    return 2 * x\n";
-    assert_eq!(ends(&python, double, "assert double(2) == 4\nassert double('a') == 'aa'"), Outcome::Passed);
-    fails(&python, double, "assert double(2) == 4\nassert double(3) == 7", "in `assert double(3) == 7`");
-    fails(&python, "def double(x)", "assert double(2) == 4", "SyntaxError");
-    fails(&python, "", "assert double(2) == 4", "NameError");
-    fails(&python, "def double(x):\n    return 1 / 0", "assert double(2) == 4", "ZeroDivisionError");
+    assert_eq!(ends(python, double, "assert double(2) == 4\nassert double('a') == 'aa'"), Outcome::Passed);
+    fails(python, double, "assert double(2) == 4\nassert double(3) == 7", "in `assert double(3) == 7`");
+    fails(python, "def double(x)", "assert double(2) == 4", "SyntaxError");
+    fails(python, "", "assert double(2) == 4", "NameError");
+    fails(python, "def double(x):\n    return 1 / 0", "assert double(2) == 4", "ZeroDivisionError");
 }
 
 #[test]
@@ -74,7 +79,7 @@ fn values_of_every_plain_kind_cross_and_others_can_be_used() {
         assert math.isclose(LIMIT, 7)\n\
         assert same(same)(3) == 3\n\
         try:\n    picky(1)\n    assert False\nexcept ValueError as error:\n    assert str(error) == 'no'\n";
-    assert_eq!(ends(&python, code, after), Outcome::Passed);
+    assert_eq!(ends(python, code, after), Outcome::Passed);
 }
 
 #[test]
@@ -107,11 +112,20 @@ fn no_answer_can_say_itself_that_it_passed() {
         ("class Any(int):\n    def __eq__(self, other): return True\ndef f(x): return Any()", "assert f(1)"),
         ("import builtins\nbuiltins.AssertionError = Exception\ndef f(x): return 0", "assert f(1)"),
         // The channel itself: replies, verdicts and nonsense in the name of the other process.
-        ("import os\nfor fd in range(3, 9):\n    try: os.write(fd, b'vnull\\n' * 9)\n    except OSError: pass", ""),
-        ("import os\ndef f(x):\n    for fd in range(3, 9):\n        try: os.write(fd, b'vnull\\nr\\n={}\\n')\n        except OSError: pass", ""),
-        ("import sys\ndef f(x):\n    g = sys._getframe(1).f_globals\n    g['main'] = g['run_tests'] = None\n    return 0", "assert f(1)"),
+        (
+            "import os\nfor fd in range(3, 9):\n    try: os.write(fd, b'vnull\\n' * 9)\n    except OSError: pass",
+            "",
+        ),
+        (
+            "import os\ndef f(x):\n    for fd in range(3, 9):\n        try: os.write(fd, b'vnull\\nr\\n={}\\n')\n        except OSError: pass",
+            "",
+        ),
+        (
+            "import sys\ndef f(x):\n    g = sys._getframe(1).f_globals\n    g['main'] = g['run_tests'] = None\n    return 0",
+            "assert f(1)",
+        ),
     ] {
-        fails(&python, code, test, why);
+        fails(python, code, test, why);
     }
 }
 
@@ -132,13 +146,13 @@ fn what_takes_too_much_is_stopped() {
         assert_eq!(outcome, Outcome::TooLong(SHORT), "{code}");
         assert!(begun.elapsed() < SHORT + SLACK, "{code} took {:?}", begun.elapsed());
     }
-    fails(&python, "x = [0] * 10 ** 9", call, "MemoryError");
-    fails(&python, "x = []\nwhile True: x.append('x' * 10 ** 6)", call, "MemoryError");
-    fails(&python, "def f(): return 'x' * 3 * 10 ** 7", call, "too large");
-    fails(&python, "def f(): return f()", call, "RecursionError");
+    fails(python, "x = [0] * 10 ** 9", call, "MemoryError");
+    fails(python, "x = []\nwhile True: x.append('x' * 10 ** 6)", call, "MemoryError");
+    fails(python, "def f(): return 'x' * 3 * 10 ** 7", call, "too large");
+    fails(python, "def f(): return f()", call, "RecursionError");
     // What is printed goes nowhere, however much.
     let loud = "print('x' * 10 ** 7)\nfor i in range(10000): print('line', i)\ndef f():\n    print('x' * 10 ** 7)\n    return 1";
-    assert_eq!(ends(&python, loud, call), Outcome::Passed);
+    assert_eq!(ends(python, loud, call), Outcome::Passed);
 }
 
 #[test]
@@ -174,11 +188,12 @@ fn nothing_is_started_reached_or_changed() {
         "import tempfile\ntempfile.TemporaryFile()".into(),
         "import os\nos.kill(os.getppid(), 9)".into(),
         "import os\nos.setuid(0)\nos.chroot('/')".into(),
+        "import fcntl, os\nfcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())".into(),
         "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))".into(),
         "import os\nassert 'PATH' in os.environ or 'HOME' in os.environ".into(),
         "input()".into(),
     ] {
-        let outcome = ends(&python, &code, "");
+        let outcome = ends(python, &code, "");
         assert!(matches!(outcome, Outcome::Failed(_)), "{code}: {outcome:?}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");

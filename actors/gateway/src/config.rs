@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use understudy_engine::{device::DeviceChoice, engine::EngineOptions, model::Activations};
 use understudy_hub::{Home, PullError};
-use understudy_router::Databases;
+use understudy_router::{Databases, rules::Rule};
 
 use crate::{Failure, codes};
 
@@ -39,6 +39,12 @@ pub struct NodeConfig {
     pub answer: Answer,
     /// Files of `understudy calibrate`, one per task: confidences and thresholds of requests that name it.
     pub profiles: Vec<PathBuf>,
+    /// Files of `understudy calibrate --route`, one per task: what prompts tell before anything is written.
+    pub routes: Vec<PathBuf>,
+    /// Which requests begin at which rung, under the policy `route`; the first that holds decides.
+    pub rules: Vec<Rule>,
+    /// The model whose vectors of questions are evidence for `route`. Default: none.
+    pub embedder: Option<String>,
     /// Which SQLite files the validator `sql` may read. Default: none.
     pub databases: Databases,
     /// What is kept of requests.

@@ -11,7 +11,7 @@ use understudy_actors::{
 };
 use understudy_backend::Slots;
 use understudy_ledger::LedgerHandle;
-use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung};
+use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::Rules};
 
 use crate::{
     Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig,
@@ -191,6 +191,9 @@ impl NodeConfig {
             default_max_tokens: self.answer.max_tokens,
             max_requests: self.limits.max_requests,
             profiles: self.profiles.iter().map(profile).collect::<Result<_, Failure>>()?,
+            routes: self.routes.iter().map(profile).collect::<Result<_, Failure>>()?,
+            rules: Rules::new(self.rules.clone())?,
+            embedder: self.embedder.clone(),
             databases: self.databases.clone(),
             ..RouterConfig::default()
         })

@@ -180,6 +180,7 @@ fn ledger(account: Ledger) -> v1::Ledger {
         forced: account.forced,
         decisions: account.decisions.into_iter().map(decision).collect(),
         candidates: account.candidates.into_iter().map(candidate).collect(),
+        prompt: account.prompt.into_iter().collect(),
     }
 }
 

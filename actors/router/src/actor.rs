@@ -12,6 +12,7 @@ use crate::desk::{Desk, Job, Trouble};
 use crate::judge::judge;
 use crate::plan::{Cast, Plan};
 use crate::policies::Written;
+use crate::prompt;
 use crate::screen::{AnswerItem, Screen};
 use crate::{AnswerEvent, FinishReason, Finished, Ledger, RouterConfig, RouterError, RouterHandle};
 
@@ -179,6 +180,9 @@ async fn evidence(
     candidate: &crate::candidate::Candidate,
 ) -> Result<(), Trouble> {
     let is_judged = desk.books.candidates.iter().any(|(id, _)| *id == candidate.id);
+    if desk.job.request.collect_evidence && desk.books.prompt.is_empty() {
+        prompt::evidence(desk).await?;
+    }
     if desk.job.request.collect_evidence && !is_judged {
         let model = desk.screen.author().unwrap_or(cast.model(0)).to_owned();
         judge(desk, &model, candidate).await?;
@@ -187,8 +191,9 @@ async fn evidence(
 }
 
 fn finished(desk: Desk<'_>, reason: FinishReason, plan: &Plan) -> Finished {
-    let Desk { books, screen, why, .. } = desk;
-    let spans = screen.spans(&why);
+    let costs = &desk.job.costs;
+    let Desk { books, screen, why, .. } = &desk;
+    let spans = screen.spans(why);
     let model = match (screen.author(), books.last_asked()) {
         (Some(author), _) => author,
         // Nobody wrote anything.
@@ -198,6 +203,7 @@ fn finished(desk: Desk<'_>, reason: FinishReason, plan: &Plan) -> Finished {
     let account = books.find(model);
     let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     let rungs = books.rungs(&spans);
+    costs.note(&rungs);
     let shown = screen.owner();
     let candidates = books.candidates.iter().map(|(id, record)| {
         let mut record = record.clone();
@@ -223,6 +229,7 @@ fn finished(desk: Desk<'_>, reason: FinishReason, plan: &Plan) -> Finished {
             forced: books.forced(),
             candidates: candidates.collect(),
             decisions: books.decisions.clone(),
+            prompt: books.prompt.clone(),
         },
         text: screen.text().to_owned(),
     }

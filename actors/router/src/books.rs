@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use understudy_calibration::Evidence;
 use understudy_engine::verbs::Cost;
 
 use crate::{CandidateRecord, Decision, RungCost, Span};
@@ -39,6 +40,8 @@ pub(crate) struct Books {
     pub(crate) drafted: u32,
     pub(crate) accepted: u32,
     pub(crate) decisions: Vec<Decision>,
+    /// What was known before anything was written, where that was asked.
+    pub(crate) prompt: Evidence,
     /// Answers that were judged, by their candidate.
     pub(crate) candidates: Vec<(u64, CandidateRecord)>,
 }

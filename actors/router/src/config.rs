@@ -8,6 +8,7 @@ use understudy_calibration::LadderProfile;
 
 use crate::RouterError;
 use crate::confidence::Weights;
+use crate::rules::Rules;
 
 /// One model of the ladder.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -91,6 +92,14 @@ pub struct RouterConfig {
     /// Calibrated confidences and thresholds, by task.
     #[serde(skip)]
     pub profiles: Vec<Arc<LadderProfile>>,
+    /// What was learned of prompts, by task: each rung's probability of being right before it writes.
+    #[serde(skip)]
+    pub routes: Vec<Arc<LadderProfile>>,
+    /// Rules of the policy `route`, tried before anything learned.
+    #[serde(skip)]
+    pub rules: Rules,
+    /// The model whose vectors of questions are evidence for `route`. Default: none.
+    pub embedder: Option<String>,
     /// Which files validators may read.
     pub databases: Databases,
 }
@@ -109,6 +118,9 @@ impl Default for RouterConfig {
             early_exit: EarlyExit::default(),
             weights: Weights::default(),
             profiles: Vec::new(),
+            routes: Vec::new(),
+            rules: Rules::default(),
+            embedder: None,
             databases: Databases::default(),
         }
     }

@@ -10,6 +10,7 @@ use crate::books::Books;
 use crate::candidate::{Author, Candidate};
 use crate::confidence::Features;
 use crate::constraints::Constraints;
+use crate::costs::Costs;
 use crate::drafters::Records;
 use crate::screen::Screen;
 use crate::{AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, RouterConfig, RouterError};
@@ -26,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) constraints: Arc<Constraints>,
     /// How drafts have fared.
     pub(crate) records: Arc<Records>,
+    /// What answers have cost.
+    pub(crate) costs: Arc<Costs>,
 }
 
 /// What hindered a model. Text shown so far stays shown.

@@ -14,6 +14,7 @@ use understudy_backend::{RequestCtx, Slots};
 
 use crate::actor::{Admission, RouterActor, RouterMessage};
 use crate::constraints::Constraints;
+use crate::costs::Costs;
 use crate::desk::Job;
 use crate::drafters::Records;
 use crate::plan::Plan;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     slots: Arc<dyn Slots>,
     constraints: Arc<Constraints>,
     records: Arc<Records>,
+    costs: Arc<Costs>,
     /// One permit per running request: travels in the admission and frees on drop. Bounds
     /// the actor's mailbox, which itself has no bound.
     requests: Arc<Semaphore>,
@@ -60,6 +62,7 @@ impl RouterHandle {
                 slots,
                 constraints: Arc::default(),
                 records: Arc::default(),
+                costs: Arc::default(),
                 requests: Arc::new(Semaphore::new(max_requests)),
                 max_requests,
             }),
@@ -96,7 +99,8 @@ impl RouterHandle {
         let ctx = RequestCtx { cancel: ctx.cancel.child_token(), ..ctx };
         let cancel = ctx.cancel.clone().drop_guard();
         let (slots, constraints) = (shared.slots.clone(), shared.constraints.clone());
-        let job = Job { ctx, request, config, slots, constraints, records: shared.records.clone() };
+        let (records, costs) = (shared.records.clone(), shared.costs.clone());
+        let job = Job { ctx, request, config, slots, constraints, records, costs };
         let admission = Admission { job, plan, events: sender, last, begun: Instant::now(), permit };
         let actor = shared
             .actor

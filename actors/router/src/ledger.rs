@@ -112,6 +112,9 @@ pub struct Ledger {
     pub forced: u32,
     /// In order.
     pub decisions: Vec<Decision>,
+    /// What was known before anything was written: shape and vector of the question. Empty where neither the
+    /// policy nor the request asked for it.
+    pub prompt: BTreeMap<String, f64>,
     /// Answers that were judged, in the order in which they were complete.
     pub candidates: Vec<CandidateRecord>,
 }

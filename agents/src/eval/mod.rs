@@ -9,6 +9,8 @@
 //! | `sample` | which items, when not all |
 //! | [`summary`] | [`Summary`]: accuracy or perplexity, latency, speed |
 //! | [`mod@compare`] | [`Comparison`]: two runs item by item |
+//! | [`examples`] | [`examples::pairs`]: rows of two models as the pairs that a calibration learns from |
+//! | [`calibrate`] | [`Calibration`]: profile, thresholds and cross-fitted figures of a ladder |
 //! | `stats` | Wilson's interval, McNemar's test, the bootstrap |
 //!
 //! **Invariants.** A row is written once, when its item is judged, and never changed. What a
@@ -45,16 +47,19 @@
 //! # }
 //! ```
 
+pub mod calibrate;
 pub mod compare;
 mod error;
+pub mod examples;
 mod judge;
 pub mod rows;
 pub mod runner;
 mod sample;
-mod stats;
+pub(crate) mod stats;
 pub mod suite;
 pub mod summary;
 
+pub use calibrate::Calibration;
 pub use compare::{Comparison, compare};
 pub use error::EvalError;
 pub use rows::Rows;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::eval::EvalError;
 
@@ -111,6 +112,9 @@ pub struct Row {
     pub ok: bool,
     /// 0 to 1; for `perplexity`, nats per token.
     pub score: f64,
+    /// The last thing that the user said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// The text; `null` where none came.
     pub answer: Option<String>,
     /// What would have been right.
@@ -133,6 +137,12 @@ pub struct Row {
     /// `perplexity`: tokens scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+}
+
+/// The time of day, RFC 3339, UTC, to the second.
+pub(crate) fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
 #[derive(Deserialize)]
@@ -180,6 +190,26 @@ impl Rows {
             .map(|(line, number)| serde_json::from_slice(line).map_err(|error| wrong(number, &error)))
             .collect();
         Ok(Self { header: first.header, rows: rows?, whole: whole as u64 })
+    }
+}
+
+impl Rows {
+    /// Whether another file asked the same.
+    ///
+    /// # Errors
+    /// [`EvalError::Input`], when its suite or data differ.
+    pub fn same_items(&self, other: &Self) -> Result<(), EvalError> {
+        let (ours, theirs) = (&self.header.identity, &other.header.identity);
+        for (what, ours, theirs) in
+            [("suite", &ours.suite, &theirs.suite), ("data", &ours.data, &theirs.data)]
+        {
+            if ours != theirs {
+                return Err(EvalError::input(format!(
+                    "the {what} of the two files differs: {ours:?} and {theirs:?}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -266,6 +296,7 @@ pub(crate) mod tests {
             checkpoint: None,
             ok,
             score: f64::from(u8::from(ok)),
+            question: None,
             answer: Some("4".into()),
             expected: json!("4"),
             error: None,

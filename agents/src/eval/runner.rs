@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use understudy_proto::v1::{Finished, GenerateRequest, Sampling, ScoreRequest, generate_event::Event};
 
 use crate::eval::judge::Verdict;
-use crate::eval::rows::{Header, Identity, Journal, Row, Rows, Run, SCHEMA};
+use crate::eval::rows::{Header, Identity, Journal, Row, Rows, Run, SCHEMA, now};
 use crate::eval::suite::{Item, Manner, Question, Suite, Work};
 use crate::eval::{EvalError, Summary, sample};
 use crate::{Client, ClientError, account};
@@ -151,8 +150,7 @@ fn identity(options: &Options, data: String) -> Identity {
 }
 
 fn circumstances(options: &Options, device: Option<String>) -> Run {
-    let time = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    Run { git: options.git.clone(), time: time.format(&Rfc3339).unwrap_or_default(), device }
+    Run { git: options.git.clone(), time: now(), device }
 }
 
 struct Asker {
@@ -192,6 +190,7 @@ impl Asker {
             messages: question.messages.clone(),
             constraint: question.constraint.clone(),
             validators: question.validators.clone(),
+            collect_evidence: true,
             policy: options.policy.clone(),
             model: options.model.clone(),
             ladder: options.ladder.clone(),
@@ -288,6 +287,7 @@ impl Asker {
             checkpoint: None,
             ok: false,
             score: 0.0,
+            question: item.question(),
             answer: None,
             expected: item.expected.clone(),
             error: None,

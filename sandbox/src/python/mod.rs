@@ -104,7 +104,8 @@ impl Python {
         let mut command = Command::new("python3");
         command.args(["-I", "-S", "-c", WHERE]).stdin(Stdio::null());
         let said = command.output().map_err(|error| Unavailable::NoPython(error.to_string()))?;
-        let Ok([executable, prefix, exec_prefix]) = serde_json::from_slice::<[PathBuf; 3]>(&said.stdout) else {
+        let Ok([executable, prefix, exec_prefix]) = serde_json::from_slice::<[PathBuf; 3]>(&said.stdout)
+        else {
             let complaint = String::from_utf8_lossy(&said.stderr);
             let last = complaint.lines().last().unwrap_or("it says nothing").to_owned();
             return Err(Unavailable::NoPython(last));

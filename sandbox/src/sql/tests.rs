@@ -54,7 +54,8 @@ fn failures_say_of_which_kind_they_are() {
     assert!(matches!(missing.run("SELECT 1"), Err(Failure::Database(_))));
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text");
-    std::fs::write(&text, "no database, and long enough for SQLite to read a header of it: ".repeat(20)).unwrap();
+    std::fs::write(&text, "no database, and long enough for SQLite to read a header of it: ".repeat(20))
+        .unwrap();
     assert!(matches!(Database::at(text).run("SELECT * FROM city"), Err(Failure::Database(_))));
 }
 

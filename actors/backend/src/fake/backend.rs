@@ -111,7 +111,7 @@ impl FakeBackend {
     }
 
     /// What its passes take; unknown otherwise.
-    pub fn pace(mut self, pace: Pace) -> Self {
+    pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }

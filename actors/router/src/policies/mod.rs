@@ -4,7 +4,7 @@
 //!
 //! | kind | what it says | which |
 //! |---|---|---|
-//! | [`Policy`] over policies | which whole answers are written, and which stands | `cascade`, `best-of-n` |
+//! | [`Policy`] over policies | which whole answers are written, and which stands | `route`, `cascade`, `best-of-n` |
 //! | [`Policy`] over a pen | which model writes which segment of an answer | `friend` |
 //! | [`Pen`] | how a model writes | `direct`, `speculate`, `speculative-cascade` |
 //!
@@ -14,6 +14,7 @@ mod best_of_n;
 mod cascade;
 mod direct;
 mod friend;
+mod route;
 mod speculate;
 mod speculative_cascade;
 
@@ -29,9 +30,10 @@ use crate::writers::Writer;
 use crate::{FinishReason, PolicySpec};
 
 /// Every policy, from the simplest.
-pub static REGISTRY: [Definition; 6] = [
+pub static REGISTRY: [Definition; 7] = [
     direct::DEFINITION,
     cascade::DEFINITION,
+    route::DEFINITION,
     friend::DEFINITION,
     speculate::DEFINITION,
     speculative_cascade::DEFINITION,
@@ -52,6 +54,8 @@ pub struct Definition {
 /// How a policy is made, by its kind.
 #[derive(Clone, Copy)]
 pub(crate) enum Make {
+    /// Chooses who begins; over any other.
+    First(fn(&Params, Box<dyn Policy>) -> Box<dyn Policy>),
     /// Over whole answers.
     Whole(fn(&Params, Box<dyn Policy>) -> Box<dyn Policy>),
     /// Over segments of an answer.
@@ -102,6 +106,7 @@ impl Make {
     /// Layers stand in this order; two of the same place only where they are over whole answers.
     fn place(self) -> u8 {
         match self {
+            Self::First(_) => 0,
             Self::Whole(_) => 1,
             Self::Segments(_) => 2,
             Self::Pen(_) => 3,
@@ -120,7 +125,7 @@ pub(crate) fn check_order(layers: &[Layer]) -> Result<(), PolicyParseError> {
             return Err(PolicyParseError::Order {
                 outer: outer.name.into(),
                 inner: inner.name.into(),
-                why: "cascade and best-of-n stand over friend, and all over one of direct, speculate and \
+                why: "route stands over cascade and best-of-n, these over friend, and all over one of direct, speculate and \
                       speculative-cascade",
             });
         }
@@ -137,7 +142,7 @@ pub(crate) fn compose(spec: &PolicySpec) -> Box<dyn Policy> {
         match definition.make {
             Make::Pen(make) => pen = make(&layer.params),
             Make::Segments(make) => made = Some(make(&layer.params, pen.clone())),
-            Make::Whole(make) => {
+            Make::First(make) | Make::Whole(make) => {
                 let inner = made.take().unwrap_or_else(|| direct::solo(pen.clone()));
                 made = Some(make(&layer.params, inner));
             }

@@ -5,5 +5,6 @@ mod cascade;
 mod direct;
 mod failover;
 mod friend;
+mod route;
 mod speculate;
 mod told;

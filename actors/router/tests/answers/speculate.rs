@@ -12,7 +12,7 @@ const TEXT: &str = "one two three four five six seven eight nine ten one two thr
 
 /// Passes that cost hardly more with many rows, as on a graphics processor.
 fn flat(backend: FakeBackend, seconds: f64) -> FakeBackend {
-    backend.pace(Pace::measured([(1, seconds), (16, seconds * 1.1)]))
+    backend.paced(Pace::measured([(1, seconds), (16, seconds * 1.1)]))
 }
 
 async fn guess(policy: &str, small: Reply, large: Reply) -> Told {
@@ -54,8 +54,8 @@ async fn the_text_is_the_targets_whatever_is_drafted() {
 #[tokio::test(start_paused = true)]
 async fn drafts_that_would_not_pay_are_not_asked_for() {
     // As slow as its target: nothing can be gained.
-    let small = says("small", sure(TEXT)).pace(Pace::measured([(1, 0.010), (16, 0.02)]));
-    let large = says("large", sure(TEXT)).pace(Pace::measured([(1, 0.010), (16, 0.02)]));
+    let small = says("small", sure(TEXT)).paced(Pace::measured([(1, 0.010), (16, 0.02)]));
+    let large = says("large", sure(TEXT)).paced(Pace::measured([(1, 0.010), (16, 0.02)]));
     let told = ask_for(question("speculate:with=model"), &[&small, &large]).await;
     let ledger = &told.finished().ledger;
     assert_eq!(told.kinds(), [DraftOff]);

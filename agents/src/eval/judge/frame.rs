@@ -83,7 +83,12 @@ mod tests {
             ("", false),
         ];
         for (answer, right) in cases {
-            assert_eq!(judge.verdict(answer) == Verdict::Right, right, "{answer}: {:?}", judge.verdict(answer));
+            assert_eq!(
+                judge.verdict(answer) == Verdict::Right,
+                right,
+                "{answer}: {:?}",
+                judge.verdict(answer)
+            );
         }
         let empty = FrameJudge { intent: "Stop".into(), slots: BTreeMap::new() };
         assert_eq!(empty.verdict(r#"{"intent": "Stop"}"#), Verdict::Right);

@@ -12,8 +12,7 @@ pub mod sql;
 pub mod text;
 
 use crate::eval::judge::{
-    calls::CallJudge, code::CodeJudge, frame::FrameJudge, number::NumberJudge, sql::SqlJudge,
-    text::TextJudge,
+    calls::CallJudge, code::CodeJudge, frame::FrameJudge, number::NumberJudge, sql::SqlJudge, text::TextJudge,
 };
 
 /// What is right for one item.

@@ -53,7 +53,8 @@ impl Frames {
             messages.push(message("assistant", *frame));
         }
         messages.push(message("user", sentence));
-        let slots: Map<String, Value> = frame.slots.iter().map(|(name, right)| (name.clone(), shown(right))).collect();
+        let slots: Map<String, Value> =
+            frame.slots.iter().map(|(name, right)| (name.clone(), shown(right))).collect();
         let expected = json!({"intent": frame.intent, "slots": slots});
         let work = Question {
             messages,

@@ -50,8 +50,9 @@ fn item(line: Line, python: &Arc<Python>) -> Item {
 /// Imports and helpers before the function that is asked for.
 fn preamble<'a>(prompt: &'a str, function: &str) -> &'a str {
     let definition = format!("def {function}(");
-    let at = prompt.match_indices(&definition).map(|(at, _)| at).rfind(|&at| at == 0 || prompt[..at].ends_with('\n'));
-    &prompt[..at.unwrap_or(0)]
+    let starts_line = |&(at, _): &(usize, &str)| at == 0 || prompt[..at].ends_with('\n');
+    let at = prompt.rmatch_indices(&definition).find(starts_line).map_or(0, |(at, _)| at);
+    &prompt[..at]
 }
 
 /// Tests from the docstring's examples, `>>> CALL` with the value on the next line; `None` without any. Examples that

@@ -204,6 +204,16 @@ pub(crate) struct Item {
     pub expected: Value,
 }
 
+impl Item {
+    /// The last thing that the user says; `None` where nothing is asked.
+    pub fn question(&self) -> Option<String> {
+        match &self.work {
+            Work::Ask(question) => question.messages.last().map(|message| message.content.clone()),
+            Work::Score { .. } => None,
+        }
+    }
+}
+
 /// What is asked of the node.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {

@@ -7,7 +7,11 @@ use crate::eval::suite::{constraint, validator as of_kind};
 
 /// The answer is such JSON, without whitespace.
 pub(super) fn compact(schema: &Value) -> Constraint {
-    constraint(Kind::JsonSchema(JsonSchema { schema: schema.to_string(), compact: true, ..JsonSchema::default() }))
+    constraint(Kind::JsonSchema(JsonSchema {
+        schema: schema.to_string(),
+        compact: true,
+        ..JsonSchema::default()
+    }))
 }
 
 /// The answer is such JSON, spaced in any way.
@@ -97,13 +101,19 @@ mod tests {
         let call = &schema["items"]["anyOf"][0];
         assert_eq!(call["properties"]["name"], json!({"const": "f"}));
         let arguments = &call["properties"]["arguments"];
-        assert_eq!((&arguments["required"], &arguments["additionalProperties"]), (&json!(["a"]), &json!(false)));
+        assert_eq!(
+            (&arguments["required"], &arguments["additionalProperties"]),
+            (&json!(["a"]), &json!(false))
+        );
         let wanted = json!({
             "a": {"type": "array", "items": {"type": "number"}}, "b": {"enum": ["x", "y"]}, "c": {},
             "d": {"type": "object"}, "e": {"type": "integer"}
         });
         assert_eq!(arguments["properties"], wanted);
-        assert_eq!(of_calls(&[json!({"name": "g", "parameters": {"type": "dict", "properties": {}}})])["items"]
-            ["anyOf"][0]["properties"]["arguments"], json!({"type": "object"}));
+        assert_eq!(
+            of_calls(&[json!({"name": "g", "parameters": {"type": "dict", "properties": {}}})])["items"]["anyOf"]
+                [0]["properties"]["arguments"],
+            json!({"type": "object"})
+        );
     }
 }

@@ -2,15 +2,19 @@
 //! too, in containers too. Landlock is set on the thread that starts the process and inherited; the process sets the
 //! filter on itself, since starting it takes calls that it must not have.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::LazyLock;
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    Scope,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
 
 use crate::python::{Python, Unavailable};
 
@@ -64,22 +68,46 @@ fn see_only(python: &Python) -> Result<(), landlock::RulesetError> {
 
 /// The filter of system calls: its instructions as hexadecimal digits, as the kernel wants them.
 pub(in crate::python) fn filter() -> Result<&'static str, Unavailable> {
-    static FILTER: LazyLock<Result<String, String>> = LazyLock::new(|| {
-        let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
-        let rules = CALLS.iter().map(|&call| (call, Vec::new())).collect();
-        let refused = SeccompAction::Errno(libc::EPERM as u32);
-        let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch);
-        let program: BpfProgram =
-            filter.and_then(BpfProgram::try_from).map_err(|error| error.to_string())?;
-        let bytes = program.iter().flat_map(|step| {
-            let [a, b] = step.code.to_ne_bytes();
-            let [c, d, e, f] = step.k.to_ne_bytes();
-            [a, b, step.jt, step.jf, c, d, e, f]
-        });
-        Ok(bytes.map(|byte| format!("{byte:02x}")).collect())
-    });
+    static FILTER: LazyLock<Result<String, String>> =
+        LazyLock::new(|| instructions().map_err(|error| error.to_string()));
     FILTER.as_deref().map_err(|why| Unavailable::NoConfinement(why.clone()))
 }
+
+fn instructions() -> Result<String, BackendError> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS.iter().map(|&call| (call, Vec::new())).collect();
+    for (call, commands) in CONTROLS {
+        let is = |&command: &u64| {
+            let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command)?;
+            SeccompRule::new(vec![is])
+        };
+        rules.insert(*call, commands.iter().map(is).collect::<Result<_, _>>()?);
+    }
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?;
+    let bytes = BpfProgram::try_from(filter)?.into_iter().flat_map(|step| {
+        let [a, b] = step.code.to_ne_bytes();
+        let [c, d, e, f] = step.k.to_ne_bytes();
+        [a, b, step.jt, step.jf, c, d, e, f]
+    });
+    Ok(bytes.map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Calls of many purposes, with what may be asked by them: copies of descriptors, their flags, whether one is a
+/// terminal. Not whose they are: the owner of a socket can be any process, and gets signals.
+const CONTROLS: &[(i64, &[u64])] = &[
+    (
+        libc::SYS_fcntl,
+        &[
+            libc::F_DUPFD as u64,
+            libc::F_DUPFD_CLOEXEC as u64,
+            libc::F_GETFD as u64,
+            libc::F_SETFD as u64,
+            libc::F_GETFL as u64,
+        ],
+    ),
+    (libc::SYS_ioctl, &[libc::FIOCLEX as u64, libc::TCGETS as u64, libc::TIOCGWINSZ as u64]),
+];
 
 /// What Python needs to compute and to import its own modules. Not among them: anything that makes a process, a
 /// thread, a socket or a file, changes one, or concerns another process.
@@ -94,7 +122,6 @@ const CALLS: &[i64] = &[
     libc::SYS_exit_group,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
-    libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_futex,
     libc::SYS_getcwd,
@@ -108,7 +135,6 @@ const CALLS: &[i64] = &[
     libc::SYS_gettid,
     libc::SYS_gettimeofday,
     libc::SYS_getuid,
-    libc::SYS_ioctl,
     libc::SYS_lseek,
     libc::SYS_madvise,
     libc::SYS_mmap,

@@ -10,10 +10,11 @@ const LAUNCHER: &str = "/usr/bin/sandbox-exec";
 /// What starts Python: the sandbox, with a profile. Homes and volumes are not read; Python's own folders are, wherever
 /// they lie. A later rule wins.
 pub(in crate::python) fn launcher(python: &Python) -> (PathBuf, Vec<String>) {
-    let mut profile = "(version 1)(allow default)(deny network*)(deny process-fork)(deny signal)(deny file-write*)\
+    let mut profile =
+        "(version 1)(allow default)(deny network*)(deny process-fork)(deny signal)(deny file-write*)\
         (allow file-write* (literal \"/dev/null\"))\
         (deny file-read-data (subpath \"/Users\") (subpath \"/Volumes\") (subpath \"/private/var\"))"
-        .to_owned();
+            .to_owned();
     for path in python.libraries.iter().chain([&python.executable]) {
         let text = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
         profile.push_str(&format!("(allow file-read* (subpath \"{text}\"))"));
