@@ -59,7 +59,7 @@ pub struct Answer {
     events: AnswerStream,
     admission: Admission,
     /// Its entry, if the node keeps a ledger.
-    note: Option<Note>,
+    note: Option<Box<Note>>,
     /// Values of the text so far, if they are wanted.
     partials: Option<Partials>,
     /// An event that waits for the last of them.
@@ -163,7 +163,7 @@ impl Inference {
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
-        let note = self.ledger.as_ref().map(|ledger| Note::begin(ledger, &ctx, &request));
+        let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let events = self.router.answer(ctx, request)?;
         let admission = self.admission.clone();
         Ok(Answer { events, admission, note, partials, held: None, ended: false, _place: place })

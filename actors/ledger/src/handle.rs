@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::{self, Thread};
 
 use tokio::sync::oneshot;
 
@@ -23,6 +23,7 @@ pub const QUEUE_BYTES: usize = 64 << 20;
 #[derive(Clone)]
 pub struct LedgerHandle {
     notes: SyncSender<Note>,
+    writer: Thread,
     shared: Arc<Shared>,
     sealer: Sealer,
     options: Options,
@@ -76,8 +77,8 @@ impl LedgerHandle {
         let (sealer, options) = (store.sealer().clone(), store.options().clone());
         let writer = Writer::new(store, shared.clone());
         let thread = thread::Builder::new().name("ledger".into()).spawn(move || writer.run(&inbox));
-        thread.map_err(|_| LedgerError::Unwritten)?;
-        Ok(Self { notes, shared, sealer, options })
+        let writer = thread.map_err(|_| LedgerError::Unwritten)?.thread().clone();
+        Ok(Self { notes, writer, shared, sealer, options })
     }
 
     /// A conversation, given as roles and texts, as an entry holds it.
@@ -128,11 +129,14 @@ impl LedgerHandle {
         self.shared.dropped()
     }
 
+    /// For notes that somebody waits for: the writer does not linger over them.
     fn send(&self, note: Note) -> Result<(), LedgerError> {
-        self.notes.try_send(note).map_err(|error| match error {
+        let sent = self.notes.try_send(note).map_err(|error| match error {
             TrySendError::Full(_) => LedgerError::Busy { waiting: QUEUE_CAPACITY },
             TrySendError::Disconnected(_) => LedgerError::Unwritten,
-        })
+        });
+        self.writer.unpark();
+        sent
     }
 }
 

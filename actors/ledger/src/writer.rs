@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -10,6 +12,9 @@ use crate::{Entry, LedgerError, Store};
 
 /// Notes that one transaction takes: a commit costs the same for one and for many.
 const BATCH: usize = 256;
+/// How long entries wait for others, unless somebody waits for an answer. Waking this thread is what a note would
+/// spend most of its time on, so most notes find it asleep and leave it so.
+const LINGER: Duration = Duration::from_millis(250);
 /// How often old entries are looked for, in milliseconds of the ledger's clock.
 const RETAIN_EVERY_MS: i64 = 60_000;
 
@@ -41,15 +46,24 @@ impl Writer {
     pub(crate) fn run(mut self, notes: &Receiver<Note>) {
         self.retain();
         while let Ok(first) = notes.recv() {
-            let mut batch: Vec<Note> = std::iter::once(first).chain(notes.try_iter()).take(BATCH).collect();
-            self.shared.taken(&batch);
-            match self.write(&mut batch) {
-                Ok(known) => answer(batch, known),
-                // Whoever waits for an answer hears of it when the batch is gone: after it was counted.
-                Err(error) => self.lost(&batch, &error),
+            if matches!(first, Note::Entry(..)) {
+                thread::park_timeout(LINGER);
             }
-            self.retain();
+            let mut next = Some(first);
+            while let Some(note) = next.take().or_else(|| notes.try_recv().ok()) {
+                self.take(std::iter::once(note).chain(notes.try_iter()).take(BATCH).collect());
+            }
         }
+    }
+
+    fn take(&mut self, mut batch: Vec<Note>) {
+        self.shared.taken(&batch);
+        match self.write(&mut batch) {
+            Ok(known) => answer(batch, known),
+            // Whoever waits for an answer hears of it when the batch is gone: after it was counted.
+            Err(error) => self.lost(&batch, &error),
+        }
+        self.retain();
     }
 
     /// Writes all of it or nothing. Answers, for each feedback, whether there is such a request.
