@@ -59,12 +59,20 @@ async fn what_a_node_noted_is_exported_summed_up_and_removed() {
     assert_eq!(all.len(), 2);
     let stories = lines(home, &["--task", "story", "--since", "1h"]);
     assert_eq!(stories.len(), 1);
-    assert_eq!((&stories[0]["request_id"], &stories[0]["feedback"][0]["ok"]), (&"first".into(), &false.into()));
+    assert_eq!(
+        (&stories[0]["request_id"], &stories[0]["feedback"][0]["ok"]),
+        (&"first".into(), &false.into())
+    );
     assert_eq!(stories[0]["ledger"]["decisions"][0]["kind"], "escalate");
-    assert_eq!(stories[0]["ledger"]["candidates"].as_array().map(Vec::len), Some(2), "both rungs were judged");
+    assert_eq!(
+        stories[0]["ledger"]["candidates"].as_array().map(Vec::len),
+        Some(2),
+        "both rungs were judged"
+    );
     assert!(stories[0].get("text").is_none() && stories[0].get("messages").is_none());
 
-    let stats: Value = serde_json::from_str(&done(ledger(home, &["stats", "--json"]))).expect("a JSON object");
+    let stats: Value =
+        serde_json::from_str(&done(ledger(home, &["stats", "--json"]))).expect("a JSON object");
     let cascade = &stats["policies"][0];
     assert_eq!((cascade["policy"].as_str(), cascade["requests"].as_u64()), (Some("cascade"), Some(1)));
     assert_eq!((cascade["escalated"].as_f64(), cascade["wrong"].as_u64()), (Some(1.0), Some(1)));
