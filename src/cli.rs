@@ -1,6 +1,7 @@
 //! Every command and flag.
 
 mod calibrate;
+mod ledger;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use understudy_agents::eval::Suite;
 use understudy_engine::{device::DeviceChoice, model::Activations};
 
 pub use calibrate::{Calibrate, GoalArgs, Report};
+pub use ledger::{LedgerCommand, LedgerExport, LedgerPurge, LedgerStats, Selected};
 
 /// A local cascade of language models: a small one answers, a bigger one is on call.
 #[derive(Debug, Parser)]
@@ -65,6 +67,15 @@ pub enum Command {
         /// What to measure.
         #[command(subcommand)]
         what: BenchCommand,
+    },
+    /// What the node of this machine kept of its requests.
+    #[command(
+        after_help = "Examples:\n  understudy ledger stats --since 7d\n  understudy ledger export --task sql --out requests.jsonl\n  understudy ledger purge --before 30d"
+    )]
+    Ledger {
+        /// What to do with it.
+        #[command(subcommand)]
+        what: LedgerCommand,
     },
     /// Check this machine: each line ok, warn or fail, with what to do.
     Doctor(Listing),

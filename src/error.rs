@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use understudy_agents::{ClientError, eval::EvalError};
 use understudy_gateway::{Failure, codes};
 use understudy_hub::PullError;
+use understudy_ledger::LedgerError;
 
 /// What went wrong, under a code of `docs/errors/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,12 @@ impl From<EvalError> for Error {
 impl From<PullError> for Error {
     fn from(error: PullError) -> Self {
         Self { help: error.help().to_owned(), ..Self::new(error.code(), error.to_string()) }
+    }
+}
+
+impl From<LedgerError> for Error {
+    fn from(error: LedgerError) -> Self {
+        Failure::from(error).into()
     }
 }
 

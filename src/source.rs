@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 use understudy_agents::{Client, Events};
 use understudy_backend::RequestCtx;
-use understudy_gateway::{Answer, GgufEngines, Node, NodeConfig};
+use understudy_gateway::{Answer, GgufEngines, Node, NodeConfig, config::Ledger};
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
 
@@ -105,9 +105,11 @@ impl Reached {
     }
 }
 
-/// Settings of a node in this process: whoever runs it could read any file themselves.
+/// Settings of a node in this process: whoever runs it could read any file themselves, and a question asked in
+/// passing leaves no trace.
 fn own() -> NodeConfig {
-    NodeConfig { databases: Databases::Anywhere, ..NodeConfig::default() }
+    let ledger = Ledger { enabled: false, ..Ledger::default() };
+    NodeConfig { databases: Databases::Anywhere, ledger, ..NodeConfig::default() }
 }
 
 /// A node with the real engines.

@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-sandbox",
         ],
     ),
+    ("understudy-ledger", &[]),
     (
         "understudy-gateway",
         &[
@@ -37,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-backend",
             "understudy-actors",
             "understudy-router",
+            "understudy-ledger",
             "understudy-engine",
             "understudy-hub",
         ],

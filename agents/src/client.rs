@@ -18,9 +18,10 @@ use tonic_reflection::pb::v1::{
 use understudy_proto::{
     PROTOCOL_VERSION, names,
     v1::{
-        EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ListModelsRequest, LoadModelRequest,
-        ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, UnloadModelRequest,
-        WatchModelsRequest, inference_client::InferenceClient, models_client::ModelsClient,
+        EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
+        ListModelsRequest, LoadModelRequest, ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest,
+        TokenizeResponse, UnloadModelRequest, WatchModelsRequest, inference_client::InferenceClient,
+        models_client::ModelsClient,
     },
 };
 
@@ -112,6 +113,18 @@ impl Client {
         timeout: Duration,
     ) -> Result<TokenizeResponse, ClientError> {
         unary(timeout, self.inference().tokenize(with_deadline(request, timeout))).await
+    }
+
+    /// Says whether an answer was right, for the node's ledger.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn feedback(
+        &self,
+        request: FeedbackRequest,
+        timeout: Duration,
+    ) -> Result<FeedbackResponse, ClientError> {
+        unary(timeout, self.inference().feedback(with_deadline(request, timeout))).await
     }
 
     /// Every model of the catalogue and every loaded slot.

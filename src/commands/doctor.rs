@@ -53,6 +53,7 @@ pub async fn run(args: &Listing) -> Result<(), Error> {
     let mut checks = vec![Check::ok("version", env!("CARGO_PKG_VERSION")), processor()];
     checks.extend(devices());
     checks.extend(models());
+    checks.push(ledger());
     let listen = NodeConfig::default().listen;
     checks.push(port("grpc port", listen.grpc).await);
     checks.push(port("http port", listen.http).await);
@@ -178,6 +179,21 @@ fn numerics(verdicts: &[Verdict]) -> Vec<Check> {
         )
     };
     verdicts.iter().map(check).collect()
+}
+
+/// What the node of this machine keeps of its requests.
+fn ledger() -> Check {
+    let name = "ledger";
+    let Ok(file) = NodeConfig::default().ledger_file() else {
+        return Check::new(name, State::Warn, "there is no folder for it", "set UNDERSTUDY_HOME");
+    };
+    match super::ledger::state(file) {
+        Ok(None) => Check::ok(name, "none yet: a node begins one"),
+        Ok(Some(requests)) => Check::ok(name, format!("{requests} requests")),
+        Err(error) => {
+            Check::new(name, State::Warn, error.to_string(), "a node serves without a ledger until then")
+        }
+    }
 }
 
 async fn port(name: &'static str, addr: SocketAddr) -> Check {

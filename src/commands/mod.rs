@@ -7,6 +7,7 @@ mod chat;
 mod constraint;
 mod doctor;
 mod eval;
+mod ledger;
 mod models;
 mod ps;
 mod pull;
@@ -31,6 +32,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Calibrate(args) => calibrate::run(args),
         Command::Report(args) => report::run(&args),
         Command::Bench { what } => bench::run(what).await,
+        Command::Ledger { what } => ledger::run(&what),
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "understudy", &mut std::io::stdout());

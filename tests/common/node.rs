@@ -35,7 +35,9 @@ impl Server {
     /// A node with these settings, on free ports.
     pub fn with_config(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = written(folder.path(), "node.toml", config);
+        // The user's own ledger is none of the tests' business.
+        let config = format!("ledger.enabled = false\n{config}");
+        let file = written(folder.path(), "node.toml", &config);
         let mut server = Self::spawned(understudy(["serve", "--config", &file]));
         server.folder = Some(folder);
         server

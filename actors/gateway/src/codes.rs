@@ -55,6 +55,7 @@ codes! {
     MODEL_TOO_LARGE, FailedPrecondition, 3, "Raise engine.memory, lower engine.kv_tokens, or name a smaller model.";
     SERVER_UNREACHABLE, Unavailable, 3, "Start a node with `understudy serve`, or check the address.";
     CALL_UNKNOWN, Unimplemented, 3, "The node is older than this client, or is no Understudy node.";
+    LEDGER_UNAVAILABLE, FailedPrecondition, 3, "`understudy doctor` says what is wrong with the ledger; a node keeps one while ledger.enabled is true.";
 
     // The node cannot, now.
     OVERLOADED, ResourceExhausted, 1, "Try again after the time that the answer names, or raise limits.max_requests.";

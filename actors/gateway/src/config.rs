@@ -47,6 +47,8 @@ pub struct NodeConfig {
     pub embedder: Option<String>,
     /// Which SQLite files the validator `sql` may read. Default: none.
     pub databases: Databases,
+    /// What is kept of requests.
+    pub ledger: Ledger,
     /// Most of everything that can pile up.
     pub limits: Limits,
     /// Times.
@@ -60,6 +62,14 @@ impl NodeConfig {
     /// `HUB_NO_HOME` where there is none.
     pub fn home(&self) -> Result<Home, PullError> {
         self.home.as_ref().map_or_else(Home::from_env, |root| Ok(Home::at(root)))
+    }
+
+    /// The file of the ledger, in [`home`](Self::home).
+    ///
+    /// # Errors
+    /// `HUB_NO_HOME` where there is none.
+    pub fn ledger_file(&self) -> Result<PathBuf, PullError> {
+        Ok(self.home()?.root().join("ledger.db"))
     }
 }
 
@@ -159,6 +169,26 @@ impl Default for Answer {
     }
 }
 
+/// The ledger of this node's requests: `ledger.db` in its home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// Whether there is one. Default true.
+    pub enabled: bool,
+    /// Keep prompts, answers and whatever may quote them. Default false: digests only.
+    pub content: bool,
+    /// Days that a request stays. Default 30.
+    pub keep_days: u32,
+    /// Largest file, in MB of 10^6 bytes; the oldest requests go. Default 256.
+    pub max_mb: u32,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { enabled: true, content: false, keep_days: 30, max_mb: 256 }
+    }
+}
+
 /// Capacities. Whatever does not fit is refused at once with `OVERLOADED`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -245,6 +275,8 @@ impl NodeConfig {
             ("engine.kv_tokens", self.engine.kv_tokens),
             ("engine.max_sequences", self.engine.max_sequences),
             ("answer.max_tokens", self.answer.max_tokens as usize),
+            ("ledger.keep_days", self.ledger.keep_days as usize),
+            ("ledger.max_mb", self.ledger.max_mb as usize),
             ("limits.max_requests", self.limits.max_requests),
             ("limits.max_watchers", self.limits.max_watchers),
             ("limits.streams_per_connection", self.limits.streams_per_connection as usize),

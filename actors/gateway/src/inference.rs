@@ -13,9 +13,10 @@ use understudy_engine::{
     codec::{Codec, CodecError},
     verbs::TokenId,
 };
+use understudy_ledger::LedgerHandle;
 use understudy_proto::v1::{
-    self, EmbedRequest, EmbedResponse, GenerateEvent, GenerateRequest, ScoreRequest, ScoreResponse,
-    TokenizeRequest, TokenizeResponse, generate_event::Event,
+    self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
+    ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
 };
 use understudy_router::{AnswerEvent, AnswerStream, RouterError, RouterHandle};
 
@@ -23,6 +24,7 @@ use crate::{
     Admission, Failure,
     admission::Place,
     call, codes,
+    notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
     wire::{self, invalid},
@@ -35,7 +37,11 @@ pub struct Inference {
     slots: Arc<dyn Slots>,
     admission: Admission,
     defaults: Defaults,
+    ledger: Option<LedgerHandle>,
 }
+
+/// Bytes of the name of who gives feedback.
+const LONGEST_SOURCE: usize = 64;
 
 /// What a request gets that names nothing else.
 #[derive(Debug, Clone)]
@@ -52,6 +58,8 @@ pub struct Defaults {
 pub struct Answer {
     events: AnswerStream,
     admission: Admission,
+    /// Its entry, if the node keeps a ledger.
+    note: Option<Box<Note>>,
     /// Values of the text so far, if they are wanted.
     partials: Option<Partials>,
     /// An event that waits for the last of them.
@@ -75,7 +83,10 @@ impl Answer {
         }
         let event = match self.step().await {
             Step::Value(partial) => return Some(Ok(GenerateEvent { event: Some(Event::Partial(partial)) })),
-            Step::Event(Some(Ok(event))) => Ok(wire::generate_event(event)),
+            Step::Event(Some(Ok(event))) => {
+                self.note.iter_mut().for_each(|note| note.follow(&event));
+                Ok(wire::generate_event(event))
+            }
             Step::Event(Some(Err(error))) => Err(self.explained(error.into())),
             Step::Event(None) => {
                 Err(Failure::new(codes::INTERNAL, "the answer ended without its last event"))
@@ -133,7 +144,12 @@ impl Inference {
         admission: Admission,
         defaults: Defaults,
     ) -> Self {
-        Self { router, slots, admission, defaults }
+        Self { router, slots, admission, defaults, ledger: None }
+    }
+
+    /// The same service, which keeps a ledger.
+    pub fn with_ledger(self, ledger: LedgerHandle) -> Self {
+        Self { ledger: Some(ledger), ..self }
     }
 
     /// One answer.
@@ -144,10 +160,13 @@ impl Inference {
     pub fn generate(&self, ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         let place = self.admission.enter(&ctx)?;
         let partials = request.stream_partial.then(Partials::default);
-        let request = wire::answer_request(request, self.defaults.max_tokens)?;
+        let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
+        // What nobody asks for now is what a calibration will ask for.
+        request.collect_evidence |= self.ledger.is_some();
+        let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let events = self.router.answer(ctx, request)?;
         let admission = self.admission.clone();
-        Ok(Answer { events, admission, partials, held: None, ended: false, _place: place })
+        Ok(Answer { events, admission, note, partials, held: None, ended: false, _place: place })
     }
 
     /// A text as a vector.
@@ -196,6 +215,27 @@ impl Inference {
         let ids: Vec<TokenId> =
             encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
         Ok(TokenizeResponse { ids })
+    }
+
+    /// Notes whether an answer was right.
+    ///
+    /// # Errors
+    /// `REQUEST_INVALID`, `LEDGER_UNAVAILABLE`, `OVERLOADED`.
+    pub async fn feedback(
+        &self,
+        ctx: RequestCtx,
+        request: FeedbackRequest,
+    ) -> Result<FeedbackResponse, Failure> {
+        let _place = self.admission.enter(&ctx)?;
+        if !(1..=LONGEST_SOURCE).contains(&request.source.len()) {
+            return Err(invalid("source", "must have 1 to 64 bytes"));
+        }
+        let Some(ledger) = &self.ledger else {
+            return Err(Failure::new(codes::LEDGER_UNAVAILABLE, "this node keeps no ledger"));
+        };
+        let noted = ledger.feedback(&request.request_id, request.ok, &request.source);
+        let known = ctx.bound(async { Ok::<_, BackendError>(noted.await) }).await??;
+        Ok(FeedbackResponse { known })
     }
 
     async fn backend(&self, ctx: &RequestCtx, model: &str) -> Result<Arc<dyn Backend>, Failure> {
@@ -252,5 +292,13 @@ impl v1::inference_server::Inference for Inference {
     ) -> Result<Response<TokenizeResponse>, Status> {
         let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
         Ok(Response::new(Inference::tokenize(self, ctx, request.into_inner()).await?))
+    }
+
+    async fn feedback(
+        &self,
+        request: Request<FeedbackRequest>,
+    ) -> Result<Response<FeedbackResponse>, Status> {
+        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        Ok(Response::new(Inference::feedback(self, ctx, request.into_inner()).await?))
     }
 }

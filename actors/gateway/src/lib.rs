@@ -71,6 +71,7 @@ mod local;
 mod memory;
 pub mod models;
 pub mod node;
+mod notes;
 mod partials;
 mod score;
 pub mod server;

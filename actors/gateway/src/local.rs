@@ -26,7 +26,7 @@ use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Re
 use understudy_proto::v1::{ModelStatus, NumericsGate};
 use understudy_router::{RouterActor, RouterHandle};
 
-use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory};
+use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory, notes};
 
 /// How long an unload without a deadline lets requests finish.
 const UNLOAD_GRACE: Duration = Duration::from_secs(10);
@@ -64,7 +64,11 @@ impl Node {
         let control = LocalControl::new(slots.clone(), puller);
         let parts = Parts { router, slots: Arc::new(slots), control: Arc::new(control) };
         let preload = config.ladder.first().filter(|_| config.engine.preload).map(|rung| rung.model.clone());
-        let node = Self::assemble(config, parts).with_tree(tree, health);
+        let ledger = notes::open(&config).await;
+        let mut node = Self::assemble(config, parts).with_tree(tree, health);
+        if let Some(ledger) = ledger {
+            node = node.with_ledger(ledger);
+        }
         if let Some(model) = preload {
             node.preload(model);
         }

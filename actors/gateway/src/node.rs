@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, watch};
 use understudy_actors::{
@@ -10,6 +10,7 @@ use understudy_actors::{
     tree::NodeTree,
 };
 use understudy_backend::Slots;
+use understudy_ledger::LedgerHandle;
 use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::Rules};
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     inference::Defaults,
     server::{Servers, Sockets},
 };
+
+/// How long a stopping node waits for its ledger.
+const LAST_NOTES: Duration = Duration::from_secs(6);
 
 /// What a node is made of. Tests put fakes here.
 pub struct Parts {
@@ -40,6 +44,7 @@ pub struct Node {
     models: Models,
     servers: Mutex<Option<Servers>>,
     tree: Mutex<Option<NodeTree>>,
+    ledger: Option<LedgerHandle>,
     health: Arc<NodeHealth>,
 }
 
@@ -68,8 +73,14 @@ impl Node {
             models,
             servers: Mutex::new(None),
             tree,
+            ledger: None,
             health,
         }
+    }
+
+    /// The same node, which notes its requests in a ledger and writes it out when it drains.
+    pub fn with_ledger(self, ledger: LedgerHandle) -> Self {
+        Self { inference: self.inference.with_ledger(ledger.clone()), ledger: Some(ledger), ..self }
     }
 
     /// The same node, which takes its supervision tree down when it drains.
@@ -117,6 +128,12 @@ impl Node {
             tree.drain(std::time::Duration::ZERO).await;
         }
         self.parts.router.stop();
+        if let Some(ledger) = &self.ledger {
+            let written = tokio::time::timeout(LAST_NOTES, ledger.flush()).await;
+            if !matches!(written, Ok(Ok(()))) {
+                tracing::warn!("the last entries may be missing in the ledger");
+            }
+        }
         tracing::info!(cut, "node drained");
         cut
     }
