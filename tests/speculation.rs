@@ -90,7 +90,8 @@ fn calls_are_of_declared_tools_and_schemas_are_many() {
             assert!(system.contains(&format!("\"{name}\"")), "{}: {name} is not declared", prompt["id"]);
         }
     }
-    let schemas: HashSet<String> = prompts("sql").iter().map(|p| p["constraint"]["sql"].to_string()).collect();
+    let schemas: HashSet<String> =
+        prompts("sql").iter().map(|p| p["constraint"]["sql"].to_string()).collect();
     assert!(schemas.len() >= 12, "{}", schemas.len());
 }
 
