@@ -1,10 +1,14 @@
 //! Every command and flag.
 
+mod calibrate;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use understudy_agents::eval::Suite;
 use understudy_engine::{device::DeviceChoice, model::Activations};
+
+pub use calibrate::{Calibrate, GoalArgs, Report};
 
 /// A local cascade of language models: a small one answers, a bigger one is on call.
 #[derive(Debug, Parser)]
@@ -46,6 +50,13 @@ pub enum Command {
         subcommand_negates_reqs = true
     )]
     Eval(Box<Eval>),
+    /// Learn from rows of `eval` when an answer is to be trusted: a profile with thresholds, and what they are worth.
+    #[command(
+        after_help = "Examples:\n  understudy calibrate small.jsonl large.jsonl --out geoquery.json\n  understudy calibrate small.jsonl large.jsonl --risk 0.1 --out geoquery.json"
+    )]
+    Calibrate(Calibrate),
+    /// Rows of `eval` as one HTML file: quality against cost, every policy, every item.
+    Report(Report),
     /// Speed of a model on this machine, beside what the machine can do at most.
     #[command(
         after_help = "Examples:\n  understudy bench engine --model smollm2-135m\n  understudy bench engine --model qwen2.5-coder-0.5b --streams 1,4,8 --depth 512 --json\n  understudy bench grammar --data data --json\n  understudy bench policy --limit 10"
@@ -336,7 +347,7 @@ pub struct Constrained {
     #[arg(long, requires = "spaced")]
     pub compact: bool,
     /// The answer is a SQL query about the tables that this file creates.
-    #[arg(long, value_name = "FILE", group = "constraint")]
+    #[arg(long, visible_alias = "sql-schema", value_name = "FILE", group = "constraint")]
     pub sql: Option<PathBuf>,
     /// Whose SQL that is.
     #[arg(long, value_name = "NAME", requires = "sql", value_enum, default_value_t)]
@@ -345,7 +356,7 @@ pub struct Constrained {
     #[arg(long, requires = "sql")]
     pub sql_writes: bool,
     /// The answer is a GraphQL document that is valid under the schema in this file.
-    #[arg(long, value_name = "FILE", group = "constraint")]
+    #[arg(long, visible_alias = "graphql-schema", value_name = "FILE", group = "constraint")]
     pub graphql: Option<PathBuf>,
     /// The answer is a text of the grammar in this file, in Lark's syntax.
     #[arg(long, value_name = "FILE", group = "constraint")]
@@ -425,6 +436,15 @@ pub struct EvalRun {
     /// The model of `direct`: a catalogue name or the path of a GGUF file.
     #[arg(long, value_name = "NAME|PATH")]
     pub model: Option<String>,
+    /// Models that work together, cheapest first. [default: the node's]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub ladder: Vec<String>,
+    /// Hold each answer to its item's constraint: the schema of its database, its functions or its intents.
+    #[arg(long)]
+    pub constrain: bool,
+    /// Let the node check answers: does the SQL run, do the calls fit, do the tests that the prompt shows pass.
+    #[arg(long)]
+    pub validators: bool,
     /// At most this many items, chosen by the seed.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
@@ -434,7 +454,7 @@ pub struct EvalRun {
     /// 0 picks the most likely token.
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     pub temperature: f32,
-    /// Most tokens of an answer. [default: the suite's, 256 or 400]
+    /// Most tokens of an answer. [default: the suite's, 128 to 512]
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u32>,
     /// Items asked at the same time.

@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("understudy-calibration", &[]),
     ("understudy-engine", &["understudy-kernels"]),
     ("understudy-hub", &[]),
+    ("understudy-sandbox", &[]),
     ("understudy-backend", &["understudy-engine"]),
     (
         "understudy-actors",
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-engine",
             "understudy-grammars",
             "understudy-calibration",
+            "understudy-sandbox",
         ],
     ),
     (
@@ -39,7 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-hub",
         ],
     ),
-    ("understudy-agents", &["understudy-proto", "understudy-calibration"]),
+    ("understudy-agents", &["understudy-proto", "understudy-calibration", "understudy-sandbox"]),
 ];
 
 /// The binary may use everything.

@@ -74,9 +74,9 @@ fn decision(decision: &Decision) -> Value {
 fn candidate(candidate: &Candidate) -> Value {
     // By name, so that equal evidence is equal text.
     let evidence: std::collections::BTreeMap<_, _> = candidate.evidence.iter().collect();
-    let validators = candidate.validators.iter().map(|found| {
-        json!({"name": found.name, "verdict": found.verdict, "detail": found.detail, "ms": found.ms})
-    });
+    let validators = candidate.validators.iter().map(
+        |found| json!({"name": found.name, "verdict": found.verdict, "detail": found.detail, "ms": found.ms}),
+    );
     json!({
         "model": candidate.model, "chosen": candidate.chosen, "confidence": candidate.confidence,
         "evidence": evidence, "outcome": candidate.outcome, "validators": validators.collect::<Vec<_>>(),

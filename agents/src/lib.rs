@@ -8,6 +8,7 @@
 //! | [`account`] | usage, timing and ledger of an answer as the JSON that scripts rely on |
 //! | [`eval`] | measures a node on a suite of tasks |
 //! | [`load`] | measures a node under several answers at once |
+//! | [`report`] | rows of `eval` as one HTML file |
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -34,6 +35,7 @@ pub mod error;
 pub mod eval;
 pub mod events;
 pub mod load;
+pub mod report;
 
 pub use client::Client;
 pub use error::ClientError;

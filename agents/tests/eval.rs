@@ -12,6 +12,7 @@ use scripted::{Node, Says};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use understudy_agents::eval::{self, EvalError, Options, Progress, Rows, Suite, Summary};
+use understudy_proto::v1::{constraint::Kind, validator};
 
 /// A data folder and a place for rows.
 struct Place {
@@ -50,6 +51,9 @@ impl Place {
             out: self.out(),
             policy: "direct".into(),
             model: "small".into(),
+            ladder: Vec::new(),
+            constrain: false,
+            validators: false,
             limit: None,
             seed: 0,
             temperature: 0.0,
@@ -172,6 +176,7 @@ async fn another_run_never_mixes_its_rows_in() {
         (Options { policy: "cascade".into(), ..options() }, "policy"),
         (Options { seed: 9, ..options() }, "seed"),
         (Options { max_tokens: Some(3), ..options() }, "max_tokens"),
+        (Options { ladder: vec!["small".into(), "large".into()], ..options() }, "ladder"),
         (Options { data: other.data.path().to_owned(), ..options() }, "data"),
     ];
     for (options, word) in cases {
@@ -350,4 +355,158 @@ async fn bad_data_is_named() {
         assert!(matches!(&refused, EvalError::Input(why) if why.contains(word)), "{word}: {refused}");
         assert!(!place.out().exists(), "{word}");
     }
+}
+
+#[tokio::test]
+async fn humaneval_and_mbpp_run_the_code_of_an_answer() {
+    let prompt = "from typing import List\n\n\ndef total(numbers: List[int]) -> int:\n    \"\"\"The sum.\n    >>> \
+        total([1, 2])\n    3\n    \"\"\"\n";
+    let line = |id: &str, mark: &str| {
+        let test =
+            "def check(candidate):\n    assert candidate([]) == 0\n    assert candidate([4, 5]) == 9\n";
+        json!({
+            "task_id": id, "prompt": format!("{prompt}# {mark}\n"), "entry_point": "total",
+            "canonical_solution": "    return sum(numbers)\n", "test": test
+        })
+    };
+    let place = Place::with_lines(&[line("right", "one"), line("wrong", "two"), line("exits", "three")]);
+    let right = "```python\ndef total(numbers: List[int]) -> int:\n    return sum(numbers)\n```\nThis sums.";
+    let node = Node::scripted([
+        ("# one", Says::Text(right)),
+        ("# two", Says::Text("def total(numbers):\n    return 3\n")),
+        ("# three", Says::Text("```python\nimport os\nos._exit(0)\n```")),
+    ]);
+    let options = Options { validators: true, ..place.options(Suite::Humaneval) };
+    run(&node, &options).await.unwrap();
+    assert_eq!(judged(&place.out()), wanted([("right", true), ("wrong", false), ("exits", false)]));
+    let asked = node.asked();
+    let Some(validator::Kind::Python(shown)) = &asked[0].validators[0].kind else { panic!("{:?}", asked[0]) };
+    assert_eq!(shown.before, "from typing import List\n\n\n");
+    assert!(
+        shown.after.contains("total([1, 2])") && !shown.after.contains("[4, 5]"),
+        "no hidden test: {}",
+        shown.after
+    );
+    let refused =
+        run(&node, &Options { constrain: true, ..place.options(Suite::Humaneval) }).await.unwrap_err();
+    assert!(refused.to_string().contains("humaneval has no constraint"), "{refused}");
+
+    let tests = ["assert add(1, 2) == 3", "assert add(5, 5) == 10\r"];
+    let line = |id: u64, text: &str| json!({"task_id": id, "text": text, "code": "", "test_setup_code": "", "test_list": tests});
+    let place = Place::with_lines(&[line(1, "Add two."), line(2, "Guess it.")]);
+    let node = Node::scripted([
+        ("Add two.", Says::Text("```python\ndef add(a, b):\n    return a + b\n```")),
+        ("Guess it.", Says::Text("```python\ndef add(a, b):\n    return 3\n```")),
+    ]);
+    let options = Options { validators: true, ..place.options(Suite::Mbpp) };
+    run(&node, &options).await.unwrap();
+    assert_eq!(judged(&place.out()), wanted([("1", true), ("2", false)]));
+    let (question, asked) = (node.questions().concat(), format!("{:?}", node.asked()[0].validators));
+    assert!(question.contains(tests[0]) && !question.contains("10"), "{question}");
+    assert!(asked.contains("add(1, 2)") && !asked.contains("10"), "only what the prompt shows: {asked}");
+}
+
+#[tokio::test]
+async fn snips_and_ha_intents_want_the_whole_frame() {
+    let line = |id: &str, text: &str, slots: &Value| json!({"id": id, "text": text, "intent": "PlayMusic", "slots": slots});
+    let place = Place::with_lines(&[
+        line("right", "play Blue Moon", &json!([{"slot": "track", "value": "Blue Moon"}])),
+        line(
+            "half",
+            "play Red Sun by Ann",
+            &json!([{"slot": "track", "value": "Red Sun"}, {"slot": "artist", "value": "Ann"}]),
+        ),
+        line(
+            "twice",
+            "play a and b",
+            &json!([{"slot": "track", "value": "a"}, {"slot": "track", "value": "b"}]),
+        ),
+    ]);
+    let node = Node::scripted([
+        ("Blue Moon", Says::Text(r#"{"intent":"PlayMusic","slots":{"track":"blue moon"}}"#)),
+        ("Red Sun", Says::Text(r#"{"intent":"PlayMusic","slots":{"track":"Red Sun"}}"#)),
+    ]);
+    let summary = run(&node, &place.options(Suite::Snips)).await.unwrap();
+    assert_eq!(judged(&place.out()), wanted([("right", true), ("half", false)]));
+    assert_eq!(summary.rows.header.skipped, [("a slot is filled twice".to_owned(), 1)].into());
+
+    let line = |id: &str, text: &str, intent: &Value, slots: &Value, context: &Value| json!({"id": id, "text": text, "intent": intent, "slots": slots, "context": context, "group": "g"});
+    let none = Value::Null;
+    let place = Place::with_lines(&[
+        line(
+            "timer",
+            "add 5 minutes to pizza",
+            &json!("Add"),
+            &json!({"minutes": 5, "name": ["pizza ", "pizza"]}),
+            &none,
+        ),
+        line("here", "lights off", &json!("Off"), &json!({"area": "Den"}), &json!({"area": "Den"})),
+        line("unknown", "tell me", &none, &json!({}), &none),
+    ]);
+    let intents = json!({
+        "Add": {"description": "Adds time", "slots": {"minutes": {}, "name": {}}},
+        "Off": {"description": "Turns off", "slots": {"area": {}}}, "Stop": {"description": "Stops"}
+    });
+    let fixtures = json!({
+        "areas": [{"name": "Den", "id": "den"}], "floors": [], "entities": [{"name": "Lamp", "id": "light.lamp"}]
+    });
+    place.file("intents.json", &intents.to_string());
+    place.file("fixtures.json", &fixtures.to_string());
+    let node = Node::scripted([
+        ("pizza", Says::Text(r#"{"intent":"Add","slots":{"minutes":5,"name":"Pizza"}}"#)),
+        ("Said in: Den", Says::Text(r#"{"intent":"Off","slots":{"area":"Den"}}"#)),
+    ]);
+    let options = Options { constrain: true, validators: true, ..place.options(Suite::HaIntents) };
+    let summary = run(&node, &options).await.unwrap();
+    assert_eq!(judged(&place.out()), wanted([("timer", true), ("here", true)]));
+    assert_eq!(summary.rows.header.skipped, [("no intent is expected".to_owned(), 1)].into());
+    let request = &node.asked()[0];
+    let system = &request.messages[0].content;
+    assert!(
+        system.contains("- Add: Adds time; slots minutes, name") && system.contains("- light: Lamp"),
+        "{system}"
+    );
+    let Some(Kind::JsonSchema(schema)) = request.constraint.clone().unwrap().kind else {
+        panic!("{request:?}")
+    };
+    assert!(schema.compact && schema.schema.contains(r#""const":"Off""#), "{}", schema.schema);
+    assert!(matches!(&request.validators[0].kind, Some(validator::Kind::Matches(_))));
+}
+
+#[tokio::test]
+async fn flags_add_constraints_and_validators_and_are_another_run() {
+    let line =
+        json!({"id": "a", "db": "geo.sqlite", "question": "which ones", "sql": "SELECT name FROM city"});
+    let place = Place::with_lines(&[line]);
+    place.file("schema.sql", "CREATE TABLE city (name text, state text);\n");
+    place.database("geo.sqlite");
+    let node = Node::scripted([("which ones", Says::Text("SELECT name FROM city"))]);
+    let plain = place.options(Suite::Geoquery);
+    let ladder = vec!["small".to_owned(), "large".to_owned()];
+    let flagged = Options { constrain: true, validators: true, ladder: ladder.clone(), ..plain.clone() };
+
+    run(&node, &plain).await.unwrap();
+    let first = node.asked().remove(0);
+    assert_eq!((&first.constraint, first.validators.len(), first.ladder.len()), (&None, 0, 0));
+    assert!(first.messages.iter().any(|message| message.content.contains("```sql")));
+    let header = std::fs::read_to_string(place.out()).unwrap();
+    assert!(!header.lines().next().unwrap().contains("constrain"), "what is off is left out");
+    let refused = run(&node, &flagged).await.unwrap_err();
+    assert!(matches!(refused, EvalError::Input(_)), "{refused}");
+    std::fs::remove_file(place.out()).unwrap();
+
+    node.forget();
+    run(&node, &flagged).await.unwrap();
+    let asked = node.asked().remove(0);
+    assert_eq!(asked.ladder, ladder);
+    assert!(!asked.messages.iter().any(|message| message.content.contains("```")), "{:?}", asked.messages);
+    let Some(Kind::Sql(held_to)) = asked.constraint.unwrap().kind else { panic!("no SQL") };
+    assert_eq!(held_to.schema, "CREATE TABLE city (name text, state text);", "no sample rows");
+    assert!(held_to.double_quoted_strings && !held_to.writes);
+    let Some(validator::Kind::Sql(runs)) = &asked.validators[0].kind else { panic!("no run") };
+    assert!(Path::new(&runs.database).is_absolute() && Path::new(&runs.database).is_file());
+    let refused = run(&node, &plain).await.unwrap_err();
+    assert!(matches!(refused, EvalError::Input(_)), "rows with and without do not mix: {refused}");
+    let refused = run(&node, &Options { constrain: true, ..place.options(Suite::Jsonl) }).await.unwrap_err();
+    assert!(refused.to_string().contains("leave --constrain out"), "{refused}");
 }

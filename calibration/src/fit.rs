@@ -1,8 +1,8 @@
 //! A profile from judged answers.
 //!
 //! 1. Every number of the evidence becomes columns ([`Form`]); those that never vary are dropped.
-//! 2. Cross-validation chooses the L2 strength, and whether weights are held to the signs that are known beforehand: that
-//!    surer tokens and passing validators speak for an answer.
+//! 2. Cross-validation chooses the L2 strength and one of two shapes: a straight line for each number, held to the sign that is
+//!    known beforehand (surer tokens and passing validators speak for an answer), or a free line that bends at the terciles.
 //! 3. The isotonic function is fitted to the scores that cross-validation gave to left-out examples: scores of examples
 //!    that were fitted on are too sure.
 
@@ -16,7 +16,7 @@ use crate::profile::{Feature, FittedOn, Form, Profile, confidence_of};
 use crate::resampling::stratified;
 
 /// L2 strengths that are tried, in examples' worth of curvature per squared standard deviation.
-const STRENGTHS: [f64; 6] = [0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
+const STRENGTHS: [f64; 6] = [30.0, 10.0, 3.0, 1.0, 0.3, 0.1];
 const INNER_FOLDS: usize = 5;
 /// Fewest right and fewest wrong answers to learn from: one for each inner fold.
 const FEWEST: usize = INNER_FOLDS;
@@ -90,17 +90,19 @@ pub fn fit(examples: &[&Example], origin: &Origin) -> Result<Fitted, FitError> {
     let folds = stratified(&ok.iter().map(|&ok| usize::from(ok)).collect::<Vec<_>>(), INNER_FOLDS, SEED);
 
     let signs = [vec![Sign::Free; columns.len()], columns.iter().map(known_sign).collect()];
-    let tried = STRENGTHS.iter().flat_map(|&strength| [false, true].map(|signed| (strength, signed)));
-    let scored = tried.map(|(strength, signed)| {
-        let scores = left_out_scores(&rows, &ok, &folds, strength, &signs[usize::from(signed)]);
-        (logistic::log_loss(&scores, &ok), scores, strength, signed)
+    let scored = [false, true].into_iter().flat_map(|signed| {
+        let all = left_out_scores(&rows, &ok, &folds, &signs[usize::from(signed)]);
+        all.into_iter().zip(STRENGTHS).map(move |(scores, strength)| (scores, strength, signed))
     });
+    let scored =
+        scored.map(|(scores, strength, signed)| (logistic::log_loss(&scores, &ok), scores, strength, signed));
     let best = scored.min_by(|a, b| a.0.total_cmp(&b.0));
     let Some((_, scores, strength, signed)) = best else { unreachable!("strengths are tried") };
 
     let knots = isotonic::knots(&scores, &ok);
     let left_out: Vec<f64> = scores.iter().map(|&score| confidence_of(score, &knots)).collect();
-    let weights = logistic::fit(&rows, &ok, strength, &signs[usize::from(signed)]);
+    let signs = &signs[usize::from(signed)];
+    let weights = logistic::fit(&rows, &ok, strength, signs, logistic::start(signs));
     let bias = weights[columns.len()];
     let features = columns.into_iter().zip(weights).map(|(column, weight)| Feature { weight, ..column });
     let (digest, date) = (origin.digest.clone(), origin.date.clone());
@@ -119,16 +121,24 @@ pub fn fit(examples: &[&Example], origin: &Origin) -> Result<Fitted, FitError> {
 /// The varying columns of the evidence, weights still 0.
 fn columns(examples: &[&Example]) -> Vec<Feature> {
     let names: BTreeSet<&String> = examples.iter().flat_map(|example| example.evidence.keys()).collect();
-    let forms = names.into_iter().flat_map(|name| forms(name).iter().map(move |form| (name, *form)));
+    let forms =
+        names.into_iter().flat_map(|name| forms(examples, name).into_iter().map(move |form| (name, form)));
     forms.filter_map(|(name, form)| column(examples, name, form)).collect()
 }
 
-fn forms(name: &str) -> &'static [Form] {
-    match name {
-        "length" => &[Form::Log, Form::Missing],
-        _ if name.ends_with("_logprob") => &[Form::Value, Form::Exp, Form::Missing],
-        _ => &[Form::Value, Form::Missing],
-    }
+/// A line, its bends, and a column of its own for absence.
+fn forms(examples: &[&Example], name: &str) -> Vec<Form> {
+    let mut values: Vec<f64> =
+        examples.iter().filter_map(|example| Form::Value.of(example.evidence.get(name))).collect();
+    values.sort_by(f64::total_cmp);
+    let line = if name == "length" { Form::Log } else { Form::Value };
+    let terciles =
+        [values.len() / 3, values.len() * 2 / 3].into_iter().filter_map(|at| values.get(at).copied());
+    // At an end, and twice at the same place, there is nothing to bend.
+    let mut knots: Vec<f64> =
+        terciles.filter(|&knot| values.first() < Some(&knot) && Some(&knot) < values.last()).collect();
+    knots.dedup();
+    [line, Form::Missing].into_iter().chain(knots.into_iter().map(Form::Above)).collect()
 }
 
 fn column(examples: &[&Example], name: &str, form: Form) -> Option<Feature> {
@@ -148,6 +158,7 @@ fn known_sign(column: &Feature) -> Sign {
     let passes = name.strip_prefix(VALIDATOR).is_some_and(|validator| !validator.contains('.'));
     match column.form {
         Form::Missing => Sign::Free,
+        Form::Above(_) => Sign::Zero,
         _ if name.ends_with("_logprob") || name.ends_with("_margin") || passes || name == AGREES => {
             Sign::NonNegative
         }
@@ -160,21 +171,19 @@ fn standardised(columns: &[Feature], evidence: &Evidence) -> Vec<f64> {
     columns.iter().map(|column| column.standardised(evidence)).collect()
 }
 
-/// Each row's score by a fit without its fold.
-fn left_out_scores(
-    rows: &[Vec<f64>],
-    ok: &[bool],
-    folds: &[usize],
-    strength: f64,
-    signs: &[Sign],
-) -> Vec<f64> {
-    let mut scores = vec![0.0; rows.len()];
+/// For each strength, each row's score by a fit without its fold.
+fn left_out_scores(rows: &[Vec<f64>], ok: &[bool], folds: &[usize], signs: &[Sign]) -> Vec<Vec<f64>> {
+    let mut scores = vec![vec![0.0; rows.len()]; STRENGTHS.len()];
     for fold in 0..INNER_FOLDS {
         let kept = (0..rows.len()).filter(|&at| folds[at] != fold);
         let (inner, inner_ok): (Vec<Vec<f64>>, Vec<bool>) = kept.map(|at| (rows[at].clone(), ok[at])).unzip();
-        let weights = logistic::fit(&inner, &inner_ok, strength, signs);
-        for at in (0..rows.len()).filter(|&at| folds[at] == fold) {
-            scores[at] = logistic::score(&rows[at], &weights);
+        // Each strength starts where the stronger one ended.
+        let mut weights = logistic::start(signs);
+        for (scores, &strength) in scores.iter_mut().zip(&STRENGTHS) {
+            weights = logistic::fit(&inner, &inner_ok, strength, signs, weights);
+            for at in (0..rows.len()).filter(|&at| folds[at] == fold) {
+                scores[at] = logistic::score(&rows[at], &weights);
+            }
         }
     }
     scores

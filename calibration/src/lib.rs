@@ -11,6 +11,7 @@
 //! | [`metrics`] | AUROC, Brier score, calibration error, reliability |
 //! | [`curve`] | [`Curve`]: quality against the share of teacher calls, APGR |
 //! | [`threshold`] | thresholds for a budget, a latency, or a certified risk |
+//! | [`certify`] | how a certified risk holds in random splits |
 //! | [`resampling`] | stratified folds, percentile intervals |
 //! | [`study`] | cross-fitting: every figure on items that nothing was fitted on |
 //!
@@ -29,6 +30,7 @@
 //! # Ok::<(), understudy_calibration::fit::FitError>(())
 //! ```
 
+pub mod certify;
 pub mod curve;
 pub mod evidence;
 pub mod fit;

@@ -14,6 +14,8 @@ pub enum Sign {
     NonNegative,
     /// 0 or less.
     NonPositive,
+    /// 0: the column is left out.
+    Zero,
 }
 
 impl Sign {
@@ -22,6 +24,7 @@ impl Sign {
             Self::Free => weight,
             Self::NonNegative => weight.max(0.0),
             Self::NonPositive => weight.min(0.0),
+            Self::Zero => 0.0,
         }
     }
 }
@@ -33,10 +36,8 @@ const TOLERANCE: f64 = 1e-7;
 const LEAST_CURVATURE: f64 = 1e-5;
 
 /// Weights, the bias last, that minimise the summed log-loss plus `strength` / 2 times the squared weights (without the
-/// bias). `rows` hold standardised columns, `signs` one sign each.
-pub fn fit(rows: &[Vec<f64>], ok: &[bool], strength: f64, signs: &[Sign]) -> Vec<f64> {
-    let width = signs.len() + 1;
-    let mut weights = vec![0.0; width];
+/// bias). `rows` hold standardised columns, `signs` one sign each; `weights` is where to start.
+pub fn fit(rows: &[Vec<f64>], ok: &[bool], strength: f64, signs: &[Sign], mut weights: Vec<f64>) -> Vec<f64> {
     let mut loss = objective(rows, ok, strength, &weights);
     for _ in 0..NEWTON_STEPS {
         let target = quadratic_minimum(rows, ok, strength, signs, &weights);
@@ -54,6 +55,11 @@ pub fn fit(rows: &[Vec<f64>], ok: &[bool], strength: f64, signs: &[Sign]) -> Vec
         }
     }
     weights
+}
+
+/// Weights to start from when nothing is known.
+pub fn start(signs: &[Sign]) -> Vec<f64> {
+    vec![0.0; signs.len() + 1]
 }
 
 /// The linear score of a row.
@@ -134,6 +140,10 @@ fn quadratic_minimum(
 mod tests {
     use super::*;
 
+    fn fitted(rows: &[Vec<f64>], ok: &[bool], strength: f64, signs: &[Sign]) -> Vec<f64> {
+        fit(rows, ok, strength, signs, start(signs))
+    }
+
     fn data() -> (Vec<Vec<f64>>, Vec<bool>) {
         let mut random = fastrand::Rng::with_seed(3);
         let mut row = || {
@@ -146,7 +156,7 @@ mod tests {
     #[test]
     fn weights_that_made_the_data_are_found() {
         let (rows, ok) = data();
-        let found = fit(&rows, &ok, 1e-3, &[Sign::Free; 2]);
+        let found = fitted(&rows, &ok, 1e-3, &[Sign::Free; 2]);
         for (found, wanted) in found.iter().zip([1.5, -1.0, 0.5]) {
             assert!((found - wanted).abs() < 0.15, "{found} is not {wanted}");
         }
@@ -155,7 +165,7 @@ mod tests {
     #[test]
     fn the_minimum_has_no_slope_and_shrinks_with_strength() {
         let (rows, ok) = data();
-        let weights = fit(&rows, &ok, 50.0, &[Sign::Free; 2]);
+        let weights = fitted(&rows, &ok, 50.0, &[Sign::Free; 2]);
         let at = objective(&rows, &ok, 50.0, &weights);
         for i in 0..3 {
             for step in [-1e-3, 1e-3] {
@@ -164,14 +174,14 @@ mod tests {
                 assert!(objective(&rows, &ok, 50.0, &beside) > at);
             }
         }
-        let free = fit(&rows, &ok, 1e-3, &[Sign::Free; 2]);
+        let free = fitted(&rows, &ok, 1e-3, &[Sign::Free; 2]);
         assert!(weights[0].abs() < free[0].abs());
     }
 
     #[test]
     fn a_sign_is_kept_and_the_rest_makes_the_best_of_it() {
         let (rows, ok) = data();
-        let held = fit(&rows, &ok, 1e-3, &[Sign::NonNegative, Sign::NonNegative]);
+        let held = fitted(&rows, &ok, 1e-3, &[Sign::NonNegative, Sign::NonNegative]);
         assert_eq!(held[1], 0.0);
         assert!(held[0] > 0.5);
     }
@@ -180,7 +190,7 @@ mod tests {
     fn perfectly_separated_examples_end() {
         let rows: Vec<Vec<f64>> = (0..40).map(|n| vec![f64::from(n) - 19.5]).collect();
         let ok: Vec<bool> = (0..40).map(|n| n >= 20).collect();
-        let weights = fit(&rows, &ok, 0.01, &[Sign::Free]);
+        let weights = fitted(&rows, &ok, 0.01, &[Sign::Free]);
         assert!(weights[0].is_finite() && weights[0] > 0.5);
     }
 }

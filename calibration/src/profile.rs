@@ -41,15 +41,15 @@ pub enum ProfileError {
 }
 
 /// How a number of the evidence enters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// As it is; the mean where it is absent.
     Value,
     /// ln(1 + x), for counts; the mean where it is absent.
     Log,
-    /// exp(x), which makes a probability of a log-probability; the mean where it is absent.
-    Exp,
+    /// How far it is above this knot, else 0: bends the line. The mean where it is absent.
+    Above(f64),
     /// 1 where it is absent, else 0.
     Missing,
 }
@@ -79,13 +79,17 @@ impl Feature {
 }
 
 impl Form {
+    fn is_finite(self) -> bool {
+        if let Self::Above(knot) = self { knot.is_finite() } else { true }
+    }
+
     /// `None` where it is unknown; never NaN.
     pub(crate) fn of(self, value: Option<&f64>) -> Option<f64> {
         let known = value.copied().filter(|value| !value.is_nan());
         let formed = match self {
             Self::Value => known,
             Self::Log => known.map(|value| value.max(0.0).ln_1p()),
-            Self::Exp => known.map(f64::exp),
+            Self::Above(knot) => known.map(|value| (value - knot).max(0.0)),
             Self::Missing => Some(f64::from(u8::from(known.is_none()))),
         };
         formed.map(|value| value.clamp(f64::MIN, f64::MAX))
@@ -106,7 +110,8 @@ pub struct FittedOn {
     pub date: String,
     /// L2 strength that cross-validation chose.
     pub strength: f64,
-    /// Whether weights were held to their known signs, as cross-validation chose.
+    /// Whether numbers entered as straight lines of their known sign, rather than bent and free, as cross-validation
+    /// chose.
     pub signed: bool,
 }
 
@@ -146,7 +151,7 @@ impl Profile {
     /// The first thing in it that is no usable number.
     fn flaw(&self) -> Option<String> {
         let wrong = |feature: &Feature| {
-            let usable = feature.mean.is_finite() && feature.weight.is_finite();
+            let usable = feature.mean.is_finite() && feature.weight.is_finite() && feature.form.is_finite();
             let scaled = feature.scale.is_finite() && feature.scale > 0.0;
             (!(usable && scaled)).then(|| format!("feature {:?}", feature.evidence))
         };
@@ -269,7 +274,7 @@ mod tests {
             model: "small".into(),
             features: vec![
                 feature("p10_logprob", Form::Value, 1.5),
-                feature("p10_logprob", Form::Exp, 0.5),
+                feature("p10_logprob", Form::Above(-0.5), 0.5),
                 feature("validator.sql", Form::Missing, -0.5),
             ],
             bias: 0.1,

@@ -109,6 +109,24 @@ pub struct Figures {
     pub best_share: Figure,
 }
 
+impl Figures {
+    /// Each with its name in JSON.
+    pub fn named(&self) -> [(&'static str, Figure); 10] {
+        [
+            ("auroc", self.auroc),
+            ("apgr", self.apgr),
+            ("apgr_gain", self.apgr_gain),
+            ("reach_share", self.reach_share),
+            ("reach_gap", self.reach_gap),
+            ("hindsight_gap_share", self.hindsight_gap_share),
+            ("hindsight_score_share", self.hindsight_score_share),
+            ("best_quality", self.best_quality),
+            ("best_over_teacher", self.best_over_teacher),
+            ("best_share", self.best_share),
+        ]
+    }
+}
+
 /// Figures of all methods on the same items.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Study {

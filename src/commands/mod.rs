@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod calibrate;
 mod chat;
 mod constraint;
 mod doctor;
@@ -9,6 +10,7 @@ mod eval;
 mod models;
 mod ps;
 mod pull;
+mod report;
 mod serve;
 
 use clap::CommandFactory;
@@ -26,6 +28,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Serve(args) => serve::run(args).await,
         Command::Ps(args) => ps::run(&args).await,
         Command::Eval(args) => eval::run(*args).await,
+        Command::Calibrate(args) => calibrate::run(args),
+        Command::Report(args) => report::run(&args),
         Command::Bench { what } => bench::run(what).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Completions { shell } => {

@@ -5,6 +5,7 @@
 
 mod slot;
 mod state;
+mod warm;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
-use understudy_backend::{Backend, BackendError, LoadEvent, OpenRequest, RequestCtx, RunEvent};
-use understudy_engine::verbs::{RunSpec, SamplerSpec, SignalMode, StopWhen};
+use understudy_backend::{BackendError, LoadEvent};
 
 use crate::engine_thread::{EngineExit, EngineHandle};
 use crate::local_backend::LocalBackend;
@@ -252,7 +252,7 @@ impl ModelState {
         let backend = LocalBackend::new(model.card.clone(), model.codec.clone(), self.slot.current.clone());
         let (attempt, limit) = (self.attempt, self.slot.config.warm_limit);
         self.step = Some(step(myself, move |_| async move {
-            ModelMsg::Warmed { attempt, result: first_pass(&backend, limit).await }
+            ModelMsg::Warmed { attempt, result: warm::first_passes(&backend, limit).await }
         }));
     }
 
@@ -359,24 +359,6 @@ async fn until(done: impl Fn() -> bool) {
     while !done() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// One token in, one token or embedding out.
-async fn first_pass(backend: &LocalBackend, limit: Duration) -> Result<(), BackendError> {
-    let ctx = RequestCtx::new("warm-up").with_timeout(limit);
-    let prompt =
-        backend.codec().encode_text("a").ok().filter(|ids| !ids.is_empty()).unwrap_or_else(|| vec![0]);
-    if !backend.card().generates {
-        return backend.embed(&ctx, prompt).await.map(drop);
-    }
-    let at = prompt.len();
-    let opened =
-        backend.open(&ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await?;
-    let spec = RunSpec { max_tokens: 1, stop_when: StopWhen::default(), signals: SignalMode::None };
-    let mut run = backend.run(&ctx, opened.seq, at, spec).await?;
-    while let RunEvent::Step(_) = run.next(&ctx).await? {}
-    backend.close(opened.seq);
-    Ok(())
 }
 
 /// Bytes of a file, or of the files in a checkpoint's folder.

@@ -3,8 +3,7 @@
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, generate_event::Event};
 use understudy_router::{
-    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, Pattern, PolicySpec,
-    ValidatorSpec,
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, Pattern, PolicySpec, ValidatorSpec,
 };
 
 use crate::constraint::pattern;

@@ -80,7 +80,8 @@ impl Books {
 
     /// Cost per model, given who wrote the text.
     pub(crate) fn rungs(&self, spans: &[Span]) -> Vec<RungCost> {
-        let kept = |model: &str| spans.iter().filter(|span| span.author == model).map(|span| span.tokens).sum();
+        let kept =
+            |model: &str| spans.iter().filter(|span| span.author == model).map(|span| span.tokens).sum();
         self.accounts.iter().map(|account| account.close(kept(&account.model))).collect()
     }
 }

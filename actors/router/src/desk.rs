@@ -145,8 +145,24 @@ impl<'a> Desk<'a> {
         Ok(self.screen.show(candidate).await?)
     }
 
+    /// Withdraws all but the first `count` tokens of the candidate.
+    pub(crate) async fn take_back(
+        &mut self,
+        candidate: &mut Candidate,
+        count: usize,
+        reason: &str,
+    ) -> Result<(), Trouble> {
+        candidate.truncate(count);
+        self.screen.will_retract(reason);
+        Ok(self.screen.show(candidate).await?)
+    }
+
     /// The candidate is over: shows what was undecided.
-    pub(crate) async fn close(&mut self, candidate: &mut Candidate, end: FinishReason) -> Result<(), Trouble> {
+    pub(crate) async fn close(
+        &mut self,
+        candidate: &mut Candidate,
+        end: FinishReason,
+    ) -> Result<(), Trouble> {
         candidate.finish(end);
         Ok(self.screen.show(candidate).await?)
     }

@@ -86,5 +86,10 @@ fn outcome(findings: &[Finding], text: &str) -> String {
 }
 
 fn record(finding: Finding) -> ValidatorRecord {
-    ValidatorRecord { name: finding.name.into(), verdict: finding.verdict, detail: finding.detail, ms: finding.ms }
+    ValidatorRecord {
+        name: finding.name.into(),
+        verdict: finding.verdict,
+        detail: finding.detail,
+        ms: finding.ms,
+    }
 }

@@ -45,10 +45,10 @@ pub mod confidence;
 pub mod config;
 mod constraints;
 mod critic;
-pub mod error;
-pub mod events;
 mod desk;
 mod drafters;
+pub mod error;
+pub mod events;
 pub mod handle;
 mod judge;
 pub mod ledger;
@@ -69,9 +69,7 @@ pub use constraints::{gate, vocabulary_of};
 pub use error::RouterError;
 pub use events::{AnswerEvent, FinishReason, Finished};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
-pub use ledger::{
-    CandidateRecord, Decision, DecisionKind, Ledger, RungCost, Span, ValidatorRecord, Verdict,
-};
+pub use ledger::{CandidateRecord, Decision, DecisionKind, Ledger, RungCost, Span, ValidatorRecord, Verdict};
 pub use policy_spec::PolicySpec;
 pub use request::{AnswerRequest, ValidatorSpec};
 pub use transcript::Transcript;

@@ -85,7 +85,8 @@ impl Plan {
         }
         let planned = |model: String| {
             let calibrated = profile.and_then(|profile| profile.rung(&model)?.threshold);
-            let threshold = calibrated.map_or_else(|| config.threshold_of(&model), |calibrated| calibrated as f32);
+            let threshold =
+                calibrated.map_or_else(|| config.threshold_of(&model), |calibrated| calibrated as f32);
             PlannedRung { model, threshold }
         };
         Ok(Self {
@@ -174,7 +175,10 @@ fn unknown_task(task: &str, config: &RouterConfig) -> RouterError {
 fn check_validators(request: &AnswerRequest, config: &RouterConfig) -> Result<(), RouterError> {
     let invalid = |why: String| Err(RouterError::invalid("validators", why));
     if request.validators.len() > MOST_VALIDATORS {
-        return invalid(format!("{} of them, at most {MOST_VALIDATORS} are allowed", request.validators.len()));
+        return invalid(format!(
+            "{} of them, at most {MOST_VALIDATORS} are allowed",
+            request.validators.len()
+        ));
     }
     for validator in &request.validators {
         match validator {

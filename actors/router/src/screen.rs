@@ -95,8 +95,11 @@ impl Screen {
             let Some(last) = group.last() else { continue };
             let text = candidate.text()[self.text.len()..last.shown].to_owned();
             self.send_text(&last.author, text, group.len() as u32).await?;
-            let marks =
-                group.iter().map(|one| Mark { author: one.author.clone(), why: one.why.clone(), end: one.shown });
+            let marks = group.iter().map(|one| Mark {
+                author: one.author.clone(),
+                why: one.why.clone(),
+                end: one.shown,
+            });
             self.marks.extend(marks);
         }
         // What the decoder held until the end belongs to the last token.

@@ -19,8 +19,24 @@ pub(crate) enum Segments {
 
 /// Words that begin a clause, or a condition of one.
 const CLAUSES: [&str; 18] = [
-    "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "JOIN", "ON", "AND", "OR", "UNION",
-    "INTERSECT", "EXCEPT", "BY", "DISTINCT", "IN", "VALUES",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "ORDER",
+    "HAVING",
+    "LIMIT",
+    "JOIN",
+    "ON",
+    "AND",
+    "OR",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "BY",
+    "DISTINCT",
+    "IN",
+    "VALUES",
 ];
 
 impl Segments {

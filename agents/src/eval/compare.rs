@@ -50,14 +50,7 @@ pub struct Discordant {
 /// [`EvalError::Input`] when suites or data differ, when they share no item, or when a run has
 /// an item twice.
 pub fn compare(a: &Rows, b: &Rows) -> Result<Comparison, EvalError> {
-    let (ours, theirs) = (&a.header.identity, &b.header.identity);
-    for (what, ours, theirs) in [("suite", &ours.suite, &theirs.suite), ("data", &ours.data, &theirs.data)] {
-        if ours != theirs {
-            return Err(EvalError::input(format!(
-                "the {what} of the two files differs: {ours:?} and {theirs:?}"
-            )));
-        }
-    }
+    a.same_items(b)?;
     let (by_item_a, by_item_b) = (by_item(&a.rows)?, by_item(&b.rows)?);
     let pairs: Vec<(&Row, &Row)> =
         by_item_a.iter().filter_map(|(item, row)| Some((*row, *by_item_b.get(item)?))).collect();
@@ -85,7 +78,7 @@ pub fn compare(a: &Rows, b: &Rows) -> Result<Comparison, EvalError> {
         return Err(EvalError::input("the two files share no item that both answered"));
     };
     Ok(Comparison {
-        suite: ours.suite.clone(),
+        suite: a.header.identity.suite.clone(),
         items: weighted.len() as u64,
         unpaired: unpaired + (pairs.len() - weighted.len()) as u64,
         means: (mean_a, mean_b),
@@ -96,7 +89,11 @@ pub fn compare(a: &Rows, b: &Rows) -> Result<Comparison, EvalError> {
     })
 }
 
-fn by_item(rows: &[Row]) -> Result<BTreeMap<&str, &Row>, EvalError> {
+/// Rows by item.
+///
+/// # Errors
+/// [`EvalError::Input`], when an item has two.
+pub(crate) fn by_item(rows: &[Row]) -> Result<BTreeMap<&str, &Row>, EvalError> {
     let mut by_item = BTreeMap::new();
     for row in rows {
         if by_item.insert(row.item.as_str(), row).is_some() {

@@ -3,12 +3,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`suite`] | [`Suite`]: where items come from and what is asked, one file per suite |
-//! | `judge` | is an answer right: SQL by its rows, calls by their values, numbers, texts |
+//! | `judge` | is an answer right: SQL by its rows, code by its tests, calls and frames by their values, numbers, texts |
 //! | [`runner`] | [`run`]: asks, judges, writes rows |
 //! | [`rows`] | [`Rows`]: a header, then one JSON line per item; an interrupted run goes on |
 //! | `sample` | which items, when not all |
 //! | [`summary`] | [`Summary`]: accuracy or perplexity, latency, speed |
 //! | [`mod@compare`] | [`Comparison`]: two runs item by item |
+//! | [`examples`] | [`examples::pairs`]: rows of two models as the pairs that a calibration learns from |
+//! | [`calibrate`] | [`Calibration`]: profile, thresholds and cross-fitted figures of a ladder |
 //! | `stats` | Wilson's interval, McNemar's test, the bootstrap |
 //!
 //! **Invariants.** A row is written once, when its item is judged, and never changed. What a
@@ -28,6 +30,9 @@
 //!     out: "gsm8k.jsonl".into(),
 //!     policy: "direct".into(),
 //!     model: "qwen2.5-coder-0.5b".into(),
+//!     ladder: Vec::new(),
+//!     constrain: false,
+//!     validators: false,
 //!     limit: Some(40),
 //!     seed: 0,
 //!     temperature: 0.0,
@@ -42,16 +47,19 @@
 //! # }
 //! ```
 
+pub mod calibrate;
 pub mod compare;
 mod error;
+pub mod examples;
 mod judge;
 pub mod rows;
 pub mod runner;
 mod sample;
-mod stats;
+pub(crate) mod stats;
 pub mod suite;
 pub mod summary;
 
+pub use calibrate::Calibration;
 pub use compare::{Comparison, compare};
 pub use error::EvalError;
 pub use rows::Rows;

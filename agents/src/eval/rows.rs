@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::eval::EvalError;
 
@@ -51,6 +52,20 @@ pub struct Identity {
     /// Digest of what is asked and expected, so that figures of different items are not mixed.
     #[serde(default)]
     pub data: String,
+    /// Each item had a constraint.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub constrain: bool,
+    /// Each item had validators.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub validators: bool,
+    /// Rungs asked for; empty is the node's choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<String>,
+}
+
+/// What is off is left out, so that rows from before a flag existed are of the same run.
+fn is_off(flag: &bool) -> bool {
+    !flag
 }
 
 impl Identity {
@@ -60,11 +75,10 @@ impl Identity {
             Value::Object(map) => map,
             _ => serde_json::Map::new(),
         };
-        let theirs = as_map(other);
-        as_map(self).into_iter().find_map(|(name, ours)| {
-            let their = theirs.get(&name).cloned().unwrap_or_default();
-            (ours != their).then_some((name, ours, their))
-        })
+        let (ours, theirs) = (as_map(self), as_map(other));
+        let name = ours.keys().chain(theirs.keys()).find(|name| ours.get(*name) != theirs.get(*name))?;
+        let of = |map: &serde_json::Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+        Some((name.clone(), of(&ours), of(&theirs)))
     }
 }
 
@@ -98,6 +112,9 @@ pub struct Row {
     pub ok: bool,
     /// 0 to 1; for `perplexity`, nats per token.
     pub score: f64,
+    /// The last thing that the user said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// The text; `null` where none came.
     pub answer: Option<String>,
     /// What would have been right.
@@ -120,6 +137,12 @@ pub struct Row {
     /// `perplexity`: tokens scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+}
+
+/// The time of day, RFC 3339, UTC, to the second.
+pub(crate) fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
 #[derive(Deserialize)]
@@ -167,6 +190,26 @@ impl Rows {
             .map(|(line, number)| serde_json::from_slice(line).map_err(|error| wrong(number, &error)))
             .collect();
         Ok(Self { header: first.header, rows: rows?, whole: whole as u64 })
+    }
+}
+
+impl Rows {
+    /// Whether another file asked the same.
+    ///
+    /// # Errors
+    /// [`EvalError::Input`], when its suite or data differ.
+    pub fn same_items(&self, other: &Self) -> Result<(), EvalError> {
+        let (ours, theirs) = (&self.header.identity, &other.header.identity);
+        for (what, ours, theirs) in
+            [("suite", &ours.suite, &theirs.suite), ("data", &ours.data, &theirs.data)]
+        {
+            if ours != theirs {
+                return Err(EvalError::input(format!(
+                    "the {what} of the two files differs: {ours:?} and {theirs:?}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -236,6 +279,9 @@ pub(crate) mod tests {
             temperature: 0.0,
             max_tokens: 64,
             data: "d".into(),
+            constrain: false,
+            validators: false,
+            ladder: Vec::new(),
         };
         Header { identity, items: 2, skipped: BTreeMap::new(), run: Run::default() }
     }
@@ -250,6 +296,7 @@ pub(crate) mod tests {
             checkpoint: None,
             ok,
             score: f64::from(u8::from(ok)),
+            question: None,
             answer: Some("4".into()),
             expected: json!("4"),
             error: None,

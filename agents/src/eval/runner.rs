@@ -6,17 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
-use understudy_proto::v1::{
-    Finished, GenerateRequest, Message, Sampling, ScoreRequest, generate_event::Event,
-};
+use understudy_proto::v1::{Finished, GenerateRequest, Sampling, ScoreRequest, generate_event::Event};
 
-use crate::eval::judge::{Judge, Verdict};
-use crate::eval::rows::{Header, Identity, Journal, Row, Rows, Run, SCHEMA};
-use crate::eval::suite::{Item, Suite, Work};
+use crate::eval::judge::Verdict;
+use crate::eval::rows::{Header, Identity, Journal, Row, Rows, Run, SCHEMA, now};
+use crate::eval::suite::{Item, Manner, Question, Suite, Work};
 use crate::eval::{EvalError, Summary, sample};
 use crate::{Client, ClientError, account};
 
@@ -53,6 +50,12 @@ pub struct Options {
     pub policy: String,
     /// Model of `direct`; empty is the node's choice.
     pub model: String,
+    /// Rungs, cheapest first; empty is the node's ladder.
+    pub ladder: Vec<String>,
+    /// Hold each answer to what its suite can say of right ones.
+    pub constrain: bool,
+    /// Send what answers can be checked with.
+    pub validators: bool,
     /// At most this many items, chosen by the seed.
     pub limit: Option<usize>,
     /// Of the choice of items, and of sampling.
@@ -92,7 +95,8 @@ pub async fn run(
     options: &Options,
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Summary, EvalError> {
-    let loaded = options.suite.load(&options.data, client, &options.model).await?;
+    let manner = Manner { constrain: options.constrain, validators: options.validators };
+    let loaded = options.suite.load(&options.data, manner, client, &options.model).await?;
     let header = Header {
         identity: identity(options, loaded.digest()),
         items: loaded.items.len(),
@@ -139,12 +143,14 @@ fn identity(options: &Options, data: String) -> Identity {
         temperature: options.temperature,
         max_tokens: options.max_tokens.unwrap_or(options.suite.max_tokens()),
         data,
+        constrain: options.constrain,
+        validators: options.validators,
+        ladder: options.ladder.clone(),
     }
 }
 
 fn circumstances(options: &Options, device: Option<String>) -> Run {
-    let time = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    Run { git: options.git.clone(), time: time.format(&Rfc3339).unwrap_or_default(), device }
+    Run { git: options.git.clone(), time: now(), device }
 }
 
 struct Asker {
@@ -160,7 +166,7 @@ impl Asker {
         let mut tries = 1;
         loop {
             let answered = match &item.work {
-                Work::Ask { messages, judge } => self.ask(&item, messages, judge).await,
+                Work::Ask(question) => self.ask(&item, question).await,
                 Work::Score { ids } => self.score(&item, ids).await,
             };
             match answered {
@@ -178,12 +184,16 @@ impl Asker {
         }
     }
 
-    async fn ask(&self, item: &Item, messages: &[Message], judge: &Judge) -> Result<Row, EvalError> {
+    async fn ask(&self, item: &Item, question: &Question) -> Result<Row, EvalError> {
         let options = &self.options;
         let request = GenerateRequest {
-            messages: messages.to_vec(),
+            messages: question.messages.clone(),
+            constraint: question.constraint.clone(),
+            validators: question.validators.clone(),
+            collect_evidence: true,
             policy: options.policy.clone(),
             model: options.model.clone(),
+            ladder: options.ladder.clone(),
             max_tokens: Some(options.max_tokens.unwrap_or(options.suite.max_tokens())),
             sampling: Some(Sampling {
                 temperature: options.temperature,
@@ -194,10 +204,12 @@ impl Asker {
         };
         let finished = self.finished(request).await?;
         let text = finished.text.clone();
-        let judge = judge.clone();
-        // A judge may run a query for seconds.
+        let judge = question.judge.clone();
+        // A judge may run a query or a program for seconds.
         let judged = tokio::task::spawn_blocking(move || judge.verdict(&text)).await;
-        let verdict = judged.unwrap_or_else(|error| Verdict::Wrong(format!("the judge failed: {error}")));
+        let verdict = judged
+            .unwrap_or_else(|error| Ok(Verdict::Wrong(format!("the judge failed: {error}"))))
+            .map_err(EvalError::Input)?;
         let was_cut = finished.finish_reason != "stop" && finished.finish_reason != "constraint";
         let error = match verdict {
             Verdict::Right => None,
@@ -275,6 +287,7 @@ impl Asker {
             checkpoint: None,
             ok: false,
             score: 0.0,
+            question: item.question(),
             answer: None,
             expected: item.expected.clone(),
             error: None,

@@ -12,7 +12,7 @@ use understudy_engine::{
     verbs::{Cost, Draft, RunSpec, TokenId, Verified, VerifySpec},
 };
 
-use super::sequences::{Sequences, text_of};
+use super::sequences::{Line, Sequences, text_of};
 use super::verify::Checked;
 use super::{ByteCodec, Fault, Reply};
 use crate::backend::RUN_CHANNEL_CAPACITY;
@@ -63,8 +63,11 @@ struct Shared {
 impl FakeBackend {
     /// A fake of this name with a context of 4096 tokens and 1 MB read per token.
     pub fn new(model: impl Into<String>) -> Self {
-        let sequences =
-            Sequences { boot: 1, script: vec![(String::new(), Reply::text("ok"))], ..Sequences::default() };
+        let sequences = Sequences {
+            boot: 1,
+            script: vec![Line { needle: String::new(), lane: None, reply: Reply::text("ok") }],
+            ..Sequences::default()
+        };
         Self {
             card: ModelCard {
                 name: model.into(),
@@ -85,7 +88,13 @@ impl FakeBackend {
 
     /// Says `reply` to prompts that contain `needle`. The last registered match wins.
     pub fn when(self, needle: impl Into<String>, reply: Reply) -> Self {
-        self.lock().script.insert(0, (needle.into(), reply));
+        self.lock().script.insert(0, Line { needle: needle.into(), lane: None, reply });
+        self
+    }
+
+    /// Says `reply` to any prompt where it samples on this lane.
+    pub fn when_lane(self, lane: u32, reply: Reply) -> Self {
+        self.lock().script.insert(0, Line { needle: String::new(), lane: Some(lane), reply });
         self
     }
 
@@ -102,7 +111,7 @@ impl FakeBackend {
     }
 
     /// What its passes take; unknown otherwise.
-    pub fn pace(mut self, pace: Pace) -> Self {
+    pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
@@ -220,7 +229,7 @@ impl Backend for FakeBackend {
         let unpaid = (request.prompt.len() - cached) as u64;
         let seq = {
             let mut sequences = self.lock();
-            let key = sequences.open(request.prompt, request.gate, unpaid, permit)?;
+            let key = sequences.open(request.prompt, request.sampler.lane, request.gate, unpaid, permit)?;
             SeqId { node: NodeId(0), boot: sequences.boot, key }
         };
         self.tie_to_request(ctx, seq);

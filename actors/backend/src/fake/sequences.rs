@@ -36,12 +36,21 @@ pub(super) enum Next {
     Fault(Fault),
 }
 
+/// A line of the script: what is said to which prompts.
+pub(super) struct Line {
+    /// The prompt contains this.
+    pub(super) needle: String,
+    /// It samples on this lane; `None` on any.
+    pub(super) lane: Option<u32>,
+    pub(super) reply: Reply,
+}
+
 /// All sequences of one fake, and its script.
 #[derive(Default)]
 pub(super) struct Sequences {
     pub(super) boot: u64,
-    /// (text the prompt must contain, reply); the first match wins.
-    pub(super) script: Vec<(String, Reply)>,
+    /// The first match wins.
+    pub(super) script: Vec<Line>,
     pub(super) open: HashMap<SeqKey, Sequence>,
     pub(super) made: u32,
 }
@@ -54,6 +63,7 @@ impl Sequences {
     pub(super) fn open(
         &mut self,
         prompt: Vec<TokenId>,
+        lane: u32,
         gate: Option<Box<dyn TokenGate>>,
         unpaid_rows: u64,
         permit: Option<OwnedSemaphorePermit>,
@@ -62,7 +72,7 @@ impl Sequences {
         let reply = self
             .script
             .iter()
-            .position(|(needle, _)| text.contains(needle.as_str()))
+            .position(|line| text.contains(&line.needle) && line.lane.is_none_or(|own| own == lane))
             .ok_or_else(|| EngineError::InvalidArgument(format!("the fake has no reply to {text:?}")))?;
         let answer_start = after_last(&prompt, ByteCodec::ASSISTANT.as_bytes()).unwrap_or(prompt.len());
         Ok(self.insert(Sequence {
@@ -176,7 +186,7 @@ impl Sequences {
     pub(super) fn reply_at(&mut self, key: SeqKey) -> Result<(&mut Reply, usize), EngineError> {
         let sequence = self.open.get(&key).ok_or(EngineError::StaleSeq)?;
         let position = sequence.tokens.len() - sequence.answer_start.min(sequence.tokens.len());
-        let (_, reply) = self.script.get_mut(sequence.reply).ok_or(EngineError::StaleSeq)?;
+        let reply = &mut self.script.get_mut(sequence.reply).ok_or(EngineError::StaleSeq)?.reply;
         Ok((reply, position))
     }
 

@@ -5,7 +5,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use understudy_engine::{
     EngineError,
-    verbs::{Draft, RunSpec, SamplerSpec, SignalMode, StopReason, StopWhen, TokenId},
+    gate::TokenGate,
+    pace::Pace,
+    verbs::{
+        Acceptance, Draft, RunSpec, SamplerSpec, SignalMode, StopReason, StopWhen, TokenId, Verified,
+        VerifySpec,
+    },
 };
 
 use super::{Call, FakeBackend, FakeSlots, Fault, Reply};
@@ -19,6 +24,62 @@ const RUN: RunSpec = RunSpec {
 
 fn ids(text: &str) -> Vec<TokenId> {
     text.bytes().map(TokenId::from).collect()
+}
+
+fn check(draft: &str) -> VerifySpec {
+    VerifySpec {
+        draft: Draft::certain(ids(draft)),
+        acceptance: Acceptance::Exact,
+        most: 64,
+        signals: SignalMode::None,
+    }
+}
+
+fn said(verified: &Verified) -> String {
+    verified.steps.iter().map(|step| char::from(step.token as u8)).collect()
+}
+
+/// Forces the text in front of `|`, and foresees what comes after; anything may come then, to a length.
+#[derive(Clone)]
+struct Form {
+    forced: Vec<TokenId>,
+    foreseen: Vec<TokenId>,
+    most: usize,
+    seen: usize,
+}
+
+impl Form {
+    fn new(form: &str, most: usize) -> Self {
+        let (forced, foreseen) = form.split_once('|').unwrap();
+        Self { forced: ids(forced), foreseen: ids(foreseen), most, seen: 0 }
+    }
+}
+
+impl TokenGate for Form {
+    fn mask(&mut self, allowed: &mut [u32]) {
+        allowed.fill(u32::MAX);
+    }
+    fn accept(&mut self, token: TokenId) -> bool {
+        let fits = self.forced.get(self.seen).is_none_or(|only| *only == token);
+        self.seen += usize::from(fits);
+        fits
+    }
+    fn rollback(&mut self, count: usize) {
+        self.seen -= count;
+    }
+    fn fork(&self) -> Box<dyn TokenGate> {
+        Box::new(self.clone())
+    }
+    fn forced(&mut self) -> Vec<TokenId> {
+        self.forced.get(self.seen..).map(<[_]>::to_vec).unwrap_or_default()
+    }
+    fn foreseen(&mut self, most: usize) -> Vec<TokenId> {
+        let past = self.seen.saturating_sub(self.forced.len());
+        self.foreseen.iter().skip(past).take(most).copied().collect()
+    }
+    fn is_complete(&mut self) -> bool {
+        self.seen >= self.most
+    }
 }
 
 async fn open(backend: &FakeBackend, ctx: &RequestCtx, prompt: &str) -> Opened {
@@ -90,9 +151,9 @@ async fn verbs_check_lengths_and_follow_the_script() {
     let (draft, _) = backend.propose(&ctx, seq, 4, 4).await.unwrap();
     assert_eq!(draft.ids, [100, 256]);
     assert_eq!(backend.truncate(&ctx, seq, 1).await, Ok(1));
-    let draft = Draft { ids: ids("abX"), q: vec![vec![]; 3] };
-    let (verified, _) = backend.verify(&ctx, seq, 1, draft, SignalMode::None).await.unwrap();
-    assert_eq!((verified.accepted, verified.next.map(|s| s.token)), (2, Some(u32::from(b'c'))));
+    let (verified, cost) = backend.verify(&ctx, seq, 1, check("abX")).await.unwrap();
+    assert_eq!((said(&verified), verified.drafted, verified.accepted), ("abc".into(), 3, 2));
+    assert_eq!(cost.decode_rows, 4);
     let copy = backend.fork(&ctx, seq, 1).await.unwrap();
     let (scores, _) = backend.score(&ctx, copy, vec![ids("d"), ids("z")]).await.unwrap();
     assert!(scores[0] > scores[1]);
@@ -102,6 +163,65 @@ async fn verbs_check_lengths_and_follow_the_script() {
     backend.close(seq);
     assert_eq!(backend.open_sequences(), 1);
     assert_eq!(backend.calls().iter().filter(|call| **call == Call::Close).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verification_ends_where_a_run_would_and_fails_as_a_verb_does() {
+    let backend = FakeBackend::new("m")
+        .when("q", Reply::text("abcd"))
+        .when("error", Reply::text("abcd").fail_once_at(2, Fault::Error(EngineError::NonFiniteLogits)));
+    let ctx = RequestCtx::new("r");
+    let seq = open(&backend, &ctx, "q").await.seq;
+    let (verified, _) = backend.verify(&ctx, seq, 1, VerifySpec { most: 2, ..check("abcd") }).await.unwrap();
+    assert_eq!((said(&verified), verified.accepted, verified.stop), ("ab".into(), 1, None));
+    let end = VerifySpec { draft: Draft::certain(vec![99, 100, 256]), ..check("") };
+    let (verified, _) = backend.verify(&ctx, seq, 3, end).await.unwrap();
+    assert_eq!((said(&verified), verified.accepted, verified.stop), ("cd".into(), 3, Some(StopReason::End)));
+
+    let seq = open(&backend, &ctx, "error").await.seq;
+    let failed = backend.verify(&ctx, seq, 5, check("abcd")).await;
+    assert_eq!(failed, Err(EngineError::NonFiniteLogits.into()));
+    let (verified, _) = backend.verify(&ctx, seq, 5, check("abcd")).await.unwrap();
+    assert_eq!(said(&verified), "abcd", "the sequence was as before");
+    assert!(backend.verify(&ctx, seq, 9, VerifySpec { most: 0, ..check("") }).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verification_heeds_its_gate() {
+    let backend = FakeBackend::new("m").when("q", Reply::text("{}abcdef"));
+    let ctx = RequestCtx::new("r");
+    let open = async |form: Form| {
+        let gate: Option<Box<dyn TokenGate>> = Some(Box::new(form));
+        let request = OpenRequest { prompt: ids("q"), sampler: SamplerSpec::default(), gate };
+        backend.open(&ctx, request).await.unwrap().seq
+    };
+    for (draft, drafted, accepted, text) in
+        [("{}ax", 2, 1, "{}ab"), ("no", 0, 0, "{}abc"), ("", 0, 0, "{}abc"), ("{}", 0, 0, "{}abc")]
+    {
+        let seq = open(Form::new("{}|abX", 9)).await;
+        let (verified, _) = backend.verify(&ctx, seq, 1, check(draft)).await.unwrap();
+        assert_eq!((verified.drafted, verified.accepted, said(&verified)), (drafted, accepted, text.into()));
+        assert!(verified.steps[0].forced && verified.steps[1].forced && !verified.steps[2].forced);
+        assert_eq!(verified.foreseen, 3 - (text.len() - 2));
+    }
+    let seq = open(Form::new("{}|", 2)).await;
+    let (verified, cost) = backend.verify(&ctx, seq, 1, check("{}ab")).await.unwrap();
+    assert_eq!((said(&verified), verified.stop), ("{}".into(), Some(StopReason::Constraint)));
+    assert_eq!(cost.decode_rows, 0, "what is forced needs no arithmetic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leniency_and_pace_are_scripted() {
+    let pace = Pace::measured([(1, 0.010), (5, 0.020)]);
+    let backend = FakeBackend::new("m").when("q", Reply::text("abcd").tolerates(1)).paced(pace);
+    assert_eq!(backend.pace().seconds(5), Some(0.020));
+    let ctx = RequestCtx::new("r");
+    for (alpha, text) in [(0.0, "ab"), (0.3, "aXc")] {
+        let seq = open(&backend, &ctx, "q").await.seq;
+        let spec = VerifySpec { acceptance: Acceptance::Lenient { alpha }, ..check("aXX") };
+        let (verified, _) = backend.verify(&ctx, seq, 1, spec).await.unwrap();
+        assert_eq!(said(&verified), text);
+    }
 }
 
 #[tokio::test(start_paused = true)]

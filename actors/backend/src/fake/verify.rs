@@ -93,7 +93,7 @@ impl Sequences {
         verified.drafted = if is_own { drafted.len() } else { 0 };
         for expected in drafted.iter().map(|token| Some(*token)).chain([None]) {
             let next = match expected.filter(|_| is_lenient(spec.acceptance)) {
-                Some(token) => self.tolerate(key, token, &run)?,
+                Some(token) => self.tolerate(key, token, &run, spec.acceptance)?,
                 None => None,
             };
             let next = match next {
@@ -143,15 +143,18 @@ impl Sequences {
         Ok(None)
     }
 
-    /// Appends a drafted token at a position where the script tolerates any that the gate allows.
+    /// Appends a drafted token at a position where the script tolerates any that the gate allows: with
+    /// alpha 1 everywhere.
     fn tolerate(
         &mut self,
         key: SeqKey,
         token: TokenId,
         run: &RunSpec,
+        acceptance: Acceptance,
     ) -> Result<Option<StepResult>, EngineError> {
         let (reply, n) = self.reply_at(key)?;
-        if !reply.tolerates_at(n) || token == ByteCodec::END {
+        let any = acceptance == Acceptance::Lenient { alpha: 1.0 };
+        if !(any || reply.tolerates_at(n)) || token == ByteCodec::END {
             return Ok(None);
         }
         let (logprob, signals) = (reply.logprob_of(n), reply.signals_of(n));

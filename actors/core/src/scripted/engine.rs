@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use understudy_engine::{
     EngineError,
+    pace::Pace,
     tick::{EngineStats, Pulse, Tick, TickEngine},
     verbs::{
         Cost, Draft, JobEvent, JobId, Outcome, RunSpec, SeqKey, SignalMode, Signals, StepResult, StopReason,
@@ -24,6 +25,8 @@ pub struct ScriptedEngine {
     quick: VecDeque<(JobId, Verb)>,
     runs: Vec<Run>,
     total: Cost,
+    /// Rows of verifications so far, at a millisecond each.
+    paces: HashMap<usize, f64>,
 }
 
 struct Run {
@@ -50,6 +53,7 @@ impl ScriptedEngine {
             quick: VecDeque::new(),
             runs: Vec::new(),
             total: Cost::default(),
+            paces: HashMap::new(),
         }
     }
 
@@ -101,6 +105,7 @@ impl ScriptedEngine {
                 tokens.extend(new.clone().map(letter));
                 let stop = (tokens.len() >= Self::CONTEXT).then_some(StopReason::ContextFull);
                 let steps = new.map(|n| step(n, spec.signals)).collect();
+                self.paces.insert(drafted + 1, 0.001 * (drafted + 1) as f64);
                 Ok(Outcome::Verified(Verified { steps, drafted, accepted, foreseen: 0, stop }))
             }
             Verb::Truncate { seq, len } => {
@@ -232,5 +237,9 @@ impl TickEngine for ScriptedEngine {
             total: self.total,
             ..EngineStats::default()
         }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::measured(self.paces.iter().map(|(rows, seconds)| (*rows, *seconds)))
     }
 }

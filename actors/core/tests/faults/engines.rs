@@ -46,6 +46,17 @@ async fn a_panic_loses_its_victims_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_is_ready_knows_what_checking_a_draft_costs() {
+    let script = Script::new("m");
+    let node = node(&[&script], |_| {}).await;
+    let backend = node.backend("m").await.unwrap();
+    let pace = backend.pace();
+    let of = |rows: usize| pace.seconds(rows).unwrap_or_default();
+    assert!((of(1) - 0.001).abs() < 1e-9 && (of(6) - 0.006).abs() < 1e-9 && (of(16) - 0.016).abs() < 1e-9);
+    assert_eq!(pace.seconds(17), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hang_is_abandoned_within_its_bound_and_the_zombie_counted() {
     let (bad, good) = (Script::new("bad"), Script::new("good"));
     good.tick_time(Duration::from_millis(2));

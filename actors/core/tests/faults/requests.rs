@@ -10,7 +10,7 @@ use understudy_actors::clock::ManualClock;
 use understudy_actors::scripted::Script;
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx, Slots};
 use understudy_engine::EngineError;
-use understudy_engine::verbs::{SignalMode, StopReason};
+use understudy_engine::verbs::{Acceptance, SignalMode, StopReason, VerifySpec};
 
 async fn slow_node(max_sequences: usize) -> (Script, Node, Arc<dyn Backend>) {
     let script = Script::new("m");
@@ -206,8 +206,9 @@ async fn all_verbs_reach_the_engine() {
     assert_eq!(backend.extend(&ctx, seq, 1, vec![66]).await, Ok(2));
     let (draft, _) = backend.propose(&ctx, seq, 2, 3).await.unwrap();
     assert_eq!(draft.ids.len(), 3);
-    let (verified, _) = backend.verify(&ctx, seq, 2, draft, SignalMode::Full).await.unwrap();
-    assert_eq!((verified.accepted, verified.next.is_some()), (3, true));
+    let spec = VerifySpec { draft, acceptance: Acceptance::Exact, most: 9, signals: SignalMode::Full };
+    let (verified, _) = backend.verify(&ctx, seq, 2, spec).await.unwrap();
+    assert_eq!((verified.accepted, verified.steps.len()), (3, 4));
     let copy = backend.fork(&ctx, seq, 1).await.unwrap();
     assert_eq!(backend.truncate(&ctx, copy, 1).await, Ok(1));
     let (scores, _) = backend.score(&ctx, seq, vec![vec![1], vec![1, 2]]).await.unwrap();

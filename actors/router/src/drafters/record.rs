@@ -90,9 +90,7 @@ impl Records {
 pub(super) fn outlook(pace: &Pace, record: Record, seconds_per_token: f64, longest: usize) -> Outlook {
     let acceptance = record.acceptance();
     let one = pace.seconds(1).unwrap_or(ASSUMED_PASS);
-    let pass = |rows: usize| {
-        pace.seconds(rows).unwrap_or_else(|| one * (1.0 + ASSUMED_ROW * (rows as f64 - 1.0)))
-    };
+    let pass = |rows: usize| pace.seconds(rows).unwrap_or(one * (1.0 + ASSUMED_ROW * (rows as f64 - 1.0)));
     let of_length = |tokens: usize| {
         let expected: f64 = (0..=tokens as i32).map(|n| acceptance.powi(n)).sum();
         let time = seconds_per_token * tokens as f64 + pass(tokens + 1);

@@ -93,7 +93,8 @@ impl BestOfN {
         let mut samples = Vec::new();
         let mut trouble = None;
         for (mut aside, candidate, end) in written {
-            let author = candidate.tokens().last().map_or(cast.model(0).into(), |token| token.author.model.clone());
+            let author =
+                candidate.tokens().last().map_or(cast.model(0).into(), |token| token.author.model.clone());
             let judged = match end {
                 Ok(Written::Done(reason)) => {
                     judge(&mut aside, &author, &candidate).await.map(|judged| Some((reason, judged)))
@@ -123,15 +124,23 @@ impl BestOfN {
     }
 
     /// The place of the sample that stands, and why.
-    async fn choose(&self, desk: &mut Desk<'_>, samples: &[Sample]) -> Result<Option<(usize, String)>, Trouble> {
+    async fn choose(
+        &self,
+        desk: &mut Desk<'_>,
+        samples: &[Sample],
+    ) -> Result<Option<(usize, String)>, Trouble> {
         let groups = groups(samples);
         let Some(largest) = groups.first().map(|group| group.len()) else {
             let best = (0..samples.len()).max_by(|a, b| better(samples, *a, *b));
-            return Ok(best.map(|best| (best, "no answer passes; the one with the most confidence stands".into())));
+            return Ok(
+                best.map(|best| (best, "no answer passes; the one with the most confidence stands".into()))
+            );
         };
         let tied: Vec<&Vec<usize>> = groups.iter().take_while(|group| group.len() == largest).collect();
-        let heads: Vec<usize> =
-            tied.iter().filter_map(|group| group.iter().copied().max_by(|a, b| better(samples, *a, *b))).collect();
+        let heads: Vec<usize> = tied
+            .iter()
+            .filter_map(|group| group.iter().copied().max_by(|a, b| better(samples, *a, *b)))
+            .collect();
         let of = samples.len();
         match (heads.as_slice(), &self.critic) {
             ([only], _) => Ok(Some((*only, format!("{largest} of {of} answers agree")))),
@@ -150,7 +159,12 @@ impl BestOfN {
             }
             (heads, None) => {
                 let best = heads.iter().copied().max_by(|a, b| better(samples, *a, *b));
-                Ok(best.map(|best| (best, format!("{largest} of {of} answers agree, as do others; it has the most confidence"))))
+                Ok(best.map(|best| {
+                    (
+                        best,
+                        format!("{largest} of {of} answers agree, as do others; it has the most confidence"),
+                    )
+                }))
             }
         }
     }

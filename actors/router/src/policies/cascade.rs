@@ -140,7 +140,8 @@ impl Cascade {
             None => (last, format!("confidence {confidence:.2} is not below any draft's"), reason),
             Some((of_draft, reason, draft)) => {
                 *candidate = draft.candidate;
-                let why = format!("the draft's confidence {of_draft:.2} is above the last rung's {confidence:.2}");
+                let why =
+                    format!("the draft's confidence {of_draft:.2} is above the last rung's {confidence:.2}");
                 (cast.model(draft.rung), why, reason)
             }
         };

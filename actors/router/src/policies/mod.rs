@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::plan::Cast;
-use crate::policy_spec::{Layer, Params, PolicyParseError, Param};
+use crate::policy_spec::{Layer, Param, Params, PolicyParseError};
 use crate::writers::Writer;
 use crate::{FinishReason, PolicySpec};
 

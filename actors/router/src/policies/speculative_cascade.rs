@@ -94,7 +94,8 @@ impl Writer for Stamped {
         candidate: &mut Candidate,
         until: &mut dyn Until,
     ) -> Result<Advance, Trouble> {
-        desk.why = format!("lossy at alpha {}: drafted tokens stand where they are nearly as likely", self.alpha);
+        desk.why =
+            format!("lossy at alpha {}: drafted tokens stand where they are nearly as likely", self.alpha);
         self.stepping.advance(desk, candidate, until).await
     }
 }

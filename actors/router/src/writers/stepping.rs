@@ -61,8 +61,7 @@ impl Stepping {
                 }
                 _ => Draft::default(),
             };
-            let spec =
-                VerifySpec { draft, acceptance: self.acceptance, most: left, signals: desk.signals() };
+            let spec = VerifySpec { draft, acceptance: self.acceptance, most: left, signals: desk.signals() };
             let verified = self.session.verify(desk, spec).await?;
             self.foreseen = verified.foreseen;
             if let Some(drafters) = &mut self.drafters {
@@ -100,7 +99,10 @@ impl Stepping {
         let written = candidate.tokens().get(before..).unwrap_or_default().iter();
         let same =
             written.zip(&verified.steps).take_while(|(theirs, own)| theirs.step.token == own.token).count();
-        candidate.truncate(before + same);
+        if before + same < candidate.tokens().len() {
+            let reason = format!("{} would not have said so", self.session.model());
+            desk.take_back(candidate, before + same, &reason).await?;
+        }
         verified.steps.drain(..same);
         self.foreseen = verified.foreseen;
         Ok(Some(verified))

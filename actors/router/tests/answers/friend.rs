@@ -57,11 +57,11 @@ async fn the_friend_writes_the_segments_that_begin_in_doubt() {
         },
         Case {
             what: "a narrow margin is doubt too",
-            params: ",entropy=9",
+            params: ",entropy=9,alpha=1",
             small: sure(text).signals_at(17, 0.5, 0.1),
             large: sure("SELECT name FROM town;"),
             spans: &[("small", "SELECT nome FROM "), ("large", "town;")],
-            kinds: &[FriendCall],
+            kinds: &[FriendCall, FriendReturn],
         },
         Case {
             what: "less doubt than asked for",
@@ -73,11 +73,11 @@ async fn the_friend_writes_the_segments_that_begin_in_doubt() {
         },
         Case {
             what: "the friend takes back what it strongly disagrees with",
-            params: "",
+            params: ",max_teacher_share=0.9",
             small: sure(text).signals_at(17, 2.0, 0.1),
             large: sure("SELECT name FROM town;"),
             spans: &[("small", "SELECT n"), ("large", "ame FROM"), ("small", " "), ("large", "town;")],
-            kinds: &[FriendCall, FriendReturn, FriendCall],
+            kinds: &[FriendCall, FriendReturn, FriendCall, FriendReturn],
         },
         Case {
             what: "with alpha 1 nothing is taken back",
@@ -85,7 +85,7 @@ async fn the_friend_writes_the_segments_that_begin_in_doubt() {
             small: sure(text).signals_at(17, 2.0, 0.1),
             large: sure("SELECT name FROM town;"),
             spans: &[("small", "SELECT nome FROM "), ("large", "town;")],
-            kinds: &[FriendCall],
+            kinds: &[FriendCall, FriendReturn],
         },
         Case {
             what: "a spent share: the rest is the first rung's",

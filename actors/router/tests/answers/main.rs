@@ -1,6 +1,9 @@
 //! Answers end to end over scripted models, with a paused clock.
 
+mod best_of_n;
 mod cascade;
 mod direct;
 mod failover;
+mod friend;
+mod speculate;
 mod told;

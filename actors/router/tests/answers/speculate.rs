@@ -1,9 +1,8 @@
 //! Drafts over scripted engines: the text is the target's, whoever guessed it.
 
-use std::time::Duration;
-
 use DecisionKind::DraftOff;
 use understudy_backend::fake::{FakeBackend, Reply};
+use understudy_backend::{BackendError, RequestCtx};
 use understudy_engine::pace::Pace;
 use understudy_router::DecisionKind;
 
@@ -13,7 +12,7 @@ const TEXT: &str = "one two three four five six seven eight nine ten one two thr
 
 /// Passes that cost hardly more with many rows, as on a graphics processor.
 fn flat(backend: FakeBackend, seconds: f64) -> FakeBackend {
-    backend.pace(Pace::measured([(1, seconds), (16, seconds * 1.1)]))
+    backend.paced(Pace::measured([(1, seconds), (16, seconds * 1.1)]))
 }
 
 async fn guess(policy: &str, small: Reply, large: Reply) -> Told {
@@ -31,7 +30,12 @@ async fn the_text_is_the_targets_whatever_is_drafted() {
     }
     let cases = [
         Case { what: "a good drafter", policy: "speculate", small: TEXT, accepts: true },
-        Case { what: "a bad drafter", policy: "speculate:with=model", small: "nothing of the kind", accepts: false },
+        Case {
+            what: "a bad drafter",
+            policy: "speculate:with=model",
+            small: "nothing of the kind",
+            accepts: false,
+        },
         Case { what: "repetition", policy: "speculate:with=lookup", small: "not asked", accepts: true },
         Case { what: "one token at a time", policy: "speculate:longest=1", small: TEXT, accepts: true },
     ];
@@ -50,41 +54,41 @@ async fn the_text_is_the_targets_whatever_is_drafted() {
 #[tokio::test(start_paused = true)]
 async fn drafts_that_would_not_pay_are_not_asked_for() {
     // As slow as its target: nothing can be gained.
-    let small = says("small", sure(TEXT)).pace(Pace::measured([(1, 0.010), (16, 0.02)]));
-    let large = says("large", sure(TEXT)).pace(Pace::measured([(1, 0.010), (16, 0.02)]));
+    let small = says("small", sure(TEXT)).paced(Pace::measured([(1, 0.010), (16, 0.02)]));
+    let large = says("large", sure(TEXT)).paced(Pace::measured([(1, 0.010), (16, 0.02)]));
     let told = ask_for(question("speculate:with=model"), &[&small, &large]).await;
     let ledger = &told.finished().ledger;
     assert_eq!(told.kinds(), [DraftOff]);
     assert!(told.decisions()[0].reason.contains("would gain"), "{:?}", told.decisions());
-    let drafted = ledger.rungs.iter().find(|rung| rung.model == "small").map_or(0, |rung| rung.tokens_drafted);
+    let drafted =
+        ledger.rungs.iter().find(|rung| rung.model == "small").map_or(0, |rung| rung.tokens_drafted);
     assert!(drafted <= 40, "it tried {drafted} tokens to find out, and some again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drafter_that_breaks_is_done_without() {
     let small = says("small", sure(TEXT));
-    small.lose_engine();
-    let slots = understudy_backend::fake::FakeSlots::new()
-        .with(flat(says("large", sure(TEXT)), 0.01))
-        .failing("small", understudy_backend::BackendError::Unavailable { model: "small".into(), why: "gone".into() });
+    let slots = crate::told::slots(&[&small, &flat(says("large", sure(TEXT)), 0.01)]);
+    slots.fail("small", BackendError::Unavailable { model: "small".into(), why: "gone".into() });
     let router = crate::told::router(slots, &["small", "large"]).await;
-    let stream = router.answer(understudy_backend::RequestCtx::new("r"), question("speculate:with=model"));
+    let stream = router.answer(RequestCtx::new("r"), question("speculate:with=model"));
     let told = crate::told::listen(stream.expect("admitted")).await;
     assert_eq!(told.finished().text, TEXT);
 }
 
 #[tokio::test(start_paused = true)]
 async fn leniency_lets_the_smaller_models_words_stand() {
-    let (mild, wild) = ("one two tree four", "one two six! four");
-    let large = || sure("one two thre four").tolerates(9).tolerates(10).tolerates(11);
-    for (policy, small, expected) in [
-        ("speculative-cascade", mild, "one two tree four"),
+    let small = "one two tree four";
+    let strict = sure("one two thre four");
+    let mild = strict.clone().tolerates(9).tolerates(10).tolerates(11);
+    for (policy, large, expected) in [
+        ("speculative-cascade", mild.clone(), "one two tree four"),
         ("speculative-cascade:alpha=0", mild, "one two thre four"),
-        ("speculative-cascade", wild, "one two thre four"),
+        ("speculative-cascade", strict, "one two thre four"),
     ] {
-        let told = guess(policy, sure(small), large()).await;
+        let told = guess(policy, sure(small), large).await;
         let finished = told.finished();
-        assert_eq!(finished.text, expected, "{policy} {small}");
+        assert_eq!(finished.text, expected, "{policy}");
         assert!(finished.ledger.spans[0].why.contains("alpha"), "the dial stands in the answer");
     }
 }
@@ -97,5 +101,4 @@ async fn a_cascade_stands_over_drafts() {
     let finished = told.finished();
     assert_eq!((finished.text.as_str(), finished.policy.as_str()), (TEXT, "cascade+speculate"));
     assert!(finished.ledger.accepted > 10, "the second rung's answer was drafted by the first");
-    let _ = Duration::ZERO;
 }

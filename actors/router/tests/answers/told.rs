@@ -136,6 +136,7 @@ pub async fn listen(mut stream: AnswerStream) -> Told {
 /// INV-L1 to INV-L6.
 fn check_books(told: &Told, finished: &Finished) {
     let ledger = &finished.ledger;
+    let verifies = ["friend", "specul"].iter().any(|word| finished.policy.contains(word));
     let mut place = 0;
     for span in &ledger.spans {
         assert_eq!(span.start, place, "INV-L1");
@@ -148,14 +149,16 @@ fn check_books(told: &Told, finished: &Finished) {
             ledger.spans.iter().filter(|span| span.author == rung.model).map(|span| span.tokens).sum();
         assert_eq!(rung.tokens_kept, kept, "INV-L5");
         // The fake computes one row per token that it hands out, and runs that break keep
-        // their count to themselves.
+        // their count to themselves. Verifying computes rows of other models' tokens too.
         let generated = u64::from(rung.tokens_kept + rung.tokens_wasted);
-        assert!(generated >= rung.cost.decode_rows, "INV-L2: {rung:?}");
+        assert!(generated >= rung.cost.decode_rows || verifies, "INV-L2: {rung:?}");
     }
     let started = told.events.first().expect("an event");
     let AnswerEvent::Started { ladder, .. } = started else { panic!("began with {started:?}") };
     let asked: Vec<_> = ledger.rungs.iter().map(|rung| &rung.model).collect();
-    assert_eq!(asked, ladder.iter().take(asked.len()).collect::<Vec<_>>(), "INV-L3");
+    if !verifies {
+        assert_eq!(asked, ladder.iter().take(asked.len()).collect::<Vec<_>>(), "INV-L3");
+    }
     assert_eq!(told.shown, finished.text, "INV-L4");
     assert_eq!(
         finished.completion_tokens,

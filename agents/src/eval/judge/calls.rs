@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::eval::judge::Verdict;
-
-/// Most places of an answer where a call is looked for.
-const STARTS: usize = 64;
+use crate::eval::judge::{Verdict, json};
 
 /// Judges the calls of an answer.
 #[derive(Debug, Clone)]
@@ -62,19 +59,7 @@ impl CallJudge {
     /// Every call in the JSON of an answer, whatever stands around it.
     fn calls(&self, answer: &str) -> Vec<Call> {
         let mut calls = Vec::new();
-        let mut at = 0;
-        for _ in 0..STARTS {
-            let Some(start) = answer[at..].find(['[', '{']) else { break };
-            let rest = &answer[at + start..];
-            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
-            match values.next() {
-                Some(Ok(value)) => {
-                    self.collect(value, &mut calls);
-                    at += start + values.byte_offset();
-                }
-                _ => at += start + 1,
-            }
-        }
+        json::values(answer).for_each(|value| self.collect(value, &mut calls));
         calls
     }
 

@@ -4,12 +4,16 @@
 //! bounded memory.
 
 pub mod calls;
+pub mod code;
+pub mod frame;
+mod json;
 pub mod number;
 pub mod sql;
-pub mod sql_text;
 pub mod text;
 
-use crate::eval::judge::{calls::CallJudge, number::NumberJudge, sql::SqlJudge, text::TextJudge};
+use crate::eval::judge::{
+    calls::CallJudge, code::CodeJudge, frame::FrameJudge, number::NumberJudge, sql::SqlJudge, text::TextJudge,
+};
 
 /// What is right for one item.
 #[derive(Debug, Clone)]
@@ -18,6 +22,10 @@ pub enum Judge {
     Sql(SqlJudge),
     /// The right function calls.
     Calls(CallJudge),
+    /// Code that passes tests.
+    Code(CodeJudge),
+    /// The right intent with the right slots.
+    Frame(FrameJudge),
     /// The right last number.
     Number(NumberJudge),
     /// The right text.
@@ -41,13 +49,18 @@ impl Verdict {
 }
 
 impl Judge {
-    /// Judges. May block for as long as a query may run.
-    pub fn verdict(&self, answer: &str) -> Verdict {
+    /// Judges. May block for as long as a query or a program may run.
+    ///
+    /// # Errors
+    /// Why nobody can judge here, whatever the answer.
+    pub fn verdict(&self, answer: &str) -> Result<Verdict, String> {
         match self {
             Self::Sql(judge) => judge.verdict(answer),
-            Self::Calls(judge) => judge.verdict(answer),
-            Self::Number(judge) => judge.verdict(answer),
-            Self::Text(judge) => judge.verdict(answer),
+            Self::Calls(judge) => Ok(judge.verdict(answer)),
+            Self::Code(judge) => judge.verdict(answer),
+            Self::Frame(judge) => Ok(judge.verdict(answer)),
+            Self::Number(judge) => Ok(judge.verdict(answer)),
+            Self::Text(judge) => Ok(judge.verdict(answer)),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::eval::judge::{
     Judge,
     calls::{CallJudge, Function},
 };
-use crate::eval::suite::{Item, Loaded, Work, data, message};
+use crate::eval::suite::{Item, Loaded, Question, data, message, schema};
 
 const HEAD: &str = "You can call these functions:";
 
@@ -40,7 +40,6 @@ struct Turn {
 pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
     let lines = data::lines::<Line>(folder)?;
     let items: Vec<Item> = lines.into_iter().map(item).collect::<Result<_, _>>()?;
-    data::check_unique(&items)?;
     Ok(Loaded { items, skipped: Default::default() })
 }
 
@@ -55,8 +54,14 @@ fn item(line: Line) -> Result<Item, EvalError> {
     }
     let functions = line.function.iter().filter_map(function).collect();
     let messages = messages(&line.function, line.question);
-    let work = Work::Ask { messages, judge: Judge::Calls(CallJudge { functions, expected }) };
-    Ok(Item { id: line.id, work, expected: shown })
+    let schema = schema::of_calls(&line.function);
+    let work = Question {
+        messages,
+        judge: Judge::Calls(CallJudge { functions, expected }),
+        constraint: Some(schema::compact(&schema)),
+        validators: vec![schema::is_matched(&schema)],
+    };
+    Ok(Item { id: line.id, work: work.into_work(), expected: shown })
 }
 
 fn function(declared: &Value) -> Option<(String, Function)> {

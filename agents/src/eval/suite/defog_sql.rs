@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::eval::EvalError;
-use crate::eval::suite::{Loaded, data, sql};
+use crate::eval::suite::{Loaded, Manner, data, sql};
 
 /// The day on which the databases' contents were frozen.
 const TODAY: &str = "2026-06-15";
@@ -24,7 +24,7 @@ struct Line {
     time_dependent: bool,
 }
 
-pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
+pub(super) fn load(folder: &Path, manner: Manner) -> Result<Loaded, EvalError> {
     let lines = data::lines::<Line>(folder)?;
     let question = |line: Line| sql::Question {
         schema: format!("{}.schema.sql", line.db.trim_end_matches(".sqlite")),
@@ -36,6 +36,7 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
         references: line.sql,
         today: line.time_dependent.then(|| TODAY.to_owned()),
         order_counts: false,
+        double_quotes: false,
     };
-    sql::items(folder, lines.into_iter().map(question).collect())
+    sql::items(folder, manner, lines.into_iter().map(question).collect())
 }

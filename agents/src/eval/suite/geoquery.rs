@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::eval::EvalError;
-use crate::eval::suite::{Loaded, data, sql};
+use crate::eval::suite::{Loaded, Manner, data, sql};
 
 #[derive(Deserialize)]
 struct Line {
@@ -15,7 +15,7 @@ struct Line {
     sql: String,
 }
 
-pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
+pub(super) fn load(folder: &Path, manner: Manner) -> Result<Loaded, EvalError> {
     let lines = data::lines::<Line>(folder)?;
     let question = |line: Line| sql::Question {
         id: line.id,
@@ -27,6 +27,7 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
         references: vec![line.sql],
         today: None,
         order_counts: true,
+        double_quotes: true,
     };
-    sql::items(folder, lines.into_iter().map(question).collect())
+    sql::items(folder, manner, lines.into_iter().map(question).collect())
 }

@@ -11,7 +11,7 @@ use crate::eval::judge::{
     Judge,
     text::{Matching, TextJudge},
 };
-use crate::eval::suite::{Item, Loaded, Work, data, message};
+use crate::eval::suite::{Item, Loaded, Question, data, message};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,9 +42,8 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, EvalError> {
             Expected::Any(texts) => (texts.clone(), json!(texts)),
         };
         let judge = Judge::Text(TextJudge { expected, matching: line.matching });
-        Item { id: line.id, work: Work::Ask { messages, judge }, expected: shown }
+        Item { id: line.id, work: Question::work(messages, judge), expected: shown }
     };
     let items: Vec<Item> = lines.into_iter().map(item).collect();
-    data::check_unique(&items)?;
     Ok(Loaded { items, skipped: Default::default() })
 }

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
+use understudy_proto::v1::{Message, Sql, SqlDialect, constraint::Kind};
+use understudy_sandbox::sql::Database;
 
 use crate::eval::EvalError;
 use crate::eval::judge::Judge;
-use crate::eval::judge::sql::{Reference, SqlJudge, Unusable, run};
-use crate::eval::suite::{Item, Loaded, Work, data, message};
+use crate::eval::judge::sql::{Reference, SqlJudge, Unusable};
+use crate::eval::suite::{Item, Loaded, Manner, constraint, data, message, runs_on};
 
 const SYSTEM: &str = "You write SQL for SQLite. Answer with one SELECT statement in a ```sql code block \
     and nothing else.";
+
+/// Under a constraint, which has no room for code blocks.
+const BARE_SYSTEM: &str = "You write SQL for SQLite. Answer with one SELECT statement and nothing else.";
 
 /// The schema of the worked examples.
 const EXAMPLE_SCHEMA: &str = "CREATE TABLE book (title TEXT, author TEXT, pages INTEGER);";
@@ -43,36 +48,46 @@ pub(super) struct Question {
     pub today: Option<String>,
     /// Whether ORDER BY in a reference makes the order count.
     pub order_counts: bool,
+    /// References write texts in double quotes, so a constraint allows them.
+    pub double_quotes: bool,
+}
+
+/// A schema as a prompt shows it and as a constraint reads it.
+struct Schema {
+    ddl: String,
+    shown: String,
 }
 
 /// Makes the items. Those whose references all fail, or return nothing, are left out.
-pub(super) fn items(folder: &Path, questions: Vec<Question>) -> Result<Loaded, EvalError> {
-    let mut shown: BTreeMap<String, String> = BTreeMap::new();
+pub(super) fn items(folder: &Path, manner: Manner, questions: Vec<Question>) -> Result<Loaded, EvalError> {
+    let mut schemas: BTreeMap<String, Schema> = BTreeMap::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     let mut items = Vec::new();
     for question in questions {
-        let schema = match shown.get(&question.schema) {
+        let schema = match schemas.get(&question.schema) {
             Some(schema) => schema,
             None => {
-                let schema = data::read(&data::named_file(folder, &question.schema)?)?;
+                let ddl = data::read(&data::named_file(folder, &question.schema)?)?.trim().to_owned();
                 let database = data::named_file(folder, &question.database)?;
-                let samples = samples(&database, question.sample_rows)?;
-                shown.entry(question.schema.clone()).or_insert(schema.trim().to_owned() + &samples)
+                let shown = ddl.clone() + &samples(&database, question.sample_rows)?;
+                schemas.entry(question.schema.clone()).or_insert(Schema { ddl, shown })
             }
         };
         match judge(folder, &question)? {
-            Ok(judge) => items.push(item(&question, schema, judge)),
+            Ok(judge) => items.push(item(&question, schema, judge, manner)),
             Err(Unusable::Fails(_)) => *skipped.entry("reference fails".into()).or_default() += 1,
             Err(Unusable::Empty) => *skipped.entry("reference is empty".into()).or_default() += 1,
         }
     }
-    data::check_unique(&items)?;
     Ok(Loaded { items, skipped })
 }
 
 /// The first rows of each table, as a comment.
 fn samples(database: &Path, rows: usize) -> Result<String, EvalError> {
-    let query = |sql: &str| run(database, sql).map_err(|why| EvalError::unreadable(database, why));
+    let query = |sql: &str| {
+        let table = Database::at(database).run(sql);
+        table.map(|table| table.rows).map_err(|why| EvalError::unreadable(database, why))
+    };
     let mut shown = String::new();
     if rows == 0 {
         return Ok(shown);
@@ -89,39 +104,51 @@ fn samples(database: &Path, rows: usize) -> Result<String, EvalError> {
 
 /// A judge of every reference that works, or why none does.
 fn judge(folder: &Path, question: &Question) -> Result<Result<SqlJudge, Unusable>, EvalError> {
-    let database = data::named_file(folder, &question.database)?;
-    let mut unusable = Unusable::Fails("there is none".into());
+    let database = Database::at(data::named_file(folder, &question.database)?).on(question.today.clone());
+    let mut unusable = Unusable::Empty;
     let mut accepted = Vec::new();
     for reference in &question.references {
-        let sql = match &question.today {
-            Some(today) => crate::eval::judge::sql_text::freeze_now(reference, today),
-            None => reference.clone(),
-        };
-        match Reference::of(&database, &sql, question.order_counts) {
+        match Reference::of(&database, reference, question.order_counts) {
             Ok(reference) => accepted.push(reference),
             Err(why) => unusable = why,
         }
     }
-    let today = question.today.clone();
-    Ok(if accepted.is_empty() { Err(unusable) } else { Ok(SqlJudge { database, accepted, today }) })
+    Ok(if accepted.is_empty() { Err(unusable) } else { Ok(SqlJudge { database, accepted }) })
 }
 
-fn item(question: &Question, schema: &str, judge: SqlJudge) -> Item {
-    let hints = match question.instructions.trim() {
-        "" => String::new(),
-        hints => format!("\nHints: {hints}"),
-    };
+fn item(question: &Question, schema: &Schema, judge: SqlJudge, manner: Manner) -> Item {
     let expected = match question.references.as_slice() {
         [only] => json!(only),
         several => json!(several),
     };
-    let mut messages = vec![message("system", SYSTEM)];
+    let held_to = Sql {
+        schema: schema.ddl.clone(),
+        dialect: SqlDialect::Sqlite.into(),
+        double_quoted_strings: question.double_quotes,
+        ..Sql::default()
+    };
+    let work = super::Question {
+        messages: messages(question, schema, manner),
+        constraint: Some(constraint(Kind::Sql(held_to))),
+        validators: vec![runs_on(judge.database.path())],
+        judge: Judge::Sql(judge),
+    };
+    Item { id: question.id.clone(), work: work.into_work(), expected }
+}
+
+fn messages(question: &Question, schema: &Schema, manner: Manner) -> Vec<Message> {
+    let mut messages = vec![message("system", if manner.constrain { BARE_SYSTEM } else { SYSTEM })];
     for (question, sql) in EXAMPLES {
         messages.push(message("user", asked(EXAMPLE_SCHEMA, question)));
-        messages.push(message("assistant", format!("```sql\n{sql}\n```")));
+        let answer = if manner.constrain { sql.to_owned() } else { format!("```sql\n{sql}\n```") };
+        messages.push(message("assistant", answer));
     }
-    messages.push(message("user", asked(schema, question.question.trim()) + &hints));
-    Item { id: question.id.clone(), work: Work::Ask { messages, judge: Judge::Sql(judge) }, expected }
+    let hints = match question.instructions.trim() {
+        "" => String::new(),
+        hints => format!("\nHints: {hints}"),
+    };
+    messages.push(message("user", asked(&schema.shown, question.question.trim()) + &hints));
+    messages
 }
 
 fn asked(schema: &str, question: &str) -> String {

@@ -69,8 +69,12 @@ impl Pacer {
     pub fn note_single(&mut self, rows: usize, took: Duration) {
         let took = took.as_secs_f64();
         if let Some(seconds) = rows.checked_sub(1).and_then(|index| self.single.get_mut(index)) {
-            // The first was perhaps held up by what was not in memory yet.
-            *seconds = Some(seconds.map_or(took, |before| drawn_to(before, took).min((before + took) / 2.0)));
+            *seconds = Some(match *seconds {
+                // The one before was held up, as the first is that reads the weights from a disk.
+                Some(before) if took * 2.0 < before => took,
+                Some(before) => drawn_to(before, took),
+                None => took,
+            });
         }
     }
 
@@ -223,6 +227,18 @@ mod tests {
         pace.note(3, 0, Duration::from_millis(20));
         assert!(pace.prompt_rows(3, MOST) >= FEWEST_SHARED);
         assert_eq!(pace.prompt_rows(4, MOST), 0, "another number of rows is another pace");
+    }
+
+    #[test]
+    fn what_a_draft_costs_is_soon_known_and_hardly_disturbed() {
+        let mut pacer = Pacer::new();
+        for seconds in [2.0, 0.010, 0.011, 0.5, 0.010] {
+            pacer.note_single(4, Duration::from_secs_f64(seconds));
+        }
+        let found = pacer.pace().seconds(4).unwrap_or_default();
+        assert!((0.009..0.013).contains(&found), "{found}");
+        pacer.note_single(MOST_ROWS + 1, Duration::from_secs(1));
+        assert_eq!(pacer.pace().seconds(5), None);
     }
 
     #[test]

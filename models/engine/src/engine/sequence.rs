@@ -280,6 +280,9 @@ impl Sequence {
     /// Takes the last `count` tokens off again; their keys and values stay until
     /// [`keep_computed`](Self::keep_computed) says which are right.
     pub fn take_ahead(&mut self, count: usize) -> Vec<TokenId> {
+        if let Some(gate) = &mut self.gate {
+            gate.look_ahead(&[]);
+        }
         self.tokens.split_off(self.tokens.len() - count)
     }
 

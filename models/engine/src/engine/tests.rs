@@ -3,6 +3,7 @@
 mod failing;
 mod masks;
 mod scheduling;
+mod verify;
 
 use std::sync::Arc;
 
@@ -70,6 +71,13 @@ impl Driver {
         }
     }
 
+    fn verify(&mut self, seq: SeqKey, at: usize, spec: VerifySpec) -> Verified {
+        match self.ask(Verb::Verify { seq, at, spec }) {
+            Ok(Outcome::Verified(verified)) => verified,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn steps(&self, job: JobId) -> Vec<StepResult> {
         let steps = self.events.iter().filter(|(id, _)| *id == job);
         steps
@@ -84,6 +92,16 @@ impl Driver {
         let job = self.submit(Verb::Run { seq, at, spec: spec(max_tokens) });
         self.finish(job).unwrap();
         self.steps(job)
+    }
+}
+
+/// Checks tokens that were not drawn.
+fn check(ids: &[TokenId]) -> VerifySpec {
+    VerifySpec {
+        draft: Draft::certain(ids.to_vec()),
+        acceptance: Acceptance::Exact,
+        most: u32::MAX,
+        signals: SignalMode::Full,
     }
 }
 
@@ -205,12 +223,9 @@ fn verify_keeps_what_the_target_would_have_said() {
     // Right for three tokens, then wrong.
     let mut drafted = expected[..6].to_vec();
     drafted[3] = (drafted[3] + 1) % 490;
-    let q = drafted.iter().map(|&id| vec![(id, 1.0)]).collect();
-    let draft = Draft { ids: drafted, q };
-    let answer = driver.ask(Verb::Verify { seq, at: 50, draft, signals: SignalMode::Full });
-    let Ok(Outcome::Verified(verified)) = answer else { panic!("{answer:?}") };
-    assert_eq!(verified.accepted, 3);
-    assert_eq!(verified.next.map(|step| step.token), Some(expected[3]));
+    let verified = driver.verify(seq, 50, check(&drafted));
+    assert_eq!((verified.drafted, verified.accepted), (6, 3));
+    assert_eq!(tokens(&verified.steps), expected[..4]);
     assert_eq!(tokens(&driver.run(seq, 54, 8)), expected[4..]);
 }
 
@@ -222,13 +237,12 @@ fn propose_leaves_the_sequence_alone_and_verifies_completely() {
     let answer = driver.ask(Verb::Propose { seq, at: 50, k: 5 });
     let Ok(Outcome::Proposed(draft)) = answer else { panic!("{answer:?}") };
     assert_eq!(draft.ids.len(), 5);
-    let answer = driver.ask(Verb::Verify { seq, at: 50, draft: draft.clone(), signals: SignalMode::None });
-    let Ok(Outcome::Verified(verified)) = answer else { panic!("{answer:?}") };
+    let verified = driver.verify(seq, 50, VerifySpec { draft: draft.clone(), ..check(&[]) });
     assert_eq!(verified.accepted, 5, "a model agrees with itself");
     let fresh = driver.open(&ids, SamplerSpec::default());
     let plain = tokens(&driver.run(fresh, 50, 6));
     assert_eq!(plain[..5], draft.ids);
-    assert_eq!(verified.next.map(|step| step.token), plain.last().copied());
+    assert_eq!(tokens(&verified.steps), plain);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the sampler promises, seen from outside.
 
+mod speculate;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -66,108 +68,9 @@ fn tokens_are_drawn_as_likely_as_the_model_says() {
 }
 
 #[test]
-fn a_checked_draft_is_distributed_as_the_target() {
-    let drafters: [&[f32]; 3] = [
-        &[0.05, 0.05, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1],
-        &[0.0001, 0.0001, 0.0001, 0.0001, 0.0001, 0.0001, 0.9, 0.0994],
-        &TARGET,
-    ];
-    let nucleus = SamplerSpec { top_p: 0.8, ..sampled() };
-    let nucleus_shares = [0.30, 0.22, 0.17, 0.12, 0.0, 0.0, 0.0, 0.0];
-    let plain: Vec<f64> = TARGET.iter().map(|p| f64::from(*p)).collect();
-    for (target, expected) in [(sampled(), plain), (nucleus, nucleus_shares.to_vec())] {
-        for drafter in drafters {
-            let mut sampler = Sampler::new();
-            let mut counts = [0; 8];
-            let mut accepted = 0;
-            for position in 0..20_000 {
-                let (token, q) =
-                    sampler.draft(&mut logits(drafter), &[], &sampled(), None, position).expect("a draft");
-                let verdict = sampler
-                    .accept_draft(&mut logits(&TARGET), &[], &target, None, &q, token, position, NoSignals)
-                    .expect("a verdict");
-                let step = match verdict {
-                    Verdict::Accepted(step) => {
-                        assert_eq!(step.token, token);
-                        accepted += 1;
-                        step
-                    }
-                    Verdict::Replaced(step) => step,
-                };
-                counts[step.token as usize] += 1;
-            }
-            let expected = share(&expected);
-            assert_distributed(&counts, &expected);
-            // Leviathan et al.: the acceptance rate is the overlap of the distributions.
-            let q_total: f32 = drafter.iter().sum();
-            let overlap: f64 = expected.iter().zip(drafter).map(|(p, q)| p.min(f64::from(q / q_total))).sum();
-            assert!(
-                (f64::from(accepted) / 20_000.0 - overlap).abs() < 0.02,
-                "{accepted} of 20000, {overlap}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_point_mass_draft_keeps_the_target() {
-    let plain: Vec<f64> = TARGET.iter().map(|p| f64::from(*p)).collect();
-    let mut sampler = Sampler::new();
-    let mut counts = [0; 8];
-    for position in 0..20_000 {
-        let verdict = sampler.accept_draft(
-            &mut logits(&TARGET),
-            &[],
-            &sampled(),
-            None,
-            &[(3, 1.0)],
-            3,
-            position,
-            NoSignals,
-        );
-        let (Verdict::Accepted(step) | Verdict::Replaced(step)) = verdict.expect("a verdict");
-        counts[step.token as usize] += 1;
-    }
-    assert_distributed(&counts, &share(&plain));
-}
-
-#[test]
-fn greedy_takes_the_argmax_and_accepts_nothing_else() {
+fn greedy_takes_the_first_argmax() {
     let greedy = SamplerSpec::default();
     assert_eq!(choose(&[1.0, 5.0, 5.0, 2.0], &greedy, None, 0).token, 1, "ties go to the smaller id");
-    let mut sampler = Sampler::new();
-    for position in 0..200 {
-        let mut check = |token| {
-            sampler
-                .accept_draft(
-                    &mut logits(&TARGET),
-                    &[],
-                    &greedy,
-                    None,
-                    &[(token, 1.0)],
-                    token,
-                    position,
-                    NoSignals,
-                )
-                .expect("a verdict")
-        };
-        assert!(matches!(check(0), Verdict::Accepted(step) if step.token == 0));
-        assert!(matches!(check(1), Verdict::Replaced(step) if step.token == 0));
-    }
-}
-
-#[test]
-fn drafts_that_are_no_distribution_are_refused() {
-    let check = |q: &[(TokenId, f32)]| {
-        let mut row = logits(&TARGET);
-        Sampler::new().accept_draft(&mut row, &[], &sampled(), None, q, 1, 0, NoSignals)
-    };
-    let refused: [&[(TokenId, f32)]; 6] =
-        [&[], &[(2, 1.0)], &[(1, 0.5)], &[(1, f32::NAN)], &[(1, 0.5), (1, 0.5)], &[(1, 2.0), (2, -1.0)]];
-    for q in refused {
-        assert!(matches!(check(q), Err(EngineError::InvalidArgument(_))), "{q:?}");
-    }
-    assert!(check(&[(1, 0.5), (900, 0.5)]).is_ok(), "ids that the target lacks have no weight in it");
 }
 
 #[test]
@@ -246,10 +149,12 @@ fn masks_bind() {
             assert_eq!(dead, Err(EngineError::DeadEnd));
         }
     }
-    let verdict = Sampler::new()
-        .accept_draft(&mut row.clone(), &[], &sampled(), Some(&[0b10]), &[(0, 1.0)], 0, 0, NoSignals)
-        .expect("a verdict");
-    assert!(matches!(verdict, Verdict::Replaced(step) if step.token == 1 && step.forced));
+    let (spec, mut block) = (sampled(), Block::new(0));
+    let context = Context { history: &[], spec: &spec, mask: Some(&[0b10]), signals: NoSignals };
+    let judged = block.judge(&mut Sampler::new(), &mut row.clone(), &context, 0, &[(0, 1.0)]);
+    assert_eq!(judged, Ok(false));
+    let (standing, instead) = block.finish(&spec);
+    assert!(standing.is_empty() && instead.is_some_and(|step| step.token == 1 && step.forced));
 }
 
 #[test]

@@ -206,14 +206,19 @@ fn verified(driver: &mut Driver) -> Found {
         let steps = driver.run(seq, len, 13)?;
         driver.ask(Verb::Truncate { seq, len })?;
         let ids: Vec<TokenId> = steps[..12].iter().map(|step| step.token).collect();
-        let q = ids.iter().map(|&id| vec![(id, 1.0)]).collect();
-        let verify = Verb::Verify { seq, at: len, draft: Draft { ids, q }, signals: SignalMode::Full };
-        let Outcome::Verified(found) = driver.ask(verify)? else { return Err("no verification".into()) };
+        let spec = VerifySpec {
+            draft: Draft::certain(ids),
+            acceptance: Acceptance::Exact,
+            most: 13,
+            signals: SignalMode::Full,
+        };
+        let Outcome::Verified(found) = driver.ask(Verb::Verify { seq, at: len, spec })? else {
+            return Err("no verification".into());
+        };
         driver.close(seq);
-        let mut kept = found.steps.clone();
-        kept.extend(found.next);
+        let kept = &found.steps;
         let until = kept.len().min(steps.len());
-        let count = same_tokens(&steps[..until], &kept, driver.close)?;
+        let count = same_tokens(&steps[..until], kept, driver.close)?;
         match count == until && found.accepted != 12 {
             true => Err(format!("{} of its own 12 tokens accepted", found.accepted)),
             false => Ok(count),

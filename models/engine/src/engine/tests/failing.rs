@@ -87,11 +87,9 @@ fn a_failed_pass_ends_its_verbs_and_leaves_the_sequence_as_it_was() {
 
     let (mut driver, fuse) = driver();
     let seq = driver.open(&ids, warm());
-    let draft =
-        Draft { ids: expected[..3].to_vec(), q: expected[..3].iter().map(|&id| vec![(id, 1.0)]).collect() };
     let verbs = [
         Verb::Run { seq, at: ids.len(), spec: spec(6) },
-        Verb::Verify { seq, at: ids.len(), draft, signals: SignalMode::None },
+        Verb::Verify { seq, at: ids.len(), spec: check(&expected[..3]) },
         Verb::Propose { seq, at: ids.len(), k: 4 },
         Verb::Score { seq, candidates: vec![vec![1, 2], vec![3]] },
         Verb::Embed { ids: ids.clone() },
@@ -125,14 +123,27 @@ fn a_failed_page_copy_ends_the_verb_and_loses_no_page() {
 }
 
 #[test]
-fn a_draft_that_finds_no_page_leaves_the_sequence_as_it_was() {
+fn a_draft_that_finds_no_page_is_left_out() {
     let (mut driver, _) = driver();
     let ids = prompt(120, 1);
     let (first, second) = (driver.open(&ids, warm()), driver.open(&prompt(128, 2), warm()));
     driver.run(second, 128, 0);
-    let draft = Draft { ids: vec![5; 40], q: vec![vec![(5, 1.0)]; 40] };
-    let verify = Verb::Verify { seq: first, at: ids.len(), draft, signals: SignalMode::None };
-    assert!(matches!(driver.ask(verify), Err(EngineError::OutOfKv(_))));
-    let grown = driver.ask(Verb::Extend { seq: first, at: ids.len(), ids: vec![7] });
-    assert_eq!(grown, Ok(Outcome::Length(ids.len() + 1)));
+    let verified = driver.verify(first, ids.len(), check(&[5; 40]));
+    assert_eq!((verified.drafted, verified.steps.len(), verified.stop), (0, 1, None));
+    let grown = driver.ask(Verb::Extend { seq: first, at: ids.len() + 1, ids: vec![7] });
+    assert_eq!(grown, Ok(Outcome::Length(ids.len() + 2)));
+}
+
+#[test]
+fn a_verification_that_finds_no_memory_ends_with_what_is_forced() {
+    let (mut driver, _) = driver();
+    let gate = masks::Fence { opening: vec![400, 401, 402], limit: 20, most: 90, seen: 0 };
+    let open = OpenSpec { prompt: prompt(126, 1), sampler: warm(), gate: Some(Box::new(gate)) };
+    let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
+    let second = driver.open(&prompt(128, 2), warm());
+    driver.run(second, 128, 0);
+    let verified = driver.verify(seq, 126, check(&[]));
+    assert_eq!(tokens(&verified.steps), [400, 401, 402]);
+    assert_eq!(verified.stop, Some(StopReason::ContextFull));
+    assert_eq!(driver.ask(Verb::Truncate { seq, len: 127 }), Ok(Outcome::Length(127)));
 }

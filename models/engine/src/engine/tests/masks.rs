@@ -8,11 +8,11 @@ use crate::model::{Activations, ModelOptions};
 
 /// Allows only ids below a limit, forces a fixed opening, and ends after some tokens.
 #[derive(Clone)]
-struct Fence {
-    opening: Vec<TokenId>,
-    limit: TokenId,
-    most: usize,
-    seen: usize,
+pub(super) struct Fence {
+    pub opening: Vec<TokenId>,
+    pub limit: TokenId,
+    pub most: usize,
+    pub seen: usize,
 }
 
 impl TokenGate for Fence {
@@ -56,12 +56,9 @@ fn a_gate_forces_restricts_and_ends_a_run() {
     assert!(steps[2..].iter().all(|step| step.token < 20 && !step.forced));
 
     driver.ask(Verb::Truncate { seq, len: 25 }).unwrap();
-    let q = vec![vec![(3, 1.0)], vec![(300, 1.0)]];
-    let draft = Draft { ids: vec![3, 300], q };
-    let answer = driver.ask(Verb::Verify { seq, at: 25, draft, signals: SignalMode::None });
-    let Ok(Outcome::Verified(verified)) = answer else { panic!("{answer:?}") };
+    let verified = driver.verify(seq, 25, check(&[3, 300]));
     assert!(verified.accepted <= 1, "the gate never lets 300 through");
-    assert!(verified.next.unwrap().token < 20);
+    assert!(verified.steps.iter().all(|step| step.token < 20));
 }
 
 #[test]
@@ -80,16 +77,16 @@ fn a_forced_run_that_is_all_there_is_needs_no_pass() {
 
 /// Allows the same tokens always.
 #[derive(Clone)]
-struct Always {
-    ids: Vec<TokenId>,
+pub(super) struct Always {
+    pub ids: Vec<TokenId>,
     /// How long a mask takes.
-    work: Duration,
+    pub work: Duration,
     /// Names of the threads that masks were made on.
-    threads: Arc<Mutex<Vec<Option<String>>>>,
+    pub threads: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 impl Always {
-    fn of(ids: impl IntoIterator<Item = TokenId>) -> Self {
+    pub fn of(ids: impl IntoIterator<Item = TokenId>) -> Self {
         Self { ids: ids.into_iter().collect(), work: Duration::ZERO, threads: Arc::default() }
     }
 }
@@ -119,7 +116,7 @@ impl TokenGate for Always {
 
 /// A driver over packed weights, the head among them: without a head of its own, which is of plain
 /// floats, the model takes its embeddings for one.
-fn packed() -> Driver {
+pub(super) fn packed() -> Driver {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/tiny-qwen3.gguf");
     let mut bytes = std::fs::read(file).unwrap();
     let name = [&13_u64.to_le_bytes()[..], b"output.weight"].concat();
@@ -163,7 +160,7 @@ fn gates() -> Vec<Option<Always>> {
 }
 
 /// Tokens and log-probabilities, as bits.
-fn said(steps: &[StepResult]) -> Vec<(TokenId, u32)> {
+pub(super) fn said(steps: &[StepResult]) -> Vec<(TokenId, u32)> {
     steps.iter().map(|step| (step.token, step.logprob.to_bits())).collect()
 }
 
@@ -260,11 +257,11 @@ fn masks_are_made_beside_the_pass_and_change_nothing() {
 
 /// A gate that foresees what a list says comes next, right or not.
 #[derive(Clone)]
-struct Seer {
-    allowed: Always,
-    said: Vec<TokenId>,
-    seen: usize,
-    asked: Arc<Mutex<Vec<usize>>>,
+pub(super) struct Seer {
+    pub allowed: Always,
+    pub said: Vec<TokenId>,
+    pub seen: usize,
+    pub asked: Arc<Mutex<Vec<usize>>>,
 }
 
 impl TokenGate for Seer {

@@ -1,5 +1,7 @@
 //! SQL as text: finding it in an answer, and what its outermost level says.
 
+use crate::fence;
+
 /// One stretch of SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece<'a> {
@@ -14,16 +16,7 @@ enum Piece<'a> {
 /// The statement of an answer: in the first code fence that has one, else in its text. It
 /// starts with SELECT or WITH and ends before the first semicolon.
 pub fn extract(answer: &str) -> Option<&str> {
-    fences(answer).find_map(|code| statement(code, false)).or_else(|| statement(answer, true))
-}
-
-/// Insides of code fences; the last may be unclosed.
-fn fences(answer: &str) -> impl Iterator<Item = &str> {
-    answer.split("```").skip(1).step_by(2).map(|code| match code.split_once('\n') {
-        // A first line of one word names the language.
-        Some((first, rest)) if !first.trim().contains(char::is_whitespace) => rest,
-        _ => code,
-    })
+    fence::blocks(answer).find_map(|code| statement(code, false)).or_else(|| statement(answer, true))
 }
 
 /// From the first SELECT or WITH to the first semicolon. In prose, a blank line ends it too.
