@@ -136,10 +136,12 @@ impl Bench {
         let alone = GenerateRequest { model: self.model().to_owned(), ..prompt.request() };
         let with =
             GenerateRequest { policy: policy.to_owned(), ladder: self.ladder.clone(), ..prompt.request() };
+        // Prefills the prompt for both. One token could not complete an answer under a constraint.
+        let prefill = GenerateRequest { max_tokens: Some(1), constraint: None, ..alone.clone() };
         let (mut decode, mut all) = (Pair::default(), Pair::default());
         let mut difference = None;
         for _ in 0..self.pairs {
-            ask(&self.source, GenerateRequest { max_tokens: Some(1), ..alone.clone() }).await?;
+            ask(&self.source, prefill.clone()).await?;
             let (alone, with) = match policy_first {
                 true => {
                     let with = ask(&self.source, with.clone()).await?;
