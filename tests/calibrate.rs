@@ -71,7 +71,8 @@ fn wrong_goals_and_files_are_refused() {
         (&[&small, &small], "two models"),
     ];
     for (args, word) in cases {
-        let all = ["calibrate"].iter().chain(args).chain(&["--out", &out]);
+        let ends = ["--out", out.as_str()];
+        let all = ["calibrate"].iter().chain(args).chain(&ends);
         let ended = understudy(all).run();
         assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(word), "{word} in {}", ended.stderr);
