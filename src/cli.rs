@@ -61,7 +61,7 @@ pub enum Command {
     Report(Report),
     /// Speed of a model on this machine, beside what the machine can do at most.
     #[command(
-        after_help = "Examples:\n  understudy bench engine --model smollm2-135m\n  understudy bench engine --model qwen2.5-coder-0.5b --streams 1,4,8 --depth 512 --json\n  understudy bench grammar --data data --json"
+        after_help = "Examples:\n  understudy bench engine --model smollm2-135m\n  understudy bench engine --model qwen2.5-coder-0.5b --streams 1,4,8 --depth 512 --json\n  understudy bench grammar --data data --json\n  understudy bench policy --limit 10"
     )]
     Bench {
         /// What to measure.
@@ -103,8 +103,40 @@ pub enum BenchCommand {
     Engine(BenchEngine),
     /// Constraints: what masks cost, and whether they keep their promises.
     Grammar(BenchGrammar),
+    /// Policies against the model that they speed up: tokens per second, and whether the text is the same.
+    #[command(
+        after_help = "Examples:\n  understudy bench policy --limit 10\n  understudy bench policy --policy speculate:with=lookup --pairs 3 --json\n  understudy bench policy --ladder smollm2-135m,qwen2.5-coder-0.5b --policy speculate"
+    )]
+    Policy(BenchPolicy),
     /// Several answers at once over the public API: their sum, how evenly they come, and what a long prompt does to them.
     Serve(BenchServe),
+}
+
+/// `bench policy`.
+#[derive(Debug, Args)]
+pub struct BenchPolicy {
+    /// A folder of prompts as JSON lines; tests/speculation/README.md has their fields.
+    #[arg(long, value_name = "DIR", default_value = "tests/speculation")]
+    pub suite: PathBuf,
+    /// A policy to measure; may be repeated. [default: speculate:with=lookup, speculate,
+    /// speculate:draft=smollm2-135m]
+    #[arg(long, value_name = "NAME[:param=value,...]")]
+    pub policy: Vec<String>,
+    /// Who answers: the ladder ends with this model. [default: the ladder's last]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Models, cheapest first. [default: qwen2.5-coder-0.5b,qwen2.5-coder-1.5b]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub ladder: Vec<String>,
+    /// At most this many prompts of each class, spread over all of them.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub limit: Option<usize>,
+    /// Pairs of answers, alone and with the policy, for each prompt and policy.
+    #[arg(long, value_name = "K", default_value = "1", value_parser = at_least_one)]
+    pub pairs: usize,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `bench serve`.

@@ -41,8 +41,13 @@ impl Source {
     pub async fn find(answering: &Answering) -> Result<Self, Error> {
         match running(answering.server.as_deref()).await? {
             Some(client) => Ok(Self::Remote(client)),
-            None => Ok(Self::Local(Arc::new(start(own()).await?))),
+            None => Self::own().await,
         }
+    }
+
+    /// A new one in this process, for measurements that a node of another build would spoil.
+    pub async fn own() -> Result<Self, Error> {
+        Ok(Self::Local(Arc::new(start(own()).await?)))
     }
 
     /// Asks.

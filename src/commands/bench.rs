@@ -1,6 +1,7 @@
 //! `understudy bench`: how fast, beside what this machine can do at most.
 
 mod grammar;
+mod policy;
 mod serve;
 mod start;
 
@@ -29,6 +30,7 @@ pub async fn run(command: BenchCommand) -> Result<(), Error> {
             let task = tokio::task::spawn_blocking(move || grammar::run(&args));
             task.await.map_err(|error| Error::internal(error.to_string()))?
         }
+        BenchCommand::Policy(args) => policy::run(args).await,
         BenchCommand::Serve(args) => serve::run(args).await,
     }
 }

@@ -87,7 +87,7 @@ pub fn new_bar(total: u64) -> ProgressBar {
     bar
 }
 
-/// Items of an evaluation.
+/// Items of an evaluation or a measurement.
 pub struct ItemBar {
     bar: ProgressBar,
 }
@@ -113,6 +113,13 @@ impl ItemBar {
         }
         self.bar.set_position(progress.done);
         self.bar.set_message(format!("{} right", progress.ok));
+    }
+
+    /// So many of all are done, and this is at work.
+    pub fn advance(&self, done: usize, total: usize, what: &str) {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(what.to_owned());
     }
 
     /// Removes the bar.
