@@ -1,6 +1,7 @@
 //! Constraints of suites on the data at hand, where it is: each compiles, and has room for what is right.
 #![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 
+#[allow(dead_code, reason = "each test uses its part of it")]
 mod scripted;
 
 use std::collections::BTreeMap;

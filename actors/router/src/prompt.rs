@@ -4,14 +4,15 @@ use understudy_calibration::Evidence;
 use understudy_engine::codec::ChatMessage;
 use understudy_grammars::Pattern;
 
-use crate::{AnswerRequest, RouterError};
 use crate::desk::{Desk, Trouble};
+use crate::{AnswerRequest, RouterError};
 
 /// Shape of the request: lengths, what the question is made of, and which constraint it has.
 pub(crate) fn shape(request: &AnswerRequest) -> Evidence {
     let question = question(&request.messages);
     let letters = question.chars().count().max(1) as f64;
-    let share = |wanted: fn(char) -> bool| question.chars().filter(|letter| wanted(*letter)).count() as f64 / letters;
+    let share =
+        |wanted: fn(char) -> bool| question.chars().filter(|letter| wanted(*letter)).count() as f64 / letters;
     let all: usize = request.messages.iter().map(|message| message.content.len()).sum();
     let mut evidence = Evidence::from([
         ("prompt.length".to_owned(), (1.0 + all as f64).ln()),
@@ -62,7 +63,11 @@ pub(crate) async fn embedding(desk: &mut Desk<'_>, embedder: &str) -> Result<Evi
     let account = desk.books.account(embedder);
     account.prompt_tokens = tokens;
     account.cost += cost;
-    Ok(values.iter().enumerate().map(|(at, value)| (format!("embedding.{at:03}"), f64::from(*value))).collect())
+    Ok(values
+        .iter()
+        .enumerate()
+        .map(|(at, value)| (format!("embedding.{at:03}"), f64::from(*value)))
+        .collect())
 }
 
 /// Everything before the answer, booked as the ledger's evidence of the prompt.

@@ -108,7 +108,12 @@ mod tests {
             (ask(german), Some("german")),
             (ask("Why is the sky blue during the day and sometimes red in the evening?"), None),
         ] {
-            assert_eq!(rules.first(&request).map(|(_, rule)| rule.start.as_str()), start, "{:?}", request.messages);
+            assert_eq!(
+                rules.first(&request).map(|(_, rule)| rule.start.as_str()),
+                start,
+                "{:?}",
+                request.messages
+            );
         }
     }
 

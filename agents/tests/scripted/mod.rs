@@ -13,8 +13,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use understudy_agents::Client;
 use understudy_proto::v1::inference_server::{Inference, InferenceServer};
 use understudy_proto::v1::{
-    EmbedRequest, EmbedResponse, Finished, GenerateEvent, GenerateRequest, Ledger, ScoreRequest,
-    ScoreResponse, Timing, TokenizeRequest, TokenizeResponse, Usage, generate_event::Event,
+    EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, Finished, GenerateEvent, GenerateRequest,
+    Ledger, ScoreRequest, ScoreResponse, Timing, TokenizeRequest, TokenizeResponse, Usage,
+    generate_event::Event,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -122,6 +123,10 @@ impl Inference for Node {
     }
 
     async fn embed(&self, _: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn feedback(&self, _: Request<FeedbackRequest>) -> Result<Response<FeedbackResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

@@ -56,7 +56,11 @@ impl Route {
         }
         let config = &desk.job.config;
         let Some(route) = config.routes.iter().find(|route| route.task == desk.job.request.task) else {
-            return Ok(Choice { rung: first, confidence: None, reason: "no rule holds and nothing was learned".into() });
+            return Ok(Choice {
+                rung: first,
+                confidence: None,
+                reason: "no rule holds and nothing was learned".into(),
+            });
         };
         let evidence = prompt::evidence(desk).await?;
         let right = |rung: usize| {
@@ -67,7 +71,13 @@ impl Route {
     }
 
     /// The rung with the greatest probability less cost, of those that keep the deadline.
-    fn best(&self, desk: &Desk<'_>, cast: &Cast, first: usize, right: impl Fn(usize) -> Option<f32>) -> Choice {
+    fn best(
+        &self,
+        desk: &Desk<'_>,
+        cast: &Cast,
+        first: usize,
+        right: impl Fn(usize) -> Option<f32>,
+    ) -> Choice {
         let remaining = desk.job.ctx.remaining();
         let mut best: Option<(f32, Choice)> = None;
         for rung in first..cast.rungs.len() {

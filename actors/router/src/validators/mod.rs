@@ -76,7 +76,15 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
-        Self { name, verdict, detail: detail.into(), numbers: Vec::new(), read: Vec::new(), outcome: None, ms: 0.0 }
+        Self {
+            name,
+            verdict,
+            detail: detail.into(),
+            numbers: Vec::new(),
+            read: Vec::new(),
+            outcome: None,
+            ms: 0.0,
+        }
     }
 
     /// As a calibration sees it: nothing where it could not tell.

@@ -13,9 +13,36 @@ const SUPERLATIVES: [&str; 12] = [
 ];
 /// Words of DDL that name nothing.
 const DDL: [&str; 30] = [
-    "create", "table", "index", "view", "unique", "primary", "foreign", "key", "references", "constraint", "check",
-    "default", "not", "null", "if", "exists", "on", "delete", "update", "cascade", "text", "integer", "int", "real",
-    "numeric", "decimal", "varchar", "char", "double", "date",
+    "create",
+    "table",
+    "index",
+    "view",
+    "unique",
+    "primary",
+    "foreign",
+    "key",
+    "references",
+    "constraint",
+    "check",
+    "default",
+    "not",
+    "null",
+    "if",
+    "exists",
+    "on",
+    "delete",
+    "update",
+    "cascade",
+    "text",
+    "integer",
+    "int",
+    "real",
+    "numeric",
+    "decimal",
+    "varchar",
+    "char",
+    "double",
+    "date",
 ];
 /// Shorter words are in too many others.
 const LEAST_WORD: usize = 4;
@@ -46,7 +73,10 @@ pub(super) fn read(statement: &str, question: &str, ddl: &str) -> Vec<(&'static 
         ("schema_words_unused", unused as f64),
         ("words_used", found as f64 / long.count().max(1) as f64),
         ("literals", literals.len() as f64),
-        ("literals_in_question", if literals.is_empty() { 1.0 } else { quoted as f64 / literals.len() as f64 }),
+        (
+            "literals_in_question",
+            if literals.is_empty() { 1.0 } else { quoted as f64 / literals.len() as f64 },
+        ),
         ("how_many_counts", flag(lower.contains("how many") == upper.contains("COUNT("))),
         ("superlative_matches", flag(extreme == sorts)),
         ("question_words", asked.len() as f64),
@@ -70,7 +100,10 @@ fn words(text: &str) -> Vec<String> {
 
 /// Singular and plural of a name are the same.
 fn stem(word: &str) -> &str {
-    word.strip_suffix("ies").or_else(|| word.strip_suffix('y')).or_else(|| word.strip_suffix('s')).unwrap_or(word)
+    word.strip_suffix("ies")
+        .or_else(|| word.strip_suffix('y'))
+        .or_else(|| word.strip_suffix('s'))
+        .unwrap_or(word)
 }
 
 /// Texts in quotes, in lower case.
@@ -112,7 +145,10 @@ mod tests {
         ] {
             assert_eq!(number(name, sql, question), value, "{name}: {question}");
         }
-        assert_eq!(number("schema_words_unused", "SELECT shop_name FROM shop", "opening year of a city's shop"), 3.0);
+        assert_eq!(
+            number("schema_words_unused", "SELECT shop_name FROM shop", "opening year of a city's shop"),
+            3.0
+        );
     }
 
     #[test]

@@ -51,7 +51,13 @@ async fn rules_come_first_then_what_was_learned_then_the_first_rung() {
         reason: &'static str,
     }
     let cases = [
-        Case { what: "nothing is known", policy: "route", config: ladder(), model: "small", reason: "nothing was learned" },
+        Case {
+            what: "nothing is known",
+            policy: "route",
+            config: ladder(),
+            model: "small",
+            reason: "nothing was learned",
+        },
         Case {
             what: "a rule",
             policy: "route",

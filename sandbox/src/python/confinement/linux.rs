@@ -95,6 +95,7 @@ fn instructions() -> Result<String, BackendError> {
 
 /// Calls of many purposes, with what may be asked by them: copies of descriptors, their flags, whether one is a
 /// terminal. Not whose they are: the owner of a socket can be any process, and gets signals.
+#[allow(clippy::unnecessary_cast, reason = "their type differs from one C library to another")]
 const CONTROLS: &[(i64, &[u64])] = &[
     (
         libc::SYS_fcntl,
