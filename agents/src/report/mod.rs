@@ -10,7 +10,7 @@
 //! | `chart` | axes, lines, bands and marks as SVG |
 //! | `page` | the frame: style, script, escaping |
 //!
-//! **Invariant.** Everything that comes from rows is text: it passes [`page::escape`] on its way. The page's policy lets
+//! **Invariant.** Everything that comes from rows is text: it passes `page::escape` on its way. The page's policy lets
 //! no script run but its own, should one slip through.
 
 mod chart;

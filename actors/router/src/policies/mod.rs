@@ -4,9 +4,9 @@
 //!
 //! | kind | what it says | which |
 //! |---|---|---|
-//! | [`Policy`] over policies | which whole answers are written, and which stands | `route`, `cascade`, `best-of-n` |
-//! | [`Policy`] over a pen | which model writes which segment of an answer | `friend` |
-//! | [`Pen`] | how a model writes | `direct`, `speculate`, `speculative-cascade` |
+//! | `Policy` over policies | which whole answers are written, and which stands | `route`, `cascade`, `best-of-n` |
+//! | `Policy` over a pen | which model writes which segment of an answer | `friend` |
+//! | `Pen` | how a model writes | `direct`, `speculate`, `speculative-cascade` |
 //!
 //! A new policy is a file here and a line of [`REGISTRY`].
 
