@@ -52,7 +52,8 @@ fn assert_is_an_answer(answer: &Value) {
     expect(&answer["usage"], &["prompt_tokens", "completion_tokens", "cached_prompt_tokens"]);
     expect(&answer["timing"], &["ttft_ms", "total_ms", "decode_tok_s"]);
     let ledger = &answer["ledger"];
-    expect(ledger, &["spans", "rungs", "drafted", "accepted", "forced", "decisions"]);
+    let counts = ["drafted", "accepted", "forced"];
+    expect(ledger, &[&counts[..], &["spans", "rungs", "decisions", "candidates", "prompt"]].concat());
 
     let text = answer["text"].as_str().expect("a text");
     let mut covered = 0;
@@ -63,8 +64,9 @@ fn assert_is_an_answer(answer: &Value) {
     }
     assert_eq!(covered, text.len() as u64, "spans cover the whole text: {ledger}");
     for rung in ledger["rungs"].as_array().expect("rungs") {
-        let counts = ["prompt_tokens", "tokens_kept", "tokens_wasted", "forward_passes", "bytes_read"];
-        expect(rung, &[&counts[..], &["model", "ms"]].concat());
+        let tokens = ["prompt_tokens", "tokens_kept", "tokens_wasted", "tokens_drafted"];
+        let work = ["row_steps", "forward_passes", "bytes_read", "ms"];
+        expect(rung, &[&tokens[..], &work, &["model"]].concat());
     }
     for decision in ledger["decisions"].as_array().expect("decisions") {
         expect(decision, &["kind", "from", "to", "reason", "confidence", "threshold"]);

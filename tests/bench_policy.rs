@@ -69,7 +69,9 @@ fn a_lossless_policy_says_what_the_model_says_alone() {
 
 #[test]
 fn a_policy_that_says_something_else_is_found_out() {
-    let ended = bench(&["--policy", "best-of-n:n=2,temperature=2", "--json"]);
+    common::ensure_models();
+    let other = format!("direct:model={}", common::SMALL);
+    let ended = bench(&["--policy", &other, "--json"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let found: Value = serde_json::from_str(&ended.stdout).expect("one object");
     let free = &found["policies"][0]["classes"][0];

@@ -22,6 +22,7 @@ fn rows(folder: &TempDir, model: &str, bytes: u64, right: fn(usize) -> bool) -> 
                     "model": model, "chosen": true, "confidence": null, "outcome": ok.to_string(),
                     "evidence": {"mean_logprob": logprob, "length": 5 + n % 3}, "validators": [],
                 }],
+                "prompt": {"prompt.words": logprob},
             },
         })
     };
@@ -58,17 +59,75 @@ fn rows_become_a_profile_and_a_report() {
 }
 
 #[test]
+fn prompts_tell_something_of_each_model() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let small = rows(&folder, "small", 10, |n| n % 3 == 0);
+    let large = rows(&folder, "large", 30, |n| n % 3 != 1);
+    let profile = folder.path().join("route.json").to_str().expect("UTF-8").to_owned();
+    let ended = understudy(["calibrate", &large, &small, "--route", "--json", "--out", &profile]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let told: Value = serde_json::from_str(&ended.stdout).expect("one object");
+    assert_eq!((&told["rungs"][0]["model"], &told["rungs"][1]["right"]), (&json!("small"), &json!(40)));
+    assert!(told["rungs"][0]["auroc"].as_f64().expect("a number") > 0.6, "{told}");
+    let written = std::fs::read_to_string(&profile).expect("a profile");
+    assert!(written.contains("prompt.words") && !written.contains("mean_logprob"));
+}
+
+#[test]
+fn a_ledger_is_replayed_without_generating_anything() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let entry = |n: usize| {
+        let (draft_right, logprob) = (n.is_multiple_of(3), -0.1 * (n * 7 % 10) as f64);
+        let outcome = |right: bool| if right { "4" } else { "5" };
+        let candidate = |model: &str, outcome: &str, chosen: bool| {
+            json!({
+                "model": model, "chosen": chosen, "confidence": null, "outcome": outcome, "validators": [],
+                "evidence": {"mean_logprob": logprob - if draft_right { 0.0 } else { 0.4 }},
+            })
+        };
+        let teacher_right = n % 3 != 1;
+        json!({
+            "request_id": n.to_string(), "task": if n < 50 { "sums" } else { "other" }, "policy": "cascade",
+            "ladder": ["small", "large"], "model": "large", "finish_reason": "stop",
+            "feedback": [{"ok": teacher_right, "source": "user", "time_ms": 1}],
+            "ledger": {
+                "rungs": [{"model": "small", "bytes_read": 10}, {"model": "large", "bytes_read": 30}],
+                "candidates": [
+                    candidate("small", outcome(draft_right), false),
+                    candidate("large", outcome(teacher_right), true),
+                ],
+            },
+        })
+    };
+    let lines: String = (0..100).map(|n| format!("{}\n", entry(n))).collect();
+    let exported = written(folder.path(), "ledger.jsonl", lines);
+    let profile = folder.path().join("profile.json").to_str().expect("UTF-8").to_owned();
+    let replay = |task: &str| {
+        understudy(["calibrate", "--replay", &exported, "--task", task, "--json", "--out", &profile]).run()
+    };
+    let ended = replay("sums");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let told: Value = serde_json::from_str(&ended.stdout).expect("one object");
+    assert_eq!((&told["task"], &told["rungs"][1]["model"]), (&json!("sums"), &json!("large")));
+    assert!(told["items"].as_u64().expect("a count") >= 20, "{told}");
+    let none = replay("nobody's");
+    assert_eq!(none.code, Some(2));
+    assert!(none.stderr.contains("docs/ledger.md"), "{}", none.stderr);
+}
+
+#[test]
 fn wrong_goals_and_files_are_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let small = rows(&folder, "small", 10, |n| n % 3 == 0);
     let large = rows(&folder, "large", 30, |n| n % 3 != 1);
     let out = folder.path().join("profile.json").to_str().expect("UTF-8").to_owned();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&[&small, &large, "--budget", "2"], "between 0 and 1"),
         (&[&small, &large, "--latency", "3"], "already takes 100"),
         (&[&small, &large, "--risk", "0.001"], "999 are needed"),
         (&[&small, &large, "--risk", "0.1", "--budget", "0.1"], "cannot be used with"),
         (&[&small, &small], "two models"),
+        (&[&small], "a calibration takes two"),
     ];
     for (args, word) in cases {
         let ends = ["--out", out.as_str()];

@@ -124,6 +124,7 @@ async fn rows_have_the_fields_of_the_contract_and_the_summary_adds_them_up() {
         "checkpoint",
         "ok",
         "score",
+        "question",
         "answer",
         "expected",
         "error",

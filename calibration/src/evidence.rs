@@ -9,6 +9,9 @@ pub type Evidence = BTreeMap<String, f64>;
 /// Beginning of the names of validators' evidence.
 pub const VALIDATOR: &str = "validator.";
 
+/// Beginning of the names of a vector's numbers.
+pub const VECTOR: &str = "embedding.";
+
 /// Name of the evidence that two models' answers come to the same: 1, else 0.
 pub const AGREES: &str = "agrees";
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::{AGREES, Evidence, Example, VALIDATOR};
+use crate::evidence::{AGREES, Evidence, Example, VALIDATOR, VECTOR};
 use crate::isotonic;
 use crate::logistic::{self, Sign};
 use crate::metrics;
@@ -126,8 +126,11 @@ fn columns(examples: &[&Example]) -> Vec<Feature> {
     forms.filter_map(|(name, form)| column(examples, name, form)).collect()
 }
 
-/// A line, its bends, and a column of its own for absence.
+/// A line, its bends, and a column of its own for absence. Numbers of a vector are too many to bend each.
 fn forms(examples: &[&Example], name: &str) -> Vec<Form> {
+    if name.starts_with(VECTOR) {
+        return vec![Form::Value];
+    }
     let mut values: Vec<f64> =
         examples.iter().filter_map(|example| Form::Value.of(example.evidence.get(name))).collect();
     values.sort_by(f64::total_cmp);

@@ -8,9 +8,15 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Calibrate {
     /// Rows of `eval`: two files, one for each model asked alone on one suite.
-    #[arg(required = true, num_args = 2, value_name = "ROWS.jsonl")]
+    #[arg(required_unless_present = "replay", num_args = 1.., value_name = "ROWS.jsonl")]
     pub rows: Vec<PathBuf>,
-    /// Name of the task. [default: the suite]
+    /// Learn from the ledger of this machine's node, or from a file of `ledger export`, in place of rows.
+    #[arg(long, value_name = "LEDGER.jsonl", num_args = 0..=1, conflicts_with_all = ["rows", "route"])]
+    pub replay: Option<Option<PathBuf>>,
+    /// Learn what prompts tell before anything is written, for the policy `route`: one file for each model.
+    #[arg(long, conflicts_with_all = ["budget", "compute", "latency", "risk"])]
+    pub route: bool,
+    /// Name of the task; with --replay, of the requests to learn from. [default: the suite, or all requests]
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
     /// What the threshold is for. [default: the best quality]

@@ -1,26 +1,133 @@
 //! `understudy calibrate`: rows of two models become a profile.
 
-use understudy_agents::eval::{Calibration, EvalError, Rows, examples};
-use understudy_calibration::profile::Goal;
+use std::path::Path;
+
+use serde_json::json;
+use understudy_agents::eval::examples::{self, Paired};
+use understudy_agents::eval::{Calibration, EvalError, Rows, routes};
+use understudy_calibration::profile::{Goal, LadderProfile, Profile, Rung};
 use understudy_calibration::study::{Figure, Figures, Plan};
+use understudy_calibration::{Cost, Example, Pair};
+use understudy_gateway::NodeConfig;
+use understudy_ledger::replay::{self, Judged};
+use understudy_ledger::{Entry, Filter, Reader};
 
 use crate::cli::{Calibrate, GoalArgs};
 use crate::error::Error;
 use crate::render::{line, table};
 
 pub fn run(args: Calibrate) -> Result<(), Error> {
-    let files: Vec<Rows> = args.rows.iter().map(|path| Rows::read(path)).collect::<Result<_, _>>()?;
-    let paired = examples::pairs(&files)?;
+    if args.route {
+        return route(&args);
+    }
+    let paired = match &args.replay {
+        Some(file) => replayed(file.as_deref(), args.task.as_deref())?,
+        None => examples::pairs(&rows(&args)?)?,
+    };
     let task = args.task.unwrap_or_else(|| paired.suite.clone());
     let plan = Plan { seed: args.seed, ..Plan::default() };
     let found = Calibration::of(paired, &task, goal(&args.goal), plan)?;
-    std::fs::write(&args.out, found.profile.to_json() + "\n")
-        .map_err(|error| EvalError::Output(format!("{}: {error}", args.out.display())))?;
+    write(&args.out, &found.profile)?;
     if args.json {
         return line(&found.as_json().to_string());
     }
     print(&found)?;
     line(&format!("profile     {}", args.out.display()))
+}
+
+fn rows(args: &Calibrate) -> Result<Vec<Rows>, Error> {
+    Ok(args.rows.iter().map(|path| Rows::read(path)).collect::<Result<_, _>>()?)
+}
+
+fn write(out: &Path, profile: &LadderProfile) -> Result<(), Error> {
+    let written = std::fs::write(out, profile.to_json() + "\n");
+    Ok(written.map_err(|error| EvalError::Output(format!("{}: {error}", out.display())))?)
+}
+
+/// What prompts tell of each model.
+fn route(args: &Calibrate) -> Result<(), Error> {
+    let files = rows(args)?;
+    let suite = files.first().map_or("", |rows| rows.header.identity.suite.as_str());
+    let profile = routes(&files, args.task.as_deref().unwrap_or(suite))?;
+    write(&args.out, &profile)?;
+    let rung = |rung: &Rung| {
+        let Profile { model, fitted_on, auroc, ece, .. } = &rung.profile;
+        json!({"model": model, "rows": fitted_on.rows, "right": fitted_on.right, "auroc": auroc, "ece": ece})
+    };
+    if args.json {
+        let rungs: Vec<_> = profile.rungs.iter().map(rung).collect();
+        return line(&json!({"task": profile.task, "rungs": rungs}).to_string());
+    }
+    let shown = profile.rungs.iter().map(|rung| {
+        let Profile { model, fitted_on, auroc, ece, .. } = &rung.profile;
+        let auroc = auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}"));
+        vec![
+            model.clone(),
+            fitted_on.rows.to_string(),
+            fitted_on.right.to_string(),
+            auroc,
+            format!("{ece:.3}"),
+        ]
+    });
+    line(&table(&["MODEL", "ROWS", "RIGHT", "AUROC", "ERROR"], shown))?;
+    line(&format!("profile     {}", args.out.display()))
+}
+
+/// Requests of the ledger whose drafts and last answers both have a label.
+fn replayed(file: Option<&Path>, task: Option<&str>) -> Result<Paired, Error> {
+    let entries: Vec<Entry> = match file {
+        Some(path) => {
+            let opened = std::fs::File::open(path);
+            let opened = opened.map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
+            replay::read(std::io::BufReader::new(opened)).collect::<Result<_, _>>()?
+        }
+        None => {
+            let reader = Reader::open(&NodeConfig::default().ledger_file()?)?;
+            let entries = reader.entries(Filter::default());
+            entries.collect::<Result<_, _>>()?
+        }
+    };
+    let meant = entries.iter().filter(|entry| task.is_none_or(|task| entry.task == task));
+    let mut paired = Paired {
+        suite: task.unwrap_or("ledger").to_owned(),
+        draft: String::new(),
+        teacher: String::new(),
+        pairs: Vec::new(),
+        unpaired: 0,
+    };
+    for entry in meant {
+        let judged: Vec<Judged> = replay::judged(entry).collect();
+        let draft = judged.iter().find(|judged| !judged.is_teacher);
+        let teacher = judged.iter().find(|judged| judged.is_teacher);
+        let (Some(draft), Some(teacher)) = (draft, teacher) else {
+            paired.unpaired += 1;
+            continue;
+        };
+        if paired.pairs.is_empty() {
+            (paired.draft, paired.teacher) = (draft.model.clone(), teacher.model.clone());
+        }
+        if (&paired.draft, &paired.teacher) != (&draft.model, &teacher.model) {
+            paired.unpaired += 1;
+            continue;
+        }
+        let item = format!("{} {}", paired.pairs.len(), entry.request_id);
+        paired.pairs.push(Pair { item, draft: example(draft), teacher: example(teacher) });
+    }
+    match paired.pairs.is_empty() {
+        true => Err(Error::invalid(
+            "no request of the ledger has a draft and a last answer that both have a label; see docs/ledger.md",
+        )),
+        false => Ok(paired),
+    }
+}
+
+fn example(judged: &Judged) -> Example {
+    Example {
+        evidence: judged.evidence.clone(),
+        ok: judged.ok,
+        cost: Cost { tokens: judged.tokens, bytes: judged.bytes, ms: judged.ms },
+        outcome: judged.outcome.clone(),
+    }
 }
 
 fn goal(args: &GoalArgs) -> Goal {

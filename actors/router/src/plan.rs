@@ -70,10 +70,7 @@ impl Plan {
         check_sampler(&request.sampler)?;
         check_constraint(request.constraint.as_ref())?;
         check_validators(request, config)?;
-        let profile = match request.task.as_str() {
-            "" => None,
-            task => Some(config.profile_of(task).ok_or_else(|| unknown_task(task, config))?),
-        };
+        let profile = config.profile_of(&request.task);
         let names = match request.policy.only_model() {
             Some(model) => vec![model.to_owned()],
             None if request.policy.is_direct() => ladder(request, config).into_iter().take(1).collect(),
@@ -166,12 +163,6 @@ fn check_constraint(constraint: Option<&Pattern>) -> Result<(), RouterError> {
     constraint.check().map_err(|error| RouterError::invalid("constraint", error.to_string()))
 }
 
-fn unknown_task(task: &str, config: &RouterConfig) -> RouterError {
-    let known: Vec<&str> = config.profiles.iter().map(|profile| profile.task.as_str()).collect();
-    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    RouterError::invalid("task", format!("there is no profile of {task:?}; known: {known}"))
-}
-
 fn check_validators(request: &AnswerRequest, config: &RouterConfig) -> Result<(), RouterError> {
     let invalid = |why: String| Err(RouterError::invalid("validators", why));
     if request.validators.len() > MOST_VALIDATORS {
@@ -211,7 +202,7 @@ mod tests {
     #[test]
     fn every_wrong_field_is_named() {
         let config = RouterConfig::with_ladder(["a", "b"]);
-        let wrong: [(&str, Spoil); 22] = [
+        let wrong: [(&str, Spoil); 21] = [
             ("messages", |r| r.messages.clear()),
             ("messages", |r| r.messages[0].content = " \n".into()),
             ("messages", |r| r.messages[0].role = "robot".into()),
@@ -229,7 +220,6 @@ mod tests {
             ("ladder", |r| r.ladder = vec!["a".into(), "a".into()]),
             ("ladder", |r| r.ladder = vec![" ".into()]),
             ("ladder", |r| r.policy = PolicySpec::direct(Some(String::new()))),
-            ("task", |r| r.task = "sql".into()),
             ("validators", |r| r.validators = vec![ValidatorSpec::Sql { database: "any.sqlite".into() }]),
             ("constraint", |r| r.constraint = Some(Pattern::Regex("(".into()))),
             ("constraint", |r| r.constraint = Some(Pattern::Choice(vec![]))),

@@ -23,7 +23,8 @@ pub struct AnswerRequest {
     pub stop: Vec<String>,
     /// Constraint on the answer.
     pub constraint: Option<Pattern>,
-    /// What the request is for: names a calibrated profile. Empty for none.
+    /// What the request is for, in the caller's word: says which calibrated profile judges it, if there is
+    /// one, and groups requests in the ledger. May be empty.
     pub task: String,
     /// What a complete answer is tried by.
     pub validators: Vec<ValidatorSpec>,

@@ -138,13 +138,13 @@ fn direct_example(row: &Row) -> Result<Option<Example>, EvalError> {
 }
 
 /// The model that answered, as its rows name it.
-fn model(rows: &Rows) -> String {
+pub(crate) fn model(rows: &Rows) -> String {
     let answered = rows.rows.iter().find(|row| row.answer.is_some());
     answered.map_or_else(|| rows.header.identity.model.clone(), |row| row.model.clone())
 }
 
 /// Bytes of weights that a pass reads: what makes a model the bigger one.
-fn bytes_per_pass(rows: &Rows) -> f64 {
+pub(crate) fn bytes_per_pass(rows: &Rows) -> f64 {
     let rungs = || rows.rows.iter().filter_map(|row| row.ledger["rungs"].as_array()).flatten();
     let sum = |name: &str| rungs().filter_map(|rung| rung[name].as_f64()).sum::<f64>();
     sum("bytes_read") / sum("forward_passes").max(1.0)
