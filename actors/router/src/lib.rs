@@ -64,6 +64,7 @@ mod segments;
 mod session;
 pub mod transcript;
 mod validators;
+mod warming;
 mod writers;
 
 pub use actor::RouterActor;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use understudy_backend::{Backend, BackendError, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
-use understudy_engine::codec::Codec;
+use understudy_engine::codec::{ChatMessage, Codec};
 use understudy_engine::verbs::{
     Draft, RunSpec, SamplerSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec,
 };
@@ -155,7 +155,7 @@ impl Session {
         let is_first = desk.books.account(&self.model).numerics.is_empty();
         let backend = self.find_backend(&ctx, desk).await?;
         let codec = backend.codec();
-        let prompt = ctx.bound(async { Ok(prompt_ids(desk, codec.clone()).await) }).await??;
+        let prompt = ctx.bound(async { Ok(prompt_ids(desk.job.request.messages.clone(), codec.clone()).await) }).await??;
         // What is emitted goes in with the prompt where it is spelled in this vocabulary.
         let held = candidate.ids_in(codec.digest()).unwrap_or_default();
         let job = desk.job;
@@ -372,8 +372,10 @@ impl Run {
 }
 
 /// Renders and tokenizes on a blocking thread: conversations can be long.
-async fn prompt_ids(desk: &Desk<'_>, codec: Arc<dyn Codec>) -> Result<Vec<TokenId>, RouterError> {
-    let messages = desk.job.request.messages.clone();
+pub(crate) async fn prompt_ids(
+    messages: Vec<ChatMessage>,
+    codec: Arc<dyn Codec>,
+) -> Result<Vec<TokenId>, RouterError> {
     let encode = move || codec.encode_prompt(&codec.render(&messages)?);
     let encoded = tokio::task::spawn_blocking(encode).await;
     Ok(encoded.map_err(|failed| RouterError::Internal(failed.to_string()))??)

@@ -311,17 +311,25 @@ impl Backend for FakeBackend {
         spec: VerifySpec,
     ) -> Result<(Verified, Cost), BackendError> {
         self.note(Call::Verify(text_of(&spec.draft.ids)));
-        let checked = {
+        // A pass takes as long as a token.
+        let delay = self.token_delay(seq.key);
+        ctx.bound(async {
+            tokio::time::sleep(delay).await;
+            Ok(())
+        })
+        .await?;
+        let (checked, prefill) = {
             let mut sequences = self.sequences_for(ctx, seq)?;
-            sequences.at(seq.key, at)?;
+            let sequence = sequences.at(seq.key, at)?;
+            let prefill = std::mem::take(&mut sequence.unpaid_rows);
             let checked = sequences.verify(seq.key, &spec, self.card.context)?;
             if let Checked::Fault(Fault::Lost(_)) = checked {
                 sequences.lose();
             }
-            checked
+            (checked, prefill)
         };
         match checked {
-            Checked::Done { verified, rows } => Ok((verified, self.cost(0, rows))),
+            Checked::Done { verified, rows } => Ok((verified, self.cost(prefill, rows))),
             Checked::Fault(Fault::Error(error)) => Err(error.into()),
             Checked::Fault(Fault::Lost(why)) => Err(self.lost(why)),
             Checked::Fault(Fault::Hang) => ctx.bound(std::future::pending()).await,

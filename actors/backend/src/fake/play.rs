@@ -75,7 +75,7 @@ impl FakeBackend {
         self.lock().delays(key).map_or(Duration::ZERO, |(first, each)| first + each)
     }
 
-    fn token_delay(&self, key: SeqKey) -> Duration {
+    pub(super) fn token_delay(&self, key: SeqKey) -> Duration {
         self.lock().delays(key).map_or(Duration::ZERO, |(_, each)| each)
     }
 }

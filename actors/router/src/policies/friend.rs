@@ -17,6 +17,7 @@ use crate::desk::{Desk, Trouble};
 use crate::plan::Cast;
 use crate::policy_spec::{Param, ParamKind, Params};
 use crate::segments::Segments;
+use crate::warming::Warming;
 use crate::writers::{Advance, Until, Writer};
 use crate::{Decision, DecisionKind};
 
@@ -26,6 +27,8 @@ const ENTROPY: f32 = 1.0;
 const MARGIN: f32 = 0.3;
 /// Strong disagreement: less than a tenth as likely as the friend's own choice.
 const ALPHA: f32 = 0.9;
+/// At this share of the entropy that calls the friend, it reads the prompt.
+const WARM: f32 = 0.5;
 /// Half of the tokens.
 const SHARE: f32 = 0.5;
 /// Before an answer is this long, its share is not worth counting.
@@ -113,16 +116,30 @@ impl Policy for Friend {
         let segments = self.segments.unwrap_or_else(|| Segments::of(desk.job.request.constraint.as_ref()));
         let mut writer = self.pen.writer(cast, lead, true);
         let mut friend_writer: Option<Box<dyn Writer>> = None;
+        let mut warming: Option<Warming> = None;
         let mut reachable = true;
         desk.judged = true;
         loop {
             candidate.because("");
             let may_call = reachable && self.may_call(candidate, friend);
-            let mut doubt = Doubt { policy: self, segments, may_call, returned_at: candidate.tokens().len() };
+            let cold = may_call && friend_writer.is_none() && warming.is_none();
+            let mut doubt = Doubt { policy: self, segments, may_call, cold, returned_at: candidate.tokens().len() };
             let signals = match writer.advance(desk, candidate, &mut doubt).await? {
                 Advance::Refused(step) => step.signals,
-                end => return finish(desk, candidate, end).await,
+                Advance::Boundary => {
+                    warming = Some(Warming::start(desk, friend));
+                    continue;
+                }
+                end => {
+                    if let Some(warming) = warming {
+                        warming.cancel(desk).await;
+                    }
+                    return finish(desk, candidate, end).await;
+                }
             };
+            if let Some(warming) = warming.take() {
+                warming.finish(desk).await;
+            }
             let why = reason(signals);
             desk.decide(decision(DecisionKind::FriendCall, own, friend, why.clone())).await?;
             candidate.because(&why);
@@ -168,6 +185,8 @@ struct Doubt<'a> {
     policy: &'a Friend,
     segments: Segments,
     may_call: bool,
+    /// The friend has read nothing yet.
+    cold: bool,
     /// The friend has just been here: the first rung says at least one token, sure or not.
     returned_at: usize,
 }
@@ -178,6 +197,13 @@ impl Until for Doubt<'_> {
         let unsure = signals.entropy > self.policy.entropy || signals.margin < self.policy.margin;
         let is_new = candidate.tokens().is_empty() || candidate.tokens().len() > self.returned_at;
         unsure && is_new && self.segments.begins(&tail(candidate.bytes()), &String::from_utf8_lossy(bytes))
+    }
+
+    /// Half as much doubt as would call the friend, anywhere: time for it to read the prompt.
+    fn reached(&mut self, candidate: &Candidate) -> bool {
+        let last = candidate.tokens().last().filter(|token| !token.step.forced);
+        let signals = last.and_then(|token| token.step.signals);
+        self.cold && signals.is_some_and(|signals| signals.entropy > self.policy.entropy * WARM)
     }
 }
 

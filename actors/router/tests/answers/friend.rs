@@ -1,8 +1,10 @@
 //! Phone-a-friend over scripted engines. Tokens are bytes; what a model says at a position is its reply's
 //! byte there, so a segment of the friend replaces as many bytes of the other's reply.
 
+use std::time::Duration;
+
 use DecisionKind::{FriendCall, FriendReturn};
-use understudy_backend::fake::{Fault, Reply};
+use understudy_backend::fake::{Call, FakeBackend, Fault, Reply};
 use understudy_router::DecisionKind;
 
 use crate::told::{Told, ask_for, question, says, sure};
@@ -120,6 +122,32 @@ async fn each_span_says_why_and_the_books_name_both() {
     let [small, large] = ledger.rungs.as_slice() else { panic!("{:?}", ledger.rungs) };
     assert_eq!((small.tokens_kept, large.tokens_kept), (13, 9));
     assert_eq!(small.tokens_wasted, 1, "the doubtful token was computed");
+}
+
+/// Runs of no token: prompts read ahead.
+fn read_ahead(backend: &FakeBackend) -> usize {
+    let calls = backend.calls().into_iter();
+    calls.filter(|call| matches!(call, Call::Run(spec) if spec.max_tokens == 0)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_friend_reads_the_prompt_when_confidence_sinks() {
+    let text = "SELECT nome FROM city;";
+    for (what, small, ahead, called) in [
+        ("sure of everything", sure(text), 0, 0),
+        ("a doubt within a clause", sure(text).signals_at(9, 0.7, 0.9), 1, 0),
+        ("a doubt, then a greater one", sure(text).signals_at(3, 0.7, 0.9).signals_at(7, 2.0, 0.1), 1, 1),
+        ("at once a great one", sure(text).signals_at(7, 2.0, 0.1), 0, 1),
+    ] {
+        // Time for the other one to read.
+        let small = small.token_delay(Duration::from_millis(10));
+        let (small, large) = (says("small", small), says("large", sure("SELECT name FROM town;")));
+        let told = ask_for(question("friend:segments=clause"), &[&small, &large]).await;
+        assert_eq!(read_ahead(&large), ahead, "{what}");
+        assert_eq!(told.kinds().iter().filter(|kind| **kind == FriendCall).count(), called, "{what}");
+        let cost = told.finished().ledger.rungs.iter().find(|rung| rung.model == "large");
+        assert_eq!(cost.is_some_and(|rung| rung.cost.prefill_rows > 0), ahead + called > 0, "{what}: it is booked");
+    }
 }
 
 #[tokio::test(start_paused = true)]
