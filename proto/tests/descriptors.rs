@@ -22,7 +22,7 @@ fn descriptor_set_lists_the_services() {
     }
     services.sort();
     let expected = [
-        (names::INFERENCE_SERVICE, "Generate Embed Score Tokenize"),
+        (names::INFERENCE_SERVICE, "Generate Embed Score Tokenize Feedback"),
         (names::MODELS_SERVICE, "List Load Unload Watch"),
     ];
     assert_eq!(services, expected.map(|(name, methods)| (name.to_owned(), methods.to_owned())));

@@ -22,12 +22,18 @@ pub(crate) struct Judgement {
     pub(crate) doubt: Option<String>,
 }
 
-/// Judges a complete candidate and books what was found.
+/// Judges a complete candidate and books what was found. One that was judged before is not judged again.
 pub(crate) async fn judge(
     desk: &mut Desk<'_>,
     model: &str,
     candidate: &Candidate,
 ) -> Result<Judgement, Trouble> {
+    if let Some((_, known)) = desk.books.candidates.iter().find(|(id, _)| *id == candidate.id) {
+        return Ok(Judgement {
+            confidence: known.confidence.unwrap_or(0.0),
+            doubt: doubt(&known.validators),
+        });
+    }
     let truncated = candidate.end == Some(FinishReason::Length);
     let mut evidence = of_tokens(desk, candidate, truncated);
     let findings = validators::run(desk.job, candidate.text()).await?;
@@ -39,11 +45,11 @@ pub(crate) async fn judge(
         let agrees = other.outcome.as_ref() == Some(&outcome);
         evidence.insert(AGREES.into(), f64::from(u8::from(agrees)));
     }
-    let failed = findings.iter().find(|finding| finding.verdict == Verdict::Fail);
-    let doubt = failed.map(|finding| format!("{}: {}", finding.name, finding.detail));
+    let validators: Vec<ValidatorRecord> = findings.into_iter().map(record).collect();
+    let doubt = doubt(&validators);
     let config = &desk.job.config;
     let profile = config.profile_of(&desk.job.request.task).and_then(|profile| profile.rung(model));
-    let confidence = match (profile, failed) {
+    let confidence = match (profile, &doubt) {
         (Some(rung), _) => rung.profile.confidence(&evidence) as f32,
         (None, Some(_)) => 0.0,
         (None, None) => config.weights.judge_candidate(candidate, truncated),
@@ -56,10 +62,16 @@ pub(crate) async fn judge(
             confidence: Some(confidence),
             evidence,
             outcome: Some(outcome),
-            validators: findings.into_iter().map(record).collect(),
+            validators,
         },
     ));
     Ok(Judgement { confidence, doubt })
+}
+
+/// What a validator found wrong.
+fn doubt(validators: &[ValidatorRecord]) -> Option<String> {
+    let failed = validators.iter().find(|found| found.verdict == Verdict::Fail);
+    failed.map(|found| format!("{}: {}", found.name, found.detail))
 }
 
 /// What the tokens tell, and how the constraint ended.

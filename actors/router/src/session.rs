@@ -155,7 +155,9 @@ impl Session {
         let is_first = desk.books.account(&self.model).numerics.is_empty();
         let backend = self.find_backend(&ctx, desk).await?;
         let codec = backend.codec();
-        let prompt = ctx.bound(async { Ok(prompt_ids(desk.job.request.messages.clone(), codec.clone()).await) }).await??;
+        let prompt = ctx
+            .bound(async { Ok(prompt_ids(desk.job.request.messages.clone(), codec.clone()).await) })
+            .await??;
         // What is emitted goes in with the prompt where it is spelled in this vocabulary.
         let held = candidate.ids_in(codec.digest()).unwrap_or_default();
         let job = desk.job;

@@ -33,7 +33,12 @@ impl Warming {
         let cancel = job.ctx.cancel.child_token();
         let ctx = RequestCtx { cancel: cancel.clone(), ..job.ctx.clone() };
         let read = read_prompt(ctx, job.slots.clone(), model.to_owned(), job.request.messages.clone());
-        Self { model: model.to_owned(), task: tokio::spawn(read), _guard: cancel.clone().drop_guard(), cancel }
+        Self {
+            model: model.to_owned(),
+            task: tokio::spawn(read),
+            _guard: cancel.clone().drop_guard(),
+            cancel,
+        }
     }
 
     /// Waits until the prompt is read. A failure is the business of whoever asks the model next.

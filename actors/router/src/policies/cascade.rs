@@ -69,7 +69,10 @@ impl Cascade {
         let threshold = self.threshold.unwrap_or_else(|| cast.threshold(rung));
         let exit = desk.job.config.early_exit;
         desk.judged = true;
-        desk.patience = Some(Patience { least: threshold * exit.share, min_tokens: exit.min_tokens });
+        // A calibrated confidence is of whole answers: its scale says nothing of beginnings.
+        let calibrated = desk.job.config.profile_of(&desk.job.request.task).is_some();
+        desk.patience =
+            (!calibrated).then_some(Patience { least: threshold * exit.share, min_tokens: exit.min_tokens });
         let mut candidate = desk.candidate();
         let end = self.inner.write(desk, &cast.led_by(rung), &mut candidate).await;
         desk.patience = None;

@@ -123,7 +123,8 @@ impl Policy for Friend {
             candidate.because("");
             let may_call = reachable && self.may_call(candidate, friend);
             let cold = may_call && friend_writer.is_none() && warming.is_none();
-            let mut doubt = Doubt { policy: self, segments, may_call, cold, returned_at: candidate.tokens().len() };
+            let mut doubt =
+                Doubt { policy: self, segments, may_call, cold, returned_at: candidate.tokens().len() };
             let signals = match writer.advance(desk, candidate, &mut doubt).await? {
                 Advance::Refused(step) => step.signals,
                 Advance::Boundary => {

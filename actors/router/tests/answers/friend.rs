@@ -146,7 +146,11 @@ async fn the_friend_reads_the_prompt_when_confidence_sinks() {
         assert_eq!(read_ahead(&large), ahead, "{what}");
         assert_eq!(told.kinds().iter().filter(|kind| **kind == FriendCall).count(), called, "{what}");
         let cost = told.finished().ledger.rungs.iter().find(|rung| rung.model == "large");
-        assert_eq!(cost.is_some_and(|rung| rung.cost.prefill_rows > 0), ahead + called > 0, "{what}: it is booked");
+        assert_eq!(
+            cost.is_some_and(|rung| rung.cost.prefill_rows > 0),
+            ahead + called > 0,
+            "{what}: it is booked"
+        );
     }
 }
 
