@@ -108,8 +108,27 @@ pub enum BenchCommand {
         after_help = "Examples:\n  understudy bench policy --limit 10\n  understudy bench policy --policy speculate:with=lookup --pairs 3 --json\n  understudy bench policy --ladder smollm2-135m,qwen2.5-coder-0.5b --policy speculate"
     )]
     Policy(BenchPolicy),
+    /// What the router itself takes for a decision, and the embedder for a question's vector.
+    #[command(
+        after_help = "Examples:\n  understudy bench router\n  understudy bench router --embedder all-minilm-l6-v2 --json"
+    )]
+    Router(BenchRouter),
     /// Several answers at once over the public API: their sum, how evenly they come, and what a long prompt does to them.
     Serve(BenchServe),
+}
+
+/// `bench router`.
+#[derive(Debug, Args)]
+pub struct BenchRouter {
+    /// Requests of each kind.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one)]
+    pub requests: usize,
+    /// Time this model's vectors of questions too.
+    #[arg(long, value_name = "MODEL")]
+    pub embedder: Option<String>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `bench policy`.
@@ -450,6 +469,9 @@ pub struct EvalRun {
     /// Models that work together, cheapest first. [default: the node's]
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub ladder: Vec<String>,
+    /// Task of the requests: the node judges by its profile and chooses by its rules. [default: none]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub task: String,
     /// Hold each answer to its item's constraint: the schema of its database, its functions or its intents.
     #[arg(long)]
     pub constrain: bool,

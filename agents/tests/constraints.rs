@@ -64,6 +64,7 @@ async fn asked(suite: Suite, data: &Path) -> Vec<(GenerateRequest, Value)> {
         out: folder.path().join("rows.jsonl"),
         policy: "direct".into(),
         model: "small".into(),
+        task: String::new(),
         ladder: Vec::new(),
         constrain: true,
         validators: suite != Suite::Gsm8k,

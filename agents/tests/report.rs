@@ -140,6 +140,8 @@ fn a_report_shows_everything_and_runs_nothing_that_rows_say() {
         "answer 17 &lt;/pre&gt;",
         "sql pass: 3 rows",
         "class=\"band calibrated\"",
+        "270 tried: ",
+        "p50 0.40 ms, p99 0.40 ms, longest 0.4 ms",
     ] {
         assert!(html.contains(shown), "{shown}");
     }
@@ -159,7 +161,7 @@ fn older_rows_still_give_curves_and_one_file_a_table() {
     let old = without_candidates(&ladder());
     let html = report::html(&files(&old)).unwrap();
     assert!(html.contains("per-item oracle") && html.contains("No confidences"));
-    assert!(!html.contains("class=\"line calibrated\""));
+    assert!(!html.contains("class=\"line calibrated\"") && !html.contains("<h2>Validators</h2>"));
     let alone = report::html(&files(&old[..1])).unwrap();
     assert!(alone.contains("No curve") && alone.contains("<h2>Policies</h2>"));
     assert!(report::html(&[]).is_err());

@@ -2,6 +2,7 @@
 
 mod grammar;
 mod policy;
+mod router;
 mod serve;
 mod start;
 
@@ -31,6 +32,7 @@ pub async fn run(command: BenchCommand) -> Result<(), Error> {
             task.await.map_err(|error| Error::internal(error.to_string()))?
         }
         BenchCommand::Policy(args) => policy::run(args).await,
+        BenchCommand::Router(args) => router::run(args).await,
         BenchCommand::Serve(args) => serve::run(args).await,
     }
 }

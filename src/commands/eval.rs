@@ -31,6 +31,7 @@ async fn measure(args: EvalRun) -> Result<(), Error> {
         policy: args.policy.unwrap_or_default(),
         model: args.model.unwrap_or_default(),
         ladder: args.ladder,
+        task: args.task,
         constrain: args.constrain,
         validators: args.validators,
         limit: args.limit,

@@ -31,8 +31,13 @@ impl Warming {
     pub(crate) fn start(desk: &Desk<'_>, model: &str) -> Self {
         let job = desk.job;
         let cancel = job.ctx.cancel.child_token();
-        let ctx = RequestCtx { cancel: cancel.clone(), ..job.ctx.clone() };
-        let read = read_prompt(ctx, job.slots.clone(), model.to_owned(), job.request.messages.clone());
+        let read = read_prompt(
+            job.ctx.clone(),
+            cancel.clone(),
+            job.slots.clone(),
+            model.to_owned(),
+            job.request.messages.clone(),
+        );
         Self {
             model: model.to_owned(),
             task: tokio::spawn(read),
@@ -58,23 +63,27 @@ impl Warming {
     }
 }
 
+/// Reads until the end or until `cancel`; either way the engine says what it cost.
 async fn read_prompt(
-    ctx: RequestCtx,
+    listen: RequestCtx,
+    cancel: CancellationToken,
     slots: Arc<dyn Slots>,
     model: String,
     messages: Vec<ChatMessage>,
 ) -> Result<Cost, Trouble> {
+    let ctx = RequestCtx { cancel, ..listen.clone() };
     let (progress, _) = tokio::sync::mpsc::channel(1);
     let backend = ctx.bound(slots.backend(&ctx, &model, progress)).await?;
     let prompt = prompt_ids(messages, backend.codec()).await?;
     let at = prompt.len();
     let request = OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None };
-    let opened = backend.open(&ctx, request).await?;
+    // Not tied to `cancel`: the sequence has to be there still when the run says what it cost.
+    let opened = ctx.bound(backend.open(&listen, request)).await?;
     let spec = RunSpec { max_tokens: 0, stop_when: StopWhen::default(), signals: SignalMode::None };
     let read = async {
         let mut run = backend.run(&ctx, opened.seq, at, spec).await?;
         loop {
-            if let RunEvent::Stopped { cost, .. } = run.next(&ctx).await? {
+            if let RunEvent::Stopped { cost, .. } = run.next(&listen).await? {
                 return Ok(cost);
             }
         }

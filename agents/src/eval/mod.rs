@@ -31,6 +31,7 @@
 //!     policy: "direct".into(),
 //!     model: "qwen2.5-coder-0.5b".into(),
 //!     ladder: Vec::new(),
+//!     task: String::new(),
 //!     constrain: false,
 //!     validators: false,
 //!     limit: Some(40),

@@ -61,6 +61,9 @@ pub struct Identity {
     /// Rungs asked for; empty is the node's choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<String>,
+    /// Task whose profiles the node was to use; empty is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
 }
 
 /// What is off is left out, so that rows from before a flag existed are of the same run.
@@ -282,6 +285,7 @@ pub(crate) mod tests {
             constrain: false,
             validators: false,
             ladder: Vec::new(),
+            task: String::new(),
         };
         Header { identity, items: 2, skipped: BTreeMap::new(), run: Run::default() }
     }

@@ -52,6 +52,8 @@ pub struct Options {
     pub model: String,
     /// Rungs, cheapest first; empty is the node's ladder.
     pub ladder: Vec<String>,
+    /// Task of the requests: the node's profiles and rules choose by it. Empty is none.
+    pub task: String,
     /// Hold each answer to what its suite can say of right ones.
     pub constrain: bool,
     /// Send what answers can be checked with.
@@ -146,6 +148,7 @@ fn identity(options: &Options, data: String) -> Identity {
         constrain: options.constrain,
         validators: options.validators,
         ladder: options.ladder.clone(),
+        task: options.task.clone(),
     }
 }
 
@@ -194,6 +197,7 @@ impl Asker {
             policy: options.policy.clone(),
             model: options.model.clone(),
             ladder: options.ladder.clone(),
+            task: options.task.clone(),
             max_tokens: Some(options.max_tokens.unwrap_or(options.suite.max_tokens())),
             sampling: Some(Sampling {
                 temperature: options.temperature,

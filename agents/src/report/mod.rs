@@ -6,6 +6,7 @@
 //! | `policies` | the table: a line for each file |
 //! | `curves` | quality against cost, with every baseline |
 //! | `reliability` | how often answers of a confidence are right |
+//! | `validators` | what validators found, and a histogram of their times |
 //! | `items` | each item: question, expected, and what every policy said and decided |
 //! | `chart` | axes, lines, bands and marks as SVG |
 //! | `page` | the frame: style, script, escaping |
@@ -20,6 +21,7 @@ mod join;
 mod page;
 mod policies;
 mod reliability;
+mod validators;
 
 use understudy_calibration::Pair;
 use understudy_calibration::study::{Plan, Study, study};
@@ -41,6 +43,7 @@ pub fn html(files: &[Rows]) -> Result<String, EvalError> {
         policies::section(&joined),
         curves::section(&joined, &studied),
         reliability::section(&joined, &studied),
+        validators::section(&joined),
         items::section(&joined),
     ];
     Ok(page::page(&joined, &sections))

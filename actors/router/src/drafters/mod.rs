@@ -20,7 +20,7 @@ use understudy_engine::verbs::{Draft, Verified};
 pub(crate) use lookup::Lookup;
 pub(crate) use model::ModelDrafter;
 pub(crate) use record::Records;
-use record::{Outlook, outlook};
+use record::{Outcome, Outlook, outlook};
 
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
@@ -39,7 +39,7 @@ pub(crate) trait Drafter: Send {
     /// Finds out whether there could be a draft, and under which name it is accounted for. `None` is none.
     fn prospect(&mut self, target: &Session) -> Result<Option<String>, Trouble>;
 
-    /// Seconds that a token of a draft takes.
+    /// Seconds that a token of the last draft took.
     fn seconds_per_token(&self) -> f64;
 
     /// Up to `most` tokens of the target's vocabulary that may follow the candidate; empty for none.
@@ -71,6 +71,7 @@ struct Asked {
     drafter: usize,
     name: String,
     tokens: usize,
+    on_trial: bool,
 }
 
 impl Drafters {
@@ -94,8 +95,9 @@ impl Drafters {
             let Some(drafter) = self.drafters.get_mut(index) else { break };
             let Some(name) = drafter.prospect(target)? else { continue };
             let record = desk.job.records.of(target.model(), &name);
-            let outlook = outlook(&pace, record, drafter.seconds_per_token(), self.longest.min(most));
-            if outlook.gain < LEAST_GAIN && !record.is_due() {
+            let outlook = outlook(&pace, record, self.longest.min(most));
+            let on_trial = outlook.gain < LEAST_GAIN;
+            if on_trial && !record.is_due() {
                 best_refused = Some((name, outlook));
                 continue;
             }
@@ -110,9 +112,12 @@ impl Drafters {
                 }
             };
             if !draft.ids.is_empty() {
-                self.asked = Some(Asked { drafter: index, name, tokens: draft.ids.len() });
+                self.asked = Some(Asked { drafter: index, name, tokens: draft.ids.len(), on_trial });
                 return Ok(draft);
             }
+            let seconds_per_token = drafter.seconds_per_token();
+            let nothing = Outcome { drafted: 0, stood: 0, seconds_per_token, on_trial };
+            desk.job.records.note(target.model(), &name, nothing);
         }
         if let Some((name, outlook)) = best_refused.filter(|_| !self.told_off) {
             self.told_off = true;
@@ -130,7 +135,13 @@ impl Drafters {
         if let Some(model) = drafter.and_then(|drafter| drafter.model()) {
             desk.books.account(model).drafted(asked.tokens, verified.accepted);
         }
-        desk.job.records.note(target, &asked.name, verified.drafted, verified.accepted);
+        let outcome = Outcome {
+            drafted: verified.drafted,
+            stood: verified.accepted,
+            seconds_per_token: drafter.map_or(0.0, |drafter| drafter.seconds_per_token()),
+            on_trial: asked.on_trial,
+        };
+        desk.job.records.note(target, &asked.name, outcome);
     }
 }
 

@@ -13,9 +13,6 @@ use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::session::Session;
 
-/// Seconds of a token before the drafter's pace is known: it is tried then.
-const UNKNOWN: f64 = 0.0;
-
 /// Drafts with a sequence of its own.
 pub(crate) struct ModelDrafter {
     session: Session,
@@ -24,7 +21,7 @@ pub(crate) struct ModelDrafter {
 
 impl ModelDrafter {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, seconds_per_token: UNKNOWN }
+        Self { session, seconds_per_token: 0.0 }
     }
 }
 
@@ -50,7 +47,7 @@ impl Drafter for ModelDrafter {
             return Ok(Draft::default());
         }
         let draft = self.session.propose(desk, most).await?;
-        self.seconds_per_token = self.session.backend()?.pace().seconds(1).unwrap_or(UNKNOWN);
+        self.seconds_per_token = self.session.backend()?.pace().seconds(1).unwrap_or(0.0);
         let (own, theirs) = (self.session.codec()?, target.codec()?);
         if own.digest() == theirs.digest() {
             return Ok(draft);

@@ -19,8 +19,11 @@ const PRIOR: f64 = 4.0;
 const PRIOR_ACCEPTANCE: f64 = 0.5;
 /// Observations older than about this many count little: text changes.
 const MEMORY: f64 = 200.0;
-/// After so many drafts that were not asked for one is, to see whether that is still right.
+/// After so many drafts that were not asked for one is, to see whether that is still right. Each trial
+/// that comes out the same doubles the wait.
 const TRY_AGAIN_AFTER: u32 = 64;
+/// The wait is doubled so often at most: to 4,096.
+const MOST_DOUBLINGS: u32 = 6;
 /// Pairs of target and drafter remembered. When there are more, all are forgotten.
 const PAIRS: usize = 1024;
 
@@ -29,7 +32,23 @@ const PAIRS: usize = 1024;
 pub(crate) struct Record {
     stood: f64,
     tried: f64,
+    /// What a token of its drafts took lately; 0 before the first, which is tried then.
+    seconds_per_token: f64,
+    /// Drafts that were not asked for since the last one.
     refused: u32,
+    /// Trials in a row that changed nothing.
+    trials: u32,
+}
+
+/// What became of a draft.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outcome {
+    pub(super) drafted: usize,
+    pub(super) stood: usize,
+    /// What one of its tokens took.
+    pub(super) seconds_per_token: f64,
+    /// It was asked for although nothing was expected of it.
+    pub(super) on_trial: bool,
 }
 
 /// All records of a router.
@@ -57,7 +76,7 @@ impl Record {
 
     /// Whether a draft is to be tried although it promises nothing.
     pub(super) fn is_due(&self) -> bool {
-        self.refused >= TRY_AGAIN_AFTER
+        self.refused >= TRY_AGAIN_AFTER << self.trials.min(MOST_DOUBLINGS)
     }
 }
 
@@ -73,27 +92,31 @@ impl Records {
         *record
     }
 
-    /// Notes a draft of which the first `stood` tokens stood.
-    pub(super) fn note(&self, target: &str, drafter: &str, drafted: usize, stood: usize) {
+    /// Notes a draft of which the first `stood` tokens stood. An empty one counts as one that fell: it
+    /// was paid for and brought nothing.
+    pub(super) fn note(&self, target: &str, drafter: &str, draft: Outcome) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let record = records.entry((target.to_owned(), drafter.to_owned())).or_default();
+        let Outcome { drafted, stood, seconds_per_token, on_trial } = draft;
         // Tokens after the first that fell say nothing.
-        let tried = (stood + usize::from(stood < drafted)) as f64;
+        let tried = (stood + usize::from(stood < drafted.max(1))) as f64;
         let keep = 1.0 - tried.min(MEMORY) / MEMORY;
         record.stood = record.stood * keep + stood as f64;
         record.tried = record.tried * keep + tried;
+        record.seconds_per_token = seconds_per_token;
         record.refused = 0;
+        record.trials = if on_trial { record.trials + 1 } else { 0 };
     }
 }
 
 /// The best length of a draft, up to `longest`, and what it gains.
-pub(super) fn outlook(pace: &Pace, record: Record, seconds_per_token: f64, longest: usize) -> Outlook {
+pub(super) fn outlook(pace: &Pace, record: Record, longest: usize) -> Outlook {
     let acceptance = record.acceptance();
     let one = pace.seconds(1).unwrap_or(ASSUMED_PASS);
     let pass = |rows: usize| pace.seconds(rows).unwrap_or(one * (1.0 + ASSUMED_ROW * (rows as f64 - 1.0)));
     let of_length = |tokens: usize| {
         let expected: f64 = (0..=tokens as i32).map(|n| acceptance.powi(n)).sum();
-        let time = seconds_per_token * tokens as f64 + pass(tokens + 1);
+        let time = record.seconds_per_token * tokens as f64 + pass(tokens + 1);
         Outlook { tokens, gain: expected * one / time, acceptance }
     };
     let nothing = Outlook { tokens: 1, gain: 0.0, acceptance };
@@ -104,8 +127,12 @@ pub(super) fn outlook(pace: &Pace, record: Record, seconds_per_token: f64, longe
 mod tests {
     use super::*;
 
-    fn record(stood: f64, tried: f64) -> Record {
-        Record { stood, tried, refused: 0 }
+    fn record(stood: f64, tried: f64, seconds_per_token: f64) -> Record {
+        Record { stood, tried, seconds_per_token, ..Record::default() }
+    }
+
+    fn outcome(drafted: usize, stood: usize) -> Outcome {
+        Outcome { drafted, stood, seconds_per_token: 0.01, on_trial: false }
     }
 
     /// A processor on which eight rows take as long as two passes.
@@ -115,8 +142,8 @@ mod tests {
 
     #[test]
     fn sure_drafts_are_long_and_doubtful_ones_short() {
-        let long = outlook(&processor(), record(190.0, 192.0), 0.0, 15);
-        let short = outlook(&processor(), record(60.0, 100.0), 0.0, 15);
+        let long = outlook(&processor(), record(190.0, 192.0, 0.0), 15);
+        let short = outlook(&processor(), record(60.0, 100.0, 0.0), 15);
         assert!(long.tokens >= 6 && long.gain > 2.5, "{long:?}");
         assert!((1..=3).contains(&short.tokens) && (1.05..2.2).contains(&short.gain), "{short:?}");
     }
@@ -124,29 +151,49 @@ mod tests {
     #[test]
     fn a_drafter_half_as_slow_as_its_target_does_not_pay() {
         // The 0.5B draft for the 1.5B on a processor: 77 % stand, and yet it is slower.
-        let slow = outlook(&processor(), record(77.0, 100.0), 0.015, 15);
+        let slow = outlook(&processor(), record(77.0, 100.0, 0.015), 15);
         assert!(slow.gain < 1.2, "{slow:?}");
-        let hopeless = outlook(&processor(), record(5.0, 100.0), 0.004, 15);
+        let hopeless = outlook(&processor(), record(5.0, 100.0, 0.004), 15);
         assert!(hopeless.gain < 1.0, "{hopeless:?}");
     }
 
     #[test]
-    fn what_was_given_up_is_tried_again() {
+    fn what_was_given_up_is_tried_again_ever_more_rarely() {
         let records = Records::default();
-        records.note("big", "small", 8, 0);
-        let due = (1..=TRY_AGAIN_AFTER).find(|_| records.of("big", "small").is_due());
-        assert_eq!(due, Some(TRY_AGAIN_AFTER));
-        records.note("big", "small", 8, 8);
-        assert!(!records.of("big", "small").is_due());
+        let due = || (1..=1_000_000).find(|_| records.of("big", "small").is_due());
+        records.note("big", "small", outcome(8, 0));
+        assert_eq!(due(), Some(64));
+        let in_vain = Outcome { on_trial: true, ..outcome(8, 0) };
+        for after in [128, 256, 512, 1024, 2048, 4096, 4096] {
+            records.note("big", "small", in_vain);
+            assert_eq!(due(), Some(after));
+        }
+        records.note("big", "small", outcome(8, 8));
+        assert_eq!(due(), Some(64), "one that paid begins anew");
+    }
+
+    #[test]
+    fn the_pace_of_a_drafter_outlives_its_answer() {
+        let records = Records::default();
+        records.note("big", "slow", Outcome { seconds_per_token: 0.030, ..outcome(4, 3) });
+        let next = outlook(&processor(), records.of("big", "slow"), 15);
+        assert!(next.gain < 1.0, "{next:?}");
+    }
+
+    #[test]
+    fn a_drafter_without_a_word_to_say_is_given_up() {
+        let records = Records::default();
+        (0..20).for_each(|_| records.note("big", "silent", outcome(0, 0)));
+        assert!(outlook(&processor(), records.of("big", "silent"), 15).gain < 1.05);
     }
 
     #[test]
     fn tokens_behind_the_first_that_fell_say_nothing() {
         let records = Records::default();
-        records.note("big", "small", 8, 2);
+        records.note("big", "small", outcome(8, 2));
         let record = records.of("big", "small");
         assert_eq!((record.stood, record.tried), (2.0, 3.0));
-        (0..100).for_each(|_| records.note("big", "small", 4, 4));
+        (0..100).for_each(|_| records.note("big", "small", outcome(4, 4)));
         assert!(records.of("big", "small").acceptance() > 0.95, "the past fades");
     }
 }

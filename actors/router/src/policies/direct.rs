@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Definition, Make, Pen, Policy, Written};
+use crate::RouterError;
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::plan::Cast;
@@ -57,16 +58,25 @@ impl Policy for Solo {
     ) -> Result<Written, Trouble> {
         let lead = cast.lead.unwrap_or_else(|| self.pen.lead(cast));
         let mut writer = self.pen.writer(cast, lead, false);
-        match writer.advance(desk, candidate, &mut TheEnd).await? {
-            Advance::Hopeless(confidence) => Ok(Written::Hopeless(confidence)),
-            Advance::Done(reason) => {
-                desk.close(candidate, reason).await?;
-                Ok(Written::Done(reason))
-            }
-            // The end is the only boundary.
-            Advance::Boundary | Advance::Refused(_) => {
-                Err(Trouble::Refused(crate::RouterError::Internal("a writer stopped before the end".into())))
-            }
+        let end = writer.advance(desk, candidate, &mut TheEnd).await?;
+        written(desk, candidate, end).await
+    }
+}
+
+/// The last turn is over: closes the candidate.
+pub(super) async fn written(
+    desk: &mut Desk<'_>,
+    candidate: &mut Candidate,
+    end: Advance,
+) -> Result<Written, Trouble> {
+    match end {
+        Advance::Hopeless(confidence) => Ok(Written::Hopeless(confidence)),
+        Advance::Done(reason) => {
+            desk.close(candidate, reason).await?;
+            Ok(Written::Done(reason))
+        }
+        Advance::Boundary | Advance::Refused(_) => {
+            Err(Trouble::Refused(RouterError::Internal("a writer stopped before the end".into())))
         }
     }
 }

@@ -135,7 +135,7 @@ impl Policy for Friend {
                     if let Some(warming) = warming {
                         warming.cancel(desk).await;
                     }
-                    return finish(desk, candidate, end).await;
+                    return direct::written(desk, candidate, end).await;
                 }
             };
             if let Some(warming) = warming.take() {
@@ -150,7 +150,7 @@ impl Policy for Friend {
             let mut end = SegmentEnd { friend, segments, tokens: 0 };
             let back = match writer.advance(desk, candidate, &mut end).await {
                 Ok(Advance::Boundary | Advance::Refused(_)) => "the segment is written".to_owned(),
-                Ok(end) => return finish(desk, candidate, end).await,
+                Ok(end) => return direct::written(desk, candidate, end).await,
                 Err(Trouble::Over(reason)) => return Err(Trouble::Over(reason)),
                 Err(trouble) => {
                     reachable = false;
@@ -164,19 +164,6 @@ impl Policy for Friend {
                 taken => format!("{back}; {taken} tokens before it were taken back"),
             };
             desk.decide(decision(DecisionKind::FriendReturn, friend, own, back)).await?;
-        }
-    }
-}
-
-async fn finish(desk: &mut Desk<'_>, candidate: &mut Candidate, end: Advance) -> Result<Written, Trouble> {
-    match end {
-        Advance::Hopeless(confidence) => Ok(Written::Hopeless(confidence)),
-        Advance::Done(reason) => {
-            desk.close(candidate, reason).await?;
-            Ok(Written::Done(reason))
-        }
-        Advance::Boundary | Advance::Refused(_) => {
-            Err(Trouble::Refused(crate::RouterError::Internal("a writer stopped before the end".into())))
         }
     }
 }

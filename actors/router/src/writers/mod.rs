@@ -67,6 +67,15 @@ pub(crate) enum Advance {
     Refused(StepResult),
 }
 
+/// Why the turn ends with the token that was just written, if it does.
+fn turn_ends(desk: &Desk<'_>, candidate: &Candidate, until: &mut dyn Until) -> Option<Advance> {
+    if candidate.is_stopped() {
+        return Some(Advance::Done(FinishReason::Stop));
+    }
+    let hopeless = desk.hopeless(candidate).map(Advance::Hopeless);
+    hopeless.or_else(|| until.reached(candidate).then_some(Advance::Boundary))
+}
+
 /// What an engine's reason means for the answer.
 fn finish_reason(stop: StopReason) -> Result<FinishReason, Trouble> {
     match stop {

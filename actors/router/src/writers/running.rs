@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use understudy_backend::RunEvent;
 use understudy_engine::verbs::StopReason;
 
-use super::{Advance, Until, Writer, finish_reason};
+use super::{Advance, Until, Writer, finish_reason, turn_ends};
 use crate::FinishReason;
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
@@ -77,14 +77,8 @@ impl Running {
             }
             self.session.keep(&step);
             desk.write(candidate, &author, step, codec.token_bytes(step.token)).await?;
-            if candidate.is_stopped() {
-                return Ok(Read::Enough(Advance::Done(FinishReason::Stop)));
-            }
-            if let Some(confidence) = desk.hopeless(candidate) {
-                return Ok(Read::Enough(Advance::Hopeless(confidence)));
-            }
-            if until.reached(candidate) {
-                return Ok(Read::Enough(Advance::Boundary));
+            if let Some(end) = turn_ends(desk, candidate, until) {
+                return Ok(Read::Enough(end));
             }
         }
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use understudy_engine::verbs::{Acceptance, Draft, StopReason, Verified, VerifySpec};
 
-use super::{Advance, Until, Writer, finish_reason};
+use super::{Advance, Until, Writer, finish_reason, turn_ends};
 use crate::FinishReason;
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
@@ -126,11 +126,7 @@ impl Stepping {
                 break;
             }
             desk.write(candidate, &author, step, codec.token_bytes(step.token)).await?;
-            end = match desk.hopeless(candidate) {
-                _ if candidate.is_stopped() => Some(Advance::Done(FinishReason::Stop)),
-                Some(confidence) => Some(Advance::Hopeless(confidence)),
-                None => until.reached(candidate).then_some(Advance::Boundary),
-            };
+            end = turn_ends(desk, candidate, until);
         }
         desk.books.account(&author.model).unseen(steps.len() as u32);
         if end.is_some() && steps.len() > 0 {

@@ -160,3 +160,15 @@ async fn the_last_rung_alone_has_no_friend() {
     let told = ask_for(question("friend:segments=clause"), &[&only]).await;
     assert_eq!(authors(&told), [("only", "SELECT 1;")]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn reading_that_was_in_vain_is_booked() {
+    // A doubt within a clause, and the answer is over long before the other one has read the prompt.
+    let small = sure("SELECT nome FROM city;").signals_at(9, 0.7, 0.9).token_delay(Duration::from_millis(10));
+    let large = sure("SELECT name FROM town;").first_token_delay(Duration::from_secs(5));
+    let (small, large) = (says("small", small), says("large", large));
+    let told = ask_for(question("friend:segments=clause"), &[&small, &large]).await;
+    assert_eq!(told.finished().text, "SELECT nome FROM city;");
+    let cost = told.finished().ledger.rungs.iter().find(|rung| rung.model == "large");
+    assert!(cost.is_some_and(|rung| rung.cost.prefill_rows > 0), "{cost:?}");
+}
