@@ -6,6 +6,7 @@ use rustyline::error::ReadlineError;
 use understudy_hub::Home;
 use understudy_proto::v1::Message;
 
+use crate::cli::answering::policies;
 use crate::cli::{Answering, Chat};
 use crate::commands::ask;
 use crate::error::Error;
@@ -13,11 +14,16 @@ use crate::render::answer::AnswerView;
 use crate::render::line;
 use crate::source::Source;
 
-const HELP: &str = "/model NAME    answer with one model (none: back to the cascade)
-/policy NAME   cascade, cascade:threshold=0.6, direct
+const COMMANDS: &str = "/model NAME    answer with one model (none: back to the cascade)
+/policy NAME   how models work together, such as cascade:threshold=0.6 (none: the default)
 /explain       show or hide who wrote what and why
 /clear         forget the conversation
 /quit          leave (or Ctrl-D)";
+
+/// What `/help` says.
+fn help() -> String {
+    format!("{COMMANDS}\n\nPolicies:\n{}", policies())
+}
 
 pub async fn run(args: Chat) -> Result<(), Error> {
     let source = Source::find(&args.answering).await?;
@@ -87,8 +93,8 @@ impl Talk {
                 self.clear();
                 "forgotten".to_owned()
             }
-            "help" => HELP.to_owned(),
-            other => format!("unknown command /{other}\n{HELP}"),
+            "help" => help(),
+            other => format!("unknown command /{other}\n{COMMANDS}"),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Intervals and tests: how sure a figure is.
 
+use understudy_calibration::resampling::{percentile_interval, resample};
+
 /// Two-sided 95 % of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -43,12 +45,8 @@ pub fn mcnemar(b: u64, c: u64) -> f64 {
 pub fn bootstrap_mean(pairs: &[(f64, f64)], seed: u64) -> Option<(f64, f64)> {
     weighted_mean(pairs.iter().copied())?;
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .filter_map(|_| weighted_mean((0..pairs.len()).map(|_| pairs[random.usize(..pairs.len())])))
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means.get(((means.len() - 1) as f64 * share).round() as usize).copied();
-    Some((at(0.025)?, at(0.975)?))
+    let drawn = |_| weighted_mean(resample(pairs.len(), &mut random).into_iter().map(|at| pairs[at]));
+    percentile_interval((0..RESAMPLES).filter_map(drawn))
 }
 
 /// `None` without weight.

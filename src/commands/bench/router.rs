@@ -101,8 +101,7 @@ async fn decisions(policy: &str, kind: DecisionKind, requests: usize) -> Result<
         .await
         .map_err(|error| internal(&error))?;
     let config = RouterConfig::with_ladder(["small", "large"]);
-    let router =
-        RouterHandle::spawn(config, Arc::new(slots)).await.map_err(|error| internal(&error))?;
+    let router = RouterHandle::spawn(config, Arc::new(slots)).await.map_err(|error| internal(&error))?;
     let policy = policy.parse().map_err(|error| internal(&error))?;
     let request =
         AnswerRequest { max_tokens: ANSWER, ..AnswerRequest::ask("which cities are large?", policy) };
@@ -136,7 +135,8 @@ async fn embeddings(model: &str, requests: usize) -> Result<Times, Error> {
     let mut times = Vec::with_capacity(requests);
     for number in 0..WARM_UP + requests {
         // Other words each time: no cache can help.
-        let words = (0..QUESTION_TOKENS - 2).map(|at| if (number >> (at % 16)) & 1 == 1 { "a" } else { QUESTION });
+        let words =
+            (0..QUESTION_TOKENS - 2).map(|at| if (number >> (at % 16)) & 1 == 1 { "a" } else { QUESTION });
         let text = words.collect::<Vec<_>>().join(" ");
         let begun = Instant::now();
         let request = EmbedRequest { model: model.to_owned(), text, ..EmbedRequest::default() };
