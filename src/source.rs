@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 use understudy_agents::{Client, Events};
 use understudy_backend::RequestCtx;
+use understudy_engine::device::DeviceChoice;
 use understudy_gateway::{Answer, GgufEngines, Node, NodeConfig, config::Ledger};
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
@@ -41,13 +42,20 @@ impl Source {
     pub async fn find(answering: &Answering) -> Result<Self, Error> {
         match running(answering.server.as_deref()).await? {
             Some(client) => Ok(Self::Remote(client)),
-            None => Self::own().await,
+            None => Self::own(own()).await,
         }
     }
 
-    /// A new one in this process, for measurements that a node of another build would spoil.
-    pub async fn own() -> Result<Self, Error> {
-        Ok(Self::Local(Arc::new(start(own()).await?)))
+    /// A new one in this process that computes on this device, for measurements that a node of another build would
+    /// spoil.
+    pub async fn computing_on(device: DeviceChoice) -> Result<Self, Error> {
+        let mut config = own();
+        config.engine.device = device;
+        Self::own(config).await
+    }
+
+    async fn own(config: NodeConfig) -> Result<Self, Error> {
+        Ok(Self::Local(Arc::new(start(config).await?)))
     }
 
     /// Asks.

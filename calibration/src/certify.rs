@@ -1,9 +1,10 @@
 //! How a certified risk holds on items that chose nothing.
 
 use crate::curve::Routed;
-use crate::evidence::Pair;
-use crate::fit::{FitError, Origin, fit};
-use crate::resampling::stratified;
+use crate::deferral::Deferral;
+use crate::evidence::{Example, Pair};
+use crate::fit::{FitError, Origin};
+use crate::resampling::{independent, stratified};
 use crate::threshold::certified;
 
 /// What random splits came to.
@@ -31,26 +32,26 @@ pub struct Certified {
 /// [`FitError`], when a quarter is too little to learn from.
 pub fn certify(pairs: &[Pair], alpha: f64, splits: usize, seed: u64) -> Result<Certified, FitError> {
     let groups: Vec<usize> = pairs.iter().map(|pair| usize::from(pair.draft.ok)).collect();
-    let (mut losses, mut shares, mut infeasible) = (Vec::new(), Vec::new(), 0);
-    for split in 0..splits {
+    let split = |split: usize| {
         let quarters = stratified(&groups, 4, seed + split as u64);
         let part = |wanted: &'static [usize]| {
             pairs.iter().zip(&quarters).filter(|(_, quarter)| wanted.contains(quarter)).map(|(pair, _)| pair)
         };
-        let examples: Vec<_> = part(&[0]).map(|pair| &pair.draft).collect();
-        let profile = fit(&examples, &Origin::default())?.profile;
-        let routed = |pair: &Pair| Routed::new(pair, profile.confidence(&pair.draft.evidence));
+        let deferral = Deferral::fit(&part(&[0]).collect::<Vec<_>>(), Example::clone, &Origin::default())?;
+        let routed = |pair: &Pair| Routed::new(pair, deferral.judge(&pair.draft.evidence).1);
         let Ok(threshold) = certified(&part(&[1]).map(routed).collect::<Vec<_>>(), alpha) else {
-            infeasible += 1;
-            continue;
+            return Ok(None);
         };
         let test: Vec<Routed> = part(&[2, 3]).map(routed).collect();
         let share = |of: &dyn Fn(&Routed) -> bool| {
             test.iter().filter(|item| of(item)).count() as f64 / test.len().max(1) as f64
         };
-        shares.push(share(&|item| item.score < threshold));
-        losses.push(share(&|item| item.score >= threshold && item.draft < item.teacher));
-    }
+        let lost = share(&|item| item.score >= threshold && item.draft < item.teacher);
+        Ok(Some((lost, share(&|item| item.score < threshold))))
+    };
+    let found = independent(splits, split)?;
+    let infeasible = found.iter().filter(|split| split.is_none()).count();
+    let (losses, shares): (Vec<f64>, Vec<f64>) = found.into_iter().flatten().unzip();
     let count = losses.len() as f64;
     let mean = |values: &[f64]| values.iter().sum::<f64>() / count.max(1.0);
     let loss = mean(&losses);

@@ -48,7 +48,7 @@ pub struct Example {
 }
 
 impl Example {
-    /// The example as a model without validators leaves it.
+    /// The example as it looks where no validator was asked.
     pub fn without_validators(&self) -> Self {
         let mut plain = self.clone();
         plain.evidence.retain(|name, _| !name.starts_with(VALIDATOR));

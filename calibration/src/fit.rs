@@ -1,8 +1,9 @@
 //! A profile from judged answers.
 //!
 //! 1. Every number of the evidence becomes columns ([`Form`]); those that never vary are dropped.
-//! 2. Cross-validation chooses the L2 strength and one of two shapes: a straight line for each number, held to the sign that is
-//!    known beforehand (surer tokens and passing validators speak for an answer), or a free line that bends at the terciles.
+//! 2. Cross-validation chooses one of three shapes and its strength: a straight line for each number, held to the sign that is
+//!    known beforehand (surer tokens and passing validators speak for an answer), a free line that bends at the terciles, or
+//!    boosted [`trees`](crate::trees).
 //! 3. The isotonic function is fitted to the scores that cross-validation gave to left-out examples: scores of examples
 //!    that were fitted on are too sure.
 
@@ -12,8 +13,9 @@ use crate::evidence::{AGREES, Evidence, Example, VALIDATOR, VECTOR};
 use crate::isotonic;
 use crate::logistic::{self, Sign};
 use crate::metrics;
-use crate::profile::{Feature, FittedOn, Form, Profile, confidence_of};
+use crate::profile::{Feature, FittedOn, Form, Profile, Shape, confidence_of};
 use crate::resampling::stratified;
+use crate::trees::{Boosted, ROUNDS, Table};
 
 /// L2 strengths that are tried, in examples' worth of curvature per squared standard deviation.
 const STRENGTHS: [f64; 6] = [30.0, 10.0, 3.0, 1.0, 0.3, 0.1];
@@ -89,40 +91,97 @@ pub fn fit(examples: &[&Example], origin: &Origin) -> Result<Fitted, FitError> {
         examples.iter().map(|example| standardised(&columns, &example.evidence)).collect();
     let folds = stratified(&ok.iter().map(|&ok| usize::from(ok)).collect::<Vec<_>>(), INNER_FOLDS, SEED);
 
-    let signs = [vec![Sign::Free; columns.len()], columns.iter().map(known_sign).collect()];
-    let scored = [false, true].into_iter().flat_map(|signed| {
-        let all = left_out_scores(&rows, &ok, &folds, &signs[usize::from(signed)]);
-        all.into_iter().zip(STRENGTHS).map(move |(scores, strength)| (scores, strength, signed))
-    });
-    let scored =
-        scored.map(|(scores, strength, signed)| (logistic::log_loss(&scores, &ok), scores, strength, signed));
-    let best = scored.min_by(|a, b| a.0.total_cmp(&b.0));
-    let Some((_, scores, strength, signed)) = best else { unreachable!("strengths are tried") };
+    let table = Table::of(names(examples).into_iter(), &evidence(examples));
+    let found = candidates(&rows, &ok, &folds, &columns, &table);
+    let best = found.into_iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
+    let Some(Candidate { scores, shape, strength, .. }) = best else { unreachable!("shapes are tried") };
 
     let knots = isotonic::knots(&scores, &ok);
     let left_out: Vec<f64> = scores.iter().map(|&score| confidence_of(score, &knots)).collect();
-    let signs = &signs[usize::from(signed)];
-    let weights = logistic::fit(&rows, &ok, strength, signs, logistic::start(signs));
-    let bias = weights[columns.len()];
-    let features = columns.into_iter().zip(weights).map(|(column, weight)| Feature { weight, ..column });
+    let (features, trees, bias) = match shape {
+        Shape::Trees => {
+            let boosted = Boosted::fit(&table, &ok, &(0..ok.len()).collect::<Vec<_>>());
+            (Vec::new(), boosted.trees(&table, strength as usize), boosted.bias)
+        }
+        Shape::Signed | Shape::Bent => {
+            let signs = signs(&columns, shape);
+            let weights = logistic::fit(&rows, &ok, strength, &signs, logistic::start(&signs));
+            let bias = weights[columns.len()];
+            let features =
+                columns.into_iter().zip(weights).map(|(column, weight)| Feature { weight, ..column });
+            (features.filter(|feature| feature.weight != 0.0).collect(), Vec::new(), bias)
+        }
+    };
     let (digest, date) = (origin.digest.clone(), origin.date.clone());
     let profile = Profile {
         model: origin.model.clone(),
-        features: features.filter(|feature| feature.weight != 0.0).collect(),
+        features,
+        trees,
         bias,
         auroc: metrics::auroc(&scores, &ok),
         ece: metrics::ece(&left_out, &ok),
         knots,
-        fitted_on: FittedOn { rows: ok.len(), right, digest, date, strength, signed },
+        fitted_on: FittedOn { rows: ok.len(), right, digest, date, shape, strength },
     };
     Ok(Fitted { profile, left_out })
 }
 
+/// A shape with a strength, and what cross-validation says of it.
+struct Candidate {
+    loss: f64,
+    /// Each example's score by a fit without its fold.
+    scores: Vec<f64>,
+    shape: Shape,
+    strength: f64,
+}
+
+/// Everything that is tried.
+fn candidates(
+    rows: &[Vec<f64>],
+    ok: &[bool],
+    folds: &[usize],
+    columns: &[Feature],
+    table: &Table,
+) -> Vec<Candidate> {
+    let judged = |scores: Vec<f64>, shape, strength| Candidate {
+        loss: logistic::log_loss(&scores, ok),
+        scores,
+        shape,
+        strength,
+    };
+    let mut found = Vec::new();
+    for shape in [Shape::Signed, Shape::Bent] {
+        let scores = left_out_scores(rows, ok, folds, &signs(columns, shape));
+        found.extend(
+            scores.into_iter().zip(STRENGTHS).map(|(scores, strength)| judged(scores, shape, strength)),
+        );
+    }
+    let boosted = boosted_scores(table, ok, folds);
+    found.extend(
+        boosted.into_iter().zip(ROUNDS).map(|(scores, rounds)| judged(scores, Shape::Trees, rounds as f64)),
+    );
+    found
+}
+
+fn signs(columns: &[Feature], shape: Shape) -> Vec<Sign> {
+    match shape {
+        Shape::Signed => columns.iter().map(known_sign).collect(),
+        Shape::Bent | Shape::Trees => vec![Sign::Free; columns.len()],
+    }
+}
+
+fn names(examples: &[&Example]) -> BTreeSet<String> {
+    examples.iter().flat_map(|example| example.evidence.keys().cloned()).collect()
+}
+
+fn evidence<'a>(examples: &[&'a Example]) -> Vec<&'a Evidence> {
+    examples.iter().map(|example| &example.evidence).collect()
+}
+
 /// The varying columns of the evidence, weights still 0.
 fn columns(examples: &[&Example]) -> Vec<Feature> {
-    let names: BTreeSet<&String> = examples.iter().flat_map(|example| example.evidence.keys()).collect();
-    let forms =
-        names.into_iter().flat_map(|name| forms(examples, name).into_iter().map(move |form| (name, form)));
+    let names = names(examples);
+    let forms = names.iter().flat_map(|name| forms(examples, name).into_iter().map(move |form| (name, form)));
     forms.filter_map(|(name, form)| column(examples, name, form)).collect()
 }
 
@@ -187,6 +246,19 @@ fn left_out_scores(rows: &[Vec<f64>], ok: &[bool], folds: &[usize], signs: &[Sig
             for at in (0..rows.len()).filter(|&at| folds[at] == fold) {
                 scores[at] = logistic::score(&rows[at], &weights);
             }
+        }
+    }
+    scores
+}
+
+/// For each number of trees, each example's score by trees that did not see its fold.
+fn boosted_scores(table: &Table, ok: &[bool], folds: &[usize]) -> Vec<Vec<f64>> {
+    let mut scores = vec![vec![0.0; ok.len()]; ROUNDS.len()];
+    for fold in 0..INNER_FOLDS {
+        let (held, kept): (Vec<usize>, Vec<usize>) = (0..ok.len()).partition(|&at| folds[at] == fold);
+        let found = Boosted::fit(table, ok, &kept).scores;
+        for (scores, found) in scores.iter_mut().zip(found) {
+            held.iter().for_each(|&at| scores[at] = found[at]);
         }
     }
     scores

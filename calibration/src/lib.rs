@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`evidence`] | [`Evidence`], [`Example`], [`Pair`]: what a judged answer left behind |
 //! | [`profile`] | [`Profile`]: evidence in, a confidence out; [`LadderProfile`]: those of a task, with thresholds |
-//! | [`fit`] | a profile from examples: strength and signs by cross-validation, isotonic calibration |
+//! | [`fit`] | a profile from examples: shape and strength by cross-validation, isotonic calibration |
 //! | `logistic` | L2-regularised logistic regression with weights of a known sign |
+//! | [`trees`] | boosted trees: what bends, and what matters only together |
 //! | `isotonic` | pool adjacent violators |
+//! | [`deferral`] | whether a draft stays: its chance of being right, against the next model's |
 //! | [`metrics`] | AUROC, Brier score, calibration error, reliability |
 //! | [`curve`] | [`Curve`]: quality against the share of teacher calls, APGR |
 //! | [`threshold`] | thresholds for a budget, a latency, or a certified risk |
@@ -32,6 +34,7 @@
 
 pub mod certify;
 pub mod curve;
+pub mod deferral;
 pub mod evidence;
 pub mod fit;
 mod isotonic;
@@ -41,6 +44,7 @@ pub mod profile;
 pub mod resampling;
 pub mod study;
 pub mod threshold;
+pub mod trees;
 
 pub use curve::Curve;
 pub use evidence::{Cost, Evidence, Example, Pair};

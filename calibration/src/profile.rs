@@ -6,12 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::deferral::preference;
 use crate::evidence::Evidence;
 use crate::isotonic::interpolate;
 use crate::logistic::sigmoid;
+use crate::trees::Tree;
 
 /// Version of the file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Standard deviations beyond which evidence says nothing more.
 const FARTHEST: f64 = 6.0;
@@ -108,14 +110,26 @@ pub struct FittedOn {
     pub digest: String,
     /// RFC 3339, UTC.
     pub date: String,
-    /// L2 strength that cross-validation chose.
+    /// What cross-validation chose.
+    pub shape: Shape,
+    /// And its L2 strength, or how many trees.
     pub strength: f64,
-    /// Whether numbers entered as straight lines of their known sign, rather than bent and free, as cross-validation
-    /// chose.
-    pub signed: bool,
 }
 
-/// A calibrated confidence: a logistic function of the evidence, then an isotonic one.
+/// How evidence adds up to a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// A straight line for each number, of the sign that is known beforehand.
+    #[default]
+    Signed,
+    /// A free line for each number, with bends.
+    Bent,
+    /// Trees.
+    Trees,
+}
+
+/// A calibrated confidence: a score of the evidence, then an isotonic function.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -123,6 +137,9 @@ pub struct Profile {
     pub model: String,
     /// The terms.
     pub features: Vec<Feature>,
+    /// Trees whose values are added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trees: Vec<Tree>,
     /// Added to their sum.
     pub bias: f64,
     /// Ascending (score, share of right answers).
@@ -136,10 +153,11 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The linear score, finite.
+    /// The score, finite.
     pub fn score(&self, evidence: &Evidence) -> f64 {
         let terms = self.features.iter().map(|feature| feature.weight * feature.standardised(evidence));
-        self.bias + terms.sum::<f64>()
+        let leaves = self.trees.iter().map(|tree| tree.value(evidence));
+        self.bias + terms.chain(leaves).sum::<f64>()
     }
 
     /// The probability that an answer with this evidence is right. What is absent or NaN counts as average, unless
@@ -160,12 +178,13 @@ impl Profile {
         self.features
             .iter()
             .find_map(wrong)
+            .or_else(|| (!self.trees.iter().all(Tree::is_finite)).then(|| "tree".to_owned()))
             .or_else(|| (!self.bias.is_finite()).then(|| "bias".to_owned()))
             .or_else(|| (!(ascends && shares)).then(|| "isotonic function".to_owned()))
     }
 }
 
-/// The confidence of a linear score.
+/// The confidence of a score.
 pub(crate) fn confidence_of(score: f64, knots: &[(f64, f64)]) -> f64 {
     let mixed = (1.0 - SMOOTH) * interpolate(knots, score) + SMOOTH * sigmoid(score);
     if mixed.is_nan() { 0.5 } else { mixed.clamp(EDGE, 1.0 - EDGE) }
@@ -205,8 +224,21 @@ pub enum Goal {
 pub struct Rung {
     /// How its answers are judged.
     pub profile: Profile,
-    /// Answers below this go to the next rung; `null` for the last.
+    /// How likely the next rung's answer is right, from this one's evidence; absent where that was not learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Profile>,
+    /// Answers whose preference is below this go to the next rung; `null` for the last.
     pub threshold: Option<f64>,
+}
+
+impl Rung {
+    /// The probability that an answer with this evidence is right, and the preference for it over the next rung's: from
+    /// 0, only that one is right, to 1, only this one is. Without [`next`](Self::next) both are the same.
+    pub fn judge(&self, evidence: &Evidence) -> (f64, f64) {
+        let own = self.profile.confidence(evidence);
+        let next = self.next.as_ref().map(|next| next.confidence(evidence));
+        (own, next.map_or(own, |next| preference(own, next)))
+    }
 }
 
 /// The profiles of a task's ladder, cheapest first. The last one's evidence has [`crate::evidence::AGREES`] besides.
@@ -238,9 +270,10 @@ impl LadderProfile {
             return Err(ProfileError::Version(version));
         }
         let read: Self = serde_json::from_str(json)?;
-        for Rung { profile, threshold } in &read.rungs {
+        for Rung { profile, next, threshold } in &read.rungs {
             let in_range = threshold.is_none_or(|threshold| (0.0..=1.0).contains(&threshold));
-            let flaw = profile.flaw().or_else(|| (!in_range).then(|| "threshold".to_owned()));
+            let flaw = profile.flaw().or_else(|| next.as_ref().and_then(Profile::flaw));
+            let flaw = flaw.or_else(|| (!in_range).then(|| "threshold".to_owned()));
             if let Some(what) = flaw {
                 return Err(ProfileError::Value { model: profile.model.clone(), what });
             }
@@ -250,7 +283,7 @@ impl LadderProfile {
 
     /// The JSON that [`LadderProfile::parse`] reads.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The rung of a model.
@@ -270,6 +303,7 @@ mod tests {
     }
 
     fn profile() -> Profile {
+        let leaf = |value| Box::new(Tree::Leaf(value));
         Profile {
             model: "small".into(),
             features: vec![
@@ -277,6 +311,7 @@ mod tests {
                 feature("p10_logprob", Form::Above(-0.5), 0.5),
                 feature("validator.sql", Form::Missing, -0.5),
             ],
+            trees: vec![Tree::Split("p10_logprob".into(), -2.0, false, leaf(-0.1), leaf(0.1))],
             bias: 0.1,
             knots: vec![(-1.0, 0.0), (0.0, 0.5), (1.0, 0.5), (2.0, 1.0)],
             fitted_on: FittedOn::default(),
@@ -286,7 +321,7 @@ mod tests {
     }
 
     fn ladder() -> LadderProfile {
-        let rung = Rung { profile: profile(), threshold: Some(0.6) };
+        let rung = Rung { profile: profile(), next: Some(profile()), threshold: Some(0.6) };
         LadderProfile { version: VERSION, task: "sql".into(), rungs: vec![rung], goal: Goal::Quality }
     }
 
@@ -302,11 +337,12 @@ mod tests {
         let json = ladder().to_json();
         let cases = [
             ("{}".to_owned(), "no profile"),
-            (json.replace("\"version\": 1", "\"version\": 7"), "version 7"),
+            (json.replace("\"version\":2", "\"version\":7"), "version 7"),
             (json.replace("\"bias\"", "\"bais\""), "bais"),
-            (json.replace("\"scale\": 0.5", "\"scale\": 0.0"), "feature \"p10_logprob\""),
-            (json.replace("\"threshold\": 0.6", "\"threshold\": 1.6"), "threshold"),
-            (json.replace("2.0,", "-2.0,"), "isotonic"),
+            (json.replace("\"scale\":0.5", "\"scale\":0.0"), "feature \"p10_logprob\""),
+            (json.replace("\"threshold\":0.6", "\"threshold\":1.6"), "threshold"),
+            (json.replace("[\"p10_logprob\",-2.0,", "[\"p10_logprob\",-1e999,"), "calibrate"),
+            (json.replace("[2.0,1.0]", "[-2.0,1.0]"), "isotonic"),
         ];
         for (json, word) in cases {
             let refused = LadderProfile::parse(&json).unwrap_err().to_string();

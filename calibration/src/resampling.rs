@@ -1,5 +1,8 @@
 //! Folds and intervals, the same for the same seed.
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 /// Items in `folds` parts of nearly equal size and nearly equal mix of the groups that `group` names; for each item its
 /// fold.
 pub fn stratified(groups: &[usize], folds: usize, seed: u64) -> Vec<usize> {
@@ -26,6 +29,34 @@ pub fn percentile_interval(values: impl IntoIterator<Item = f64>) -> Option<(f64
     let at =
         |share: f64| values.get((values.len().saturating_sub(1) as f64 * share).round() as usize).copied();
     Some((at(0.025)?, at(0.975)?))
+}
+
+/// `work` for each number below `count`, in their order. They are independent: each processor takes some.
+///
+/// # Errors
+/// The first that `work` gives.
+///
+/// # Panics
+/// Where `work` does.
+pub(crate) fn independent<T: Send, E: Send>(
+    count: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let next = AtomicUsize::new(0);
+    let share = || {
+        let mine = std::iter::from_fn(|| {
+            Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < count)
+        });
+        mine.map(|number| Ok((number, work(number)?))).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(count.max(1)));
+    let done: Vec<Result<Vec<_>, E>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(share)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let mut done: Vec<_> = done.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    done.sort_by_key(|(number, _)| *number);
+    Ok(done.into_iter().map(|(_, found)| found).collect())
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@
 //! methods use the same draws for both.
 
 use crate::curve::{Curve, Routed};
+use crate::deferral::Deferral;
 use crate::evidence::{Example, Pair};
 use crate::fit::{FitError, Fitted, Origin, fit};
 use crate::metrics;
-use crate::resampling::{percentile_interval, resample, stratified};
+use crate::resampling::{independent, percentile_interval, resample, stratified};
 use crate::threshold::{best_quality, reaching};
 
 /// The fraction of the gap, and of the teacher's score, that "reaching" means.
@@ -41,12 +42,14 @@ impl Default for Plan {
 /// Ways to decide who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// A calibrated confidence from all evidence.
+    /// The calibrated preference for the draft, from all evidence.
     Calibrated,
     /// The same, and after an escalation the surer of both answers stands.
     BetterOfBoth,
-    /// A calibrated confidence from the tokens alone.
+    /// The calibrated preference without what validators found.
     WithoutValidators,
+    /// The calibrated confidence: whether the next model would be right is not asked.
+    Confidence,
     /// The mean log-probability (Chow's rule, as Gupta et al. 2024 call it).
     MeanLogprob,
     /// Shorter answers stay.
@@ -57,10 +60,11 @@ pub enum Method {
 
 impl Method {
     /// All, best idea first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Calibrated,
         Self::BetterOfBoth,
         Self::WithoutValidators,
+        Self::Confidence,
         Self::MeanLogprob,
         Self::Length,
         Self::Oracle,
@@ -72,6 +76,7 @@ impl Method {
             Self::Calibrated => "calibrated",
             Self::BetterOfBoth => "better of both",
             Self::WithoutValidators => "without validators",
+            Self::Confidence => "confidence alone",
             Self::MeanLogprob => "mean log-probability",
             Self::Length => "length",
             Self::Oracle => "oracle",
@@ -87,7 +92,7 @@ pub type Figure = Option<(f64, (f64, f64))>;
 pub struct Figures {
     /// Whose.
     pub method: Method,
-    /// Of the score against the draft being right.
+    /// Of the confidence, or the score where there is none, against the draft being right.
     pub auroc: Figure,
     /// [`Curve::apgr`].
     pub apgr: Figure,
@@ -140,6 +145,8 @@ pub struct Study {
     pub figures: Vec<Figures>,
     /// For each item the mean over repeats of its left-out confidence, all evidence counted.
     pub confidences: Vec<f64>,
+    /// For each item the mean over repeats of its left-out preference.
+    pub preferences: Vec<f64>,
     /// Expected calibration error of the left-out confidences, mean over repeats.
     pub ece: f64,
     /// Brier score of the same.
@@ -150,6 +157,8 @@ pub struct Study {
 #[derive(Debug, Clone, Copy)]
 struct Judged {
     routed: Routed,
+    /// That the draft is right.
+    confidence: f64,
     /// Below the threshold that reached [`FRACTION`] of the gap.
     to_reach: bool,
     /// Below the threshold of the best quality.
@@ -167,83 +176,88 @@ pub fn study(pairs: &[Pair], plan: Plan) -> Result<Study, FitError> {
     let groups: Vec<usize> =
         pairs.iter().map(|pair| usize::from(pair.draft.ok) + 2 * usize::from(pair.teacher.ok)).collect();
     let mut methods: Vec<(Method, Repeats)> = Method::ALL.map(|method| (method, Vec::new())).into();
-    for repeat in 0..plan.repeats {
-        let folds = stratified(&groups, plan.folds, plan.seed + repeat as u64);
-        let mut judged: Vec<Vec<Option<Judged>>> = vec![vec![None; pairs.len()]; methods.len()];
-        for fold in 0..plan.folds {
-            let (held, kept): (Vec<usize>, Vec<usize>) = (0..pairs.len()).partition(|&at| folds[at] == fold);
-            let kept: Vec<&Pair> = kept.into_iter().map(|at| &pairs[at]).collect();
-            let learned = Learned::from(&kept)?;
-            for (method, judged) in Method::ALL.into_iter().zip(&mut judged) {
-                let scorer = learned.scorer(method, &kept);
-                for &at in &held {
-                    judged[at] = Some(scorer.judge(&pairs[at]));
-                }
-            }
-        }
+    for judged in independent(plan.repeats, |number| repeat(pairs, plan, &groups, number))? {
         for ((_, repeats), judged) in methods.iter_mut().zip(judged) {
-            repeats.push(judged.into_iter().flatten().collect());
+            repeats.push(judged);
         }
     }
     Ok(summed_up(pairs, plan, &methods))
 }
 
+/// Every method's items in one repeat.
+fn repeat(pairs: &[Pair], plan: Plan, groups: &[usize], number: usize) -> Result<Vec<Vec<Judged>>, FitError> {
+    let folds = stratified(groups, plan.folds, plan.seed + number as u64);
+    let mut judged: Vec<Vec<Option<Judged>>> = vec![vec![None; pairs.len()]; Method::ALL.len()];
+    for fold in 0..plan.folds {
+        let (held, kept): (Vec<usize>, Vec<usize>) = (0..pairs.len()).partition(|&at| folds[at] == fold);
+        let kept: Vec<&Pair> = kept.into_iter().map(|at| &pairs[at]).collect();
+        let learned = Learned::from(&kept)?;
+        for (method, judged) in Method::ALL.into_iter().zip(&mut judged) {
+            let scorer = learned.scorer(method, &kept);
+            for &at in &held {
+                judged[at] = Some(scorer.judge(&pairs[at]));
+            }
+        }
+    }
+    Ok(judged.into_iter().map(|items| items.into_iter().flatten().collect()).collect())
+}
+
 /// Everything that is learned from the training folds.
 struct Learned {
-    draft: Fitted,
-    plain: Fitted,
+    draft: Deferral,
+    plain: Deferral,
     teacher: Fitted,
 }
 
 impl Learned {
     fn from(kept: &[&Pair]) -> Result<Self, FitError> {
         let origin = |model: &str| Origin { model: model.to_owned(), ..Origin::default() };
-        let fitted = |model: &str, of: fn(&Pair) -> Example| {
-            let examples: Vec<Example> = kept.iter().map(|pair| of(pair)).collect();
-            fit(&examples.iter().collect::<Vec<_>>(), &origin(model))
-        };
+        let beside: Vec<Example> = kept.iter().map(|pair| pair.teacher.beside(&pair.draft)).collect();
         Ok(Self {
-            draft: fitted("draft", |pair| pair.draft.clone())?,
-            plain: fitted("draft", |pair| pair.draft.without_validators())?,
-            teacher: fitted("teacher", |pair| pair.teacher.beside(&pair.draft))?,
+            draft: Deferral::fit(kept, Example::clone, &origin("draft"))?,
+            plain: Deferral::fit(kept, Example::without_validators, &origin("draft"))?,
+            teacher: fit(&beside.iter().collect::<Vec<_>>(), &origin("teacher"))?,
         })
     }
 
     /// Thresholds of a method from the training folds, whose items have the scores they got while left out.
     fn scorer(&self, method: Method, kept: &[&Pair]) -> Scorer<'_> {
-        let left_out = |fitted: &Fitted| fitted.left_out.clone();
         let scores = match method {
-            Method::Calibrated | Method::BetterOfBoth => left_out(&self.draft),
-            Method::WithoutValidators => left_out(&self.plain),
-            _ => kept.iter().map(|pair| self.score(method, pair)).collect(),
+            Method::Calibrated | Method::BetterOfBoth => self.draft.left_out(),
+            Method::WithoutValidators => self.plain.left_out(),
+            Method::Confidence => self.draft.own.left_out.clone(),
+            _ => kept.iter().map(|pair| self.score(method, pair).1).collect(),
         };
-        let routed = kept.iter().zip(scores).zip(&self.teacher.left_out);
-        let items: Vec<Routed> =
-            routed.map(|((pair, score), &teacher)| self.routed(method, pair, score, teacher)).collect();
+        let both = self.draft.own.left_out.iter().zip(&self.teacher.left_out);
+        let routed = kept.iter().zip(scores).zip(both);
+        let items: Vec<Routed> = routed
+            .map(|((pair, score), (&draft, &teacher))| self.routed(method, pair, score, draft > teacher))
+            .collect();
         let mean = |of: fn(&Routed) -> f64| items.iter().map(of).sum::<f64>() / items.len().max(1) as f64;
         let (draft, teacher) = (mean(|item| item.draft), mean(|item| item.teacher));
         let wanted = draft + FRACTION * (teacher - draft);
         Scorer { learned: self, method, reach: reaching(&items, wanted), best: best_quality(&items) }
     }
 
-    fn score(&self, method: Method, pair: &Pair) -> f64 {
+    /// The confidence in the draft, and what is compared with thresholds: the same, where a method has no other.
+    fn score(&self, method: Method, pair: &Pair) -> (f64, f64) {
         let of = |name: &str| pair.draft.evidence.get(name).copied().filter(|value| !value.is_nan());
+        let twice = |score: f64| (score, score);
         match method {
-            Method::Calibrated | Method::BetterOfBoth => self.draft.profile.confidence(&pair.draft.evidence),
-            Method::WithoutValidators => {
-                self.plain.profile.confidence(&pair.draft.without_validators().evidence)
-            }
-            Method::MeanLogprob => of("mean_logprob").unwrap_or(0.0),
-            Method::Length => -of("length").unwrap_or(0.0),
-            Method::Oracle => Routed::by_oracle(pair).score,
+            Method::Calibrated | Method::BetterOfBoth => self.draft.judge(&pair.draft.evidence),
+            Method::WithoutValidators => self.plain.judge(&pair.draft.without_validators().evidence),
+            Method::Confidence => twice(self.draft.judge(&pair.draft.evidence).0),
+            Method::MeanLogprob => twice(of("mean_logprob").unwrap_or(0.0)),
+            Method::Length => twice(-of("length").unwrap_or(0.0)),
+            Method::Oracle => twice(Routed::by_oracle(pair).score),
         }
     }
 
-    /// `teacher` is the confidence in the teacher's answer, once both are there.
-    fn routed(&self, method: Method, pair: &Pair, score: f64, teacher: f64) -> Routed {
+    /// `is_surer`: the draft than the teacher's answer, once both are there.
+    fn routed(&self, method: Method, pair: &Pair, score: f64, is_surer: bool) -> Routed {
         let routed = Routed::new(pair, score);
         match method {
-            Method::BetterOfBoth if score > teacher => Routed { escalated: routed.draft, ..routed },
+            Method::BetterOfBoth if is_surer => Routed { escalated: routed.draft, ..routed },
             _ => routed,
         }
     }
@@ -258,10 +272,10 @@ struct Scorer<'a> {
 
 impl Scorer<'_> {
     fn judge(&self, pair: &Pair) -> Judged {
-        let score = self.learned.score(self.method, pair);
+        let (confidence, score) = self.learned.score(self.method, pair);
         let teacher = self.learned.teacher.profile.confidence(&pair.teacher.beside(&pair.draft).evidence);
-        let routed = self.learned.routed(self.method, pair, score, teacher);
-        Judged { routed, to_reach: score < self.reach, to_best: score < self.best }
+        let routed = self.learned.routed(self.method, pair, score, confidence > teacher);
+        Judged { routed, confidence, to_reach: score < self.reach, to_best: score < self.best }
     }
 }
 
@@ -275,18 +289,19 @@ fn summed_up(pairs: &[Pair], plan: Plan, methods: &[(Method, Repeats)]) -> Study
     let chow = raw.iter().find(|(method, _)| *method == Method::MeanLogprob).map(|(_, raw)| raw);
     let calibrated = methods.first().map(|(_, repeats)| repeats.as_slice()).unwrap_or_default();
     let ok: Vec<bool> = pairs.iter().map(|pair| pair.draft.ok).collect();
-    let scores = |items: &[Judged]| items.iter().map(|item| item.routed.score).collect::<Vec<_>>();
-    let mean = |of: &dyn Fn(&[f64]) -> f64| {
-        calibrated.iter().map(|items| of(&scores(items))).sum::<f64>() / calibrated.len().max(1) as f64
+    let confidences = |items: &[Judged]| items.iter().map(|item| item.confidence).collect::<Vec<_>>();
+    let mean = |of: &dyn Fn(&[Judged]) -> f64| {
+        calibrated.iter().map(|items| of(items)).sum::<f64>() / calibrated.len().max(1) as f64
     };
     Study {
         items: pairs.len(),
         draft: share(|pair| pair.draft.ok),
         teacher: share(|pair| pair.teacher.ok),
         figures: raw.iter().map(|(method, raw)| raw.figures(*method, chow)).collect(),
-        confidences: (0..pairs.len()).map(|at| mean(&|scores| scores[at])).collect(),
-        ece: mean(&|scores| metrics::ece(scores, &ok)),
-        brier: mean(&|scores| metrics::brier(scores, &ok)),
+        confidences: (0..pairs.len()).map(|at| mean(&|items| items[at].confidence)).collect(),
+        preferences: (0..pairs.len()).map(|at| mean(&|items| items[at].routed.score)).collect(),
+        ece: mean(&|items| metrics::ece(&confidences(items), &ok)),
+        brier: mean(&|items| metrics::brier(&confidences(items), &ok)),
     }
 }
 
@@ -353,7 +368,7 @@ fn summary((repeats, resamples): (Vec<f64>, Vec<f64>)) -> Figure {
 
 fn figures_of(items: &[Judged]) -> [f64; KINDS] {
     let routed: Vec<Routed> = items.iter().map(|item| item.routed).collect();
-    let scores: Vec<f64> = routed.iter().map(|item| item.score).collect();
+    let confidences: Vec<f64> = items.iter().map(|item| item.confidence).collect();
     let ok: Vec<bool> = routed.iter().map(|item| item.draft > 0.5).collect();
     let Some(curve) = Curve::of(&routed) else { return [f64::NAN; KINDS] };
     let operating = |escalates: fn(&Judged) -> bool| {
@@ -365,7 +380,7 @@ fn figures_of(items: &[Judged]) -> [f64; KINDS] {
     let (reach_share, reach_quality) = operating(|item| item.to_reach);
     let (best_share, best_quality) = operating(|item| item.to_best);
     [
-        metrics::auroc(&scores, &ok),
+        metrics::auroc(&confidences, &ok),
         curve.apgr(),
         Some(reach_share),
         curve.gap_recovered(reach_quality),

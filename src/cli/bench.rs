@@ -64,6 +64,9 @@ pub struct BenchPolicy {
     /// Pairs of answers, alone and with the policy, for each prompt and policy.
     #[arg(long, value_name = "K", default_value = "1", value_parser = at_least_one)]
     pub pairs: usize,
+    /// What computes: cpu, cuda, cuda:N or metal.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

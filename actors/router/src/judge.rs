@@ -1,23 +1,27 @@
 //! How good an answer is, on what evidence.
 //!
-//! Evidence is what the tokens tell ([`Features`]), what became of the constraint, and what validators
-//! find. A calibrated profile turns it into a probability; without one the default
+//! Evidence is what the tokens tell ([`Features`]), what the text says against the question
+//! ([`wording`]), what became of the constraint, and what validators find. A calibrated profile turns it into a probability; without one the default
 //! [`Weights`](crate::confidence::Weights) do, and a validator that fails is decisive.
 
-use std::collections::BTreeMap;
-
+use understudy_calibration::Evidence;
 use understudy_calibration::evidence::AGREES;
 
 use crate::candidate::Candidate;
 use crate::confidence::Features;
 use crate::desk::{Desk, Trouble};
+use crate::prompt::question;
 use crate::validators::{self, Finding};
+use crate::wording;
 use crate::{CandidateRecord, FinishReason, ValidatorRecord, Verdict};
 
 /// What came of it.
 pub(crate) struct Judgement {
-    /// 0 to 1.
+    /// That it is right, 0 to 1.
     pub(crate) confidence: f32,
+    /// What thresholds are compared with: with a profile the preference for it over the next rung's answer, else the
+    /// confidence.
+    pub(crate) preference: f32,
     /// What a validator found wrong, for people.
     pub(crate) doubt: Option<String>,
 }
@@ -29,13 +33,12 @@ pub(crate) async fn judge(
     candidate: &Candidate,
 ) -> Result<Judgement, Trouble> {
     if let Some((_, known)) = desk.books.candidates.iter().find(|(id, _)| *id == candidate.id) {
-        return Ok(Judgement {
-            confidence: known.confidence.unwrap_or(0.0),
-            doubt: doubt(&known.validators),
-        });
+        let doubt = doubt(&known.validators);
+        let (confidence, preference) = weigh(desk, model, candidate, &known.evidence, doubt.is_some());
+        return Ok(Judgement { confidence, preference, doubt });
     }
-    let truncated = candidate.end == Some(FinishReason::Length);
-    let mut evidence = of_tokens(desk, candidate, truncated);
+    let mut evidence = of_tokens(desk, candidate);
+    evidence.extend(wording::evidence(candidate.text(), question(&desk.job.request.messages)));
     let findings = validators::run(desk.job, candidate.text()).await?;
     for finding in &findings {
         evidence.extend(finding.evidence());
@@ -47,13 +50,7 @@ pub(crate) async fn judge(
     }
     let validators: Vec<ValidatorRecord> = findings.into_iter().map(record).collect();
     let doubt = doubt(&validators);
-    let config = &desk.job.config;
-    let profile = config.profile_of(&desk.job.request.task).and_then(|profile| profile.rung(model));
-    let confidence = match (profile, &doubt) {
-        (Some(rung), _) => rung.profile.confidence(&evidence) as f32,
-        (None, Some(_)) => 0.0,
-        (None, None) => config.weights.judge_candidate(candidate, truncated),
-    };
+    let (confidence, preference) = weigh(desk, model, candidate, &evidence, doubt.is_some());
     desk.books.candidates.push((
         candidate.id,
         CandidateRecord {
@@ -65,7 +62,32 @@ pub(crate) async fn judge(
             validators,
         },
     ));
-    Ok(Judgement { confidence, doubt })
+    Ok(Judgement { confidence, preference, doubt })
+}
+
+/// Confidence and preference, by the task's profile if it has one of this model.
+fn weigh(
+    desk: &Desk<'_>,
+    model: &str,
+    candidate: &Candidate,
+    evidence: &Evidence,
+    doubted: bool,
+) -> (f32, f32) {
+    let config = &desk.job.config;
+    let profile = config.profile_of(&desk.job.request.task).and_then(|profile| profile.rung(model));
+    let confidence = match profile {
+        Some(rung) => {
+            let (confidence, preference) = rung.judge(evidence);
+            return (confidence as f32, preference as f32);
+        }
+        None if doubted => 0.0,
+        None => config.weights.judge_candidate(candidate, is_truncated(candidate)),
+    };
+    (confidence, confidence)
+}
+
+fn is_truncated(candidate: &Candidate) -> bool {
+    candidate.end == Some(FinishReason::Length)
 }
 
 /// What a validator found wrong.
@@ -75,9 +97,9 @@ fn doubt(validators: &[ValidatorRecord]) -> Option<String> {
 }
 
 /// What the tokens tell, and how the constraint ended.
-fn of_tokens(desk: &Desk<'_>, candidate: &Candidate, truncated: bool) -> BTreeMap<String, f64> {
-    let mut evidence = BTreeMap::new();
-    if let Some(features) = Features::of_candidate(candidate, truncated) {
+fn of_tokens(desk: &Desk<'_>, candidate: &Candidate) -> Evidence {
+    let mut evidence = Evidence::new();
+    if let Some(features) = Features::of_candidate(candidate, is_truncated(candidate)) {
         evidence.extend(features.named().map(|(name, value)| (name.to_owned(), value)));
     }
     let tokens = candidate.tokens().len().max(1) as f64;

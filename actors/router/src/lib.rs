@@ -65,6 +65,7 @@ mod session;
 pub mod transcript;
 mod validators;
 mod warming;
+mod wording;
 mod writers;
 
 pub use actor::RouterActor;

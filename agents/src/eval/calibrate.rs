@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use understudy_calibration::certify::{Certified, certify};
 use understudy_calibration::curve::Routed;
-use understudy_calibration::fit::{FitError, Fitted, Origin, fit};
+use understudy_calibration::deferral::Deferral;
+use understudy_calibration::fit::{FitError, Origin, fit};
 use understudy_calibration::profile::{Goal, LadderProfile, Rung, VERSION};
 use understudy_calibration::resampling::stratified;
 use understudy_calibration::study::{self, Figure, Figures, Plan, Study};
@@ -50,7 +51,7 @@ impl Calibration {
     ///
     /// A certified risk needs examples that nothing was fitted on: there the draft's profile is fitted to one half of
     /// the items and the threshold chosen on the other. Any other threshold is chosen on the confidences that all items
-    /// got while they were left out of the fit.
+    /// got while they were left out of the fit; confidences here and above are preferences, see [`Deferral`].
     ///
     /// # Errors
     /// [`EvalError::Input`], when there are too few items, or the goal cannot be reached.
@@ -75,10 +76,8 @@ impl Calibration {
             routed.iter().filter(escalated).count() as f64 / routed.len() as f64,
             mean(|item| item.draft) + gained / routed.len() as f64,
         );
-        let rungs = vec![
-            Rung { profile: draft.profile, threshold: Some(threshold) },
-            Rung { profile: teacher.profile, threshold: None },
-        ];
+        let rungs =
+            vec![draft.into_rung(threshold), Rung { profile: teacher.profile, next: None, threshold: None }];
         let profile = LadderProfile { version: VERSION, task: task.to_owned(), rungs, goal };
         Ok(Self { profile, operating, study, certified, paired })
     }
@@ -89,8 +88,8 @@ impl Calibration {
         let rung = |rung: &Rung| {
             json!({
                 "model": rung.profile.model, "threshold": rung.threshold, "auroc": rung.profile.auroc,
-                "ece": rung.profile.ece, "strength": rung.profile.fitted_on.strength,
-                "signed": rung.profile.fitted_on.signed,
+                "ece": rung.profile.ece, "shape": rung.profile.fitted_on.shape,
+                "strength": rung.profile.fitted_on.strength,
             })
         };
         json!({
@@ -113,19 +112,18 @@ impl Calibration {
 }
 
 /// The draft's fit, and the items that may choose its threshold.
-fn drafts(pairs: &[Pair], goal: Goal, origin: &Origin) -> Result<(Fitted, Vec<Routed>), EvalError> {
+fn drafts(pairs: &[Pair], goal: Goal, origin: &Origin) -> Result<(Deferral, Vec<Routed>), EvalError> {
     let Goal::Risk { .. } = goal else {
-        let fitted = fit(&pairs.iter().map(|pair| &pair.draft).collect::<Vec<_>>(), origin)?;
-        let scored = pairs.iter().zip(&fitted.left_out);
-        let routed = scored.map(|(pair, &confidence)| Routed::new(pair, confidence)).collect();
+        let fitted = Deferral::fit(&pairs.iter().collect::<Vec<_>>(), Example::clone, origin)?;
+        let scored = pairs.iter().zip(fitted.left_out());
+        let routed = scored.map(|(pair, preference)| Routed::new(pair, preference)).collect();
         return Ok((fitted, routed));
     };
     let groups: Vec<usize> = pairs.iter().map(|pair| usize::from(pair.draft.ok)).collect();
     let halves = stratified(&groups, 2, 0);
     let half = |wanted: usize| pairs.iter().zip(&halves).filter(move |(_, half)| **half == wanted);
-    let fitted = fit(&half(0).map(|(pair, _)| &pair.draft).collect::<Vec<_>>(), origin)?;
-    let confidence = |pair: &Pair| fitted.profile.confidence(&pair.draft.evidence);
-    let routed = half(1).map(|(pair, _)| Routed::new(pair, confidence(pair))).collect();
+    let fitted = Deferral::fit(&half(0).map(|(pair, _)| pair).collect::<Vec<_>>(), Example::clone, origin)?;
+    let routed = half(1).map(|(pair, _)| Routed::new(pair, fitted.judge(&pair.draft.evidence).1)).collect();
     Ok((fitted, routed))
 }
 

@@ -33,7 +33,7 @@ fn rung(rows: &Rows) -> Result<Rung, EvalError> {
     let examples: Vec<Example> = answered.map(example).collect::<Result<_, _>>()?;
     let origin = Origin { model: model(rows), digest: rows.header.identity.data.clone(), date: now() };
     let fitted = fit(&examples.iter().collect::<Vec<_>>(), &origin).map_err(EvalError::from)?;
-    Ok(Rung { profile: fitted.profile, threshold: None })
+    Ok(Rung { profile: fitted.profile, next: None, threshold: None })
 }
 
 fn example(row: &Row) -> Result<Example, EvalError> {

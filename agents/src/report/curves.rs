@@ -105,7 +105,7 @@ fn ways(pairs: &[Pair], studied: &Studied) -> Vec<Way> {
     ];
     if let Studied::Calibrated(_, study) = studied {
         let items =
-            pairs.iter().zip(&study.confidences).map(|(pair, &score)| Routed::new(pair, score)).collect();
+            pairs.iter().zip(&study.preferences).map(|(pair, &score)| Routed::new(pair, score)).collect();
         let chow = scored(&|pair| evidence(pair, "mean_logprob"));
         ways.push(Way { class: "chow", name: "mean log-probability", items: chow, band: true });
         ways.push(Way { class: "calibrated", name: "calibrated confidence", items, band: true });

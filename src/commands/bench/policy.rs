@@ -101,7 +101,7 @@ impl Bench {
             let cheaper = ladder.into_iter().take_while(|rung| rung != model);
             ladder = cheaper.chain([model.clone()]).collect();
         }
-        Ok(Self { source: Source::own().await?, ladder, pairs: args.pairs })
+        Ok(Self { source: Source::computing_on(args.device).await?, ladder, pairs: args.pairs })
     }
 
     /// Who answers.

@@ -106,7 +106,7 @@ impl BestOfN {
             desk.absorb(aside).await?;
             match judged {
                 Ok(None) => {}
-                Ok(Some((reason, Judgement { confidence, doubt }))) => samples.push(Sample {
+                Ok(Some((reason, Judgement { confidence, doubt, .. }))) => samples.push(Sample {
                     candidate,
                     reason,
                     confidence,

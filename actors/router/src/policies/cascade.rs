@@ -76,28 +76,31 @@ impl Cascade {
         let mut candidate = desk.candidate();
         let end = self.inner.write(desk, &cast.led_by(rung), &mut candidate).await;
         desk.patience = None;
-        let (why, confidence, state) = match end {
+        let (why, weighed, confidence, state) = match end {
             Ok(Written::Done(reason)) => {
-                let Judgement { confidence, doubt } = judge(desk, model, &candidate).await?;
-                let relation = if confidence >= threshold { "reaches" } else { "is below" };
-                let mut why = format!("confidence {confidence:.2} {relation} the threshold {threshold:.2}");
+                let Judgement { confidence, preference, doubt } = judge(desk, model, &candidate).await?;
+                // A threshold of the request is one of confidences; a profile's is one of preferences.
+                let weighed = if self.threshold.is_some() { confidence } else { preference };
+                let relation = if weighed >= threshold { "reaches" } else { "is below" };
+                let what = if weighed == confidence { "confidence" } else { "preference" };
+                let mut why = format!("{what} {weighed:.2} {relation} the threshold {threshold:.2}");
                 doubt.iter().for_each(|doubt| why = format!("{why}; {doubt}"));
-                (why, Some(confidence), State::Complete(reason))
+                (why, Some(weighed), Some(confidence), State::Complete(reason))
             }
             Ok(Written::Hopeless(confidence)) => {
                 let why = format!(
                     "given up early: confidence {confidence:.2} is far below the threshold {threshold:.2}"
                 );
-                (why, Some(confidence), State::GivenUp)
+                (why, Some(confidence), Some(confidence), State::GivenUp)
             }
-            Err(Trouble::Lost(why)) => (format!("{model} was lost: {why}"), None, State::Broken),
+            Err(Trouble::Lost(why)) => (format!("{model} was lost: {why}"), None, None, State::Broken),
             Err(Trouble::Refused(error)) if error.is_about_one_model() => {
-                (error.to_string(), None, State::Broken)
+                (error.to_string(), None, None, State::Broken)
             }
             Err(trouble) => return Err(trouble),
         };
         let is_complete = matches!(state, State::Complete(_));
-        let stays = is_complete && confidence.is_some_and(|confidence| confidence >= threshold);
+        let stays = is_complete && weighed.is_some_and(|weighed| weighed >= threshold);
         if stays {
             desk.screen.claim(&candidate).await?;
             desk.why.clone_from(&why);
@@ -107,8 +110,8 @@ impl Cascade {
             from: model.into(),
             to: if stays { None } else { Some(cast.model(rung + 1).into()) },
             reason: why,
-            confidence,
-            threshold: confidence.map(|_| threshold),
+            confidence: weighed,
+            threshold: weighed.map(|_| threshold),
         })
         .await?;
         Ok((Draft { candidate, rung, confidence, state }, stays))

@@ -1,5 +1,6 @@
 //! Phone a friend inside an answer: where a segment begins that the first rung is unsure of, the last
-//! rung writes it and hands the pen back.
+//! rung writes it and hands the pen back. With `when=each` it also reads each complete segment, says the first
+//! token of the next, and goes on only where it took something back.
 //!
 //! The last rung reads what the first one wrote since its own last word in the same pass that brings its
 //! next token, and takes back what it strongly disagrees with: the big-little decoder of Kim, Mangalam,
@@ -53,6 +54,11 @@ pub(super) const DEFINITION: Definition = Definition {
             about: "or a margin of the best token to the second below this (default 0.3)",
         },
         Param {
+            name: "when",
+            kind: ParamKind::Word(&["unsure", "each"]),
+            about: "besides where the first rung is unsure (default), the friend reads each complete segment",
+        },
+        Param {
             name: "alpha",
             kind: ParamKind::Share,
             about: "what the friend takes back: tokens less than 1 - alpha as likely as its own (default 0.9); 1 nothing",
@@ -77,6 +83,7 @@ struct Friend {
     margin: f32,
     alpha: f32,
     share: f32,
+    reads_each: bool,
     segments: Option<Segments>,
 }
 
@@ -88,6 +95,7 @@ impl Friend {
             margin: params.number("margin").unwrap_or(MARGIN),
             alpha: params.number("alpha").unwrap_or(ALPHA),
             share: params.number("max_teacher_share").unwrap_or(SHARE),
+            reads_each: params.text("when") == Some("each"),
             segments: params.text("segments").and_then(Segments::named),
         }
     }
@@ -116,7 +124,8 @@ impl Policy for Friend {
         let segments = self.segments.unwrap_or_else(|| Segments::of(desk.job.request.constraint.as_ref()));
         let mut writer = self.pen.writer(cast, lead, true);
         let mut friend_writer: Option<Box<dyn Writer>> = None;
-        let mut warming: Option<Warming> = None;
+        // Its word is certain to be asked for.
+        let mut warming = self.reads_each.then(|| Warming::start(desk, friend));
         let mut reachable = true;
         desk.judged = true;
         loop {
@@ -125,8 +134,11 @@ impl Policy for Friend {
             let cold = may_call && friend_writer.is_none() && warming.is_none();
             let mut doubt =
                 Doubt { policy: self, segments, may_call, cold, returned_at: candidate.tokens().len() };
-            let signals = match writer.advance(desk, candidate, &mut doubt).await? {
-                Advance::Refused(step) => step.signals,
+            let end = writer.advance(desk, candidate, &mut doubt).await?;
+            let is_complete = doubt.is_complete(candidate);
+            let why = match end {
+                Advance::Refused(step) => reason(step.signals),
+                Advance::Boundary if is_complete => "a segment is complete".to_owned(),
                 Advance::Boundary => {
                     warming = Some(Warming::start(desk, friend));
                     continue;
@@ -141,13 +153,12 @@ impl Policy for Friend {
             if let Some(warming) = warming.take() {
                 warming.finish(desk).await;
             }
-            let why = reason(signals);
             desk.decide(decision(DecisionKind::FriendCall, own, friend, why.clone())).await?;
             candidate.because(&why);
             let writer = friend_writer.get_or_insert_with(|| self.pen.writer(cast, last, true));
             let before = candidate.tokens().len();
             writer.review(self.alpha);
-            let mut end = SegmentEnd { friend, segments, tokens: 0 };
+            let mut end = SegmentEnd { friend, segments, tokens: 0, read: is_complete.then_some(before) };
             let back = match writer.advance(desk, candidate, &mut end).await {
                 Ok(Advance::Boundary | Advance::Refused(_)) => "the segment is written".to_owned(),
                 Ok(end) => return direct::written(desk, candidate, end).await,
@@ -179,6 +190,19 @@ struct Doubt<'a> {
     returned_at: usize,
 }
 
+impl Doubt<'_> {
+    /// Whether the friend is to read a segment that the first rung has just completed.
+    fn is_complete(&self, candidate: &Candidate) -> bool {
+        if !(self.policy.reads_each && self.may_call) || candidate.tokens().len() <= self.returned_at {
+            return false;
+        }
+        let before = candidate.tokens().get(..self.returned_at).unwrap_or_default();
+        let begin = before.last().map_or(0, |token| token.end);
+        let segment = candidate.bytes().get(begin..).unwrap_or_default();
+        self.segments.ends(&String::from_utf8_lossy(segment))
+    }
+}
+
 impl Until for Doubt<'_> {
     fn refuses(&mut self, candidate: &Candidate, step: &StepResult, bytes: &[u8]) -> bool {
         let Some(signals) = step.signals.filter(|_| self.may_call && !step.forced) else { return false };
@@ -187,8 +211,12 @@ impl Until for Doubt<'_> {
         unsure && is_new && self.segments.begins(&tail(candidate.bytes()), &String::from_utf8_lossy(bytes))
     }
 
-    /// Half as much doubt as would call the friend, anywhere: time for it to read the prompt.
+    /// A segment for the friend to read; or half as much doubt as would call it, anywhere: time for it to read the
+    /// prompt.
     fn reached(&mut self, candidate: &Candidate) -> bool {
+        if self.is_complete(candidate) {
+            return true;
+        }
         let last = candidate.tokens().last().filter(|token| !token.step.forced);
         let signals = last.and_then(|token| token.step.signals);
         self.cold && signals.is_some_and(|signals| signals.entropy > self.policy.entropy * WARM)
@@ -200,12 +228,17 @@ struct SegmentEnd<'a> {
     friend: &'a str,
     segments: Segments,
     tokens: usize,
+    /// Tokens before a segment's end that it only reads: where it takes nothing back, one token is all it says.
+    read: Option<usize>,
 }
 
 impl Until for SegmentEnd<'_> {
     fn reached(&mut self, candidate: &Candidate) -> bool {
         self.tokens += 1;
         let tokens = candidate.tokens();
+        if self.tokens == 1 && self.read.is_some_and(|before| tokens.len() > before) {
+            return true;
+        }
         let others = tokens.iter().rposition(|token| &*token.author.model != self.friend);
         let begin = others.and_then(|at| tokens.get(at)).map_or(0, |token| token.end);
         let segment = candidate.bytes().get(begin..).unwrap_or_default();

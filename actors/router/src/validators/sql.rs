@@ -7,6 +7,7 @@ use understudy_sandbox::sql::{Database, Failure, text::extract};
 
 use super::{Finding, statement};
 use crate::Verdict;
+use crate::wording;
 
 pub(super) const NAME: &str = "sql";
 /// Of one statement; a validator is waited for.
@@ -18,7 +19,7 @@ pub(super) fn validate(database: &Path, question: &str, text: &str) -> Finding {
     if let Some(statement) = extract(text) {
         let schema = database.run("SELECT group_concat(sql) FROM sqlite_schema");
         let ddl = schema.map(|table| table.rows.concat().concat()).unwrap_or_default();
-        finding.read = statement::read(statement, statement::asked(question), &ddl);
+        finding.read = statement::read(statement, wording::asked(question), &ddl);
     }
     finding
 }

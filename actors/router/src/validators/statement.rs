@@ -87,11 +87,6 @@ pub(super) fn read(statement: &str, question: &str, ddl: &str) -> Vec<(&'static 
     ]
 }
 
-/// The last paragraph: what is asked, after whatever it is asked about.
-pub(super) fn asked(message: &str) -> &str {
-    message.trim_end().rsplit("\n\n").next().unwrap_or_default()
-}
-
 fn words(text: &str) -> Vec<String> {
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let words = text.split(|letter| !is_word(letter)).filter(|word| !word.is_empty());
@@ -149,12 +144,6 @@ mod tests {
             number("schema_words_unused", "SELECT shop_name FROM shop", "opening year of a city's shop"),
             3.0
         );
-    }
-
-    #[test]
-    fn what_is_asked_comes_after_what_it_is_about() {
-        assert_eq!(asked("Schema:\nCREATE TABLE t (a);\n\nQuestion: how many\n"), "Question: how many");
-        assert_eq!(asked("how many"), "how many");
     }
 
     #[test]

@@ -98,6 +98,22 @@ async fn the_friend_writes_the_segments_that_begin_in_doubt() {
             kinds: &[FriendCall, FriendReturn],
         },
         Case {
+            what: "each complete segment is read; the friend says the first token of the next",
+            params: ",when=each",
+            small: sure("SELECT name FROM town;"),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT name FROM"), ("large", " "), ("small", "town;")],
+            kinds: &[FriendCall, FriendReturn, FriendCall],
+        },
+        Case {
+            what: "and it goes on where it took something back",
+            params: ",when=each,max_teacher_share=0.9",
+            small: sure(text),
+            large: sure("SELECT name FROM town;"),
+            spans: &[("small", "SELECT n"), ("large", "ame FROM"), ("small", " "), ("large", "town;")],
+            kinds: &[FriendCall, FriendReturn, FriendCall, FriendReturn],
+        },
+        Case {
             what: "a friend out of reach is done without",
             params: "",
             small: sure(text).signals_at(7, 2.0, 0.1),

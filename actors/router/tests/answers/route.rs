@@ -16,12 +16,14 @@ fn learned(small: f64, large: f64) -> Arc<LadderProfile> {
         profile: Profile {
             model: model.into(),
             features: Vec::new(),
+            trees: Vec::new(),
             bias: (right / (1.0 - right)).ln(),
             knots: vec![(-20.0, right), (20.0, right)],
             fitted_on: FittedOn::default(),
             auroc: None,
             ece: 0.0,
         },
+        next: None,
         threshold: None,
     };
     let rungs = vec![rung("small", small), rung("large", large)];
