@@ -6,12 +6,10 @@ use understudy_engine::verbs::SamplerSpec;
 
 use crate::RouterError;
 use crate::desk::{Desk, Trouble};
-
-/// Longest question and answer that a critic is shown, in bytes each.
-const LONGEST: usize = 16_384;
+use crate::prompt::beginning;
 
 /// The probability, of both words together, that `critic` says "Yes" when it is asked whether the answer
-/// is right.
+/// is right. It is shown the beginnings of long questions and answers.
 pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) -> Result<f32, Trouble> {
     let job = desk.job;
     let (sender, _) = tokio::sync::mpsc::channel(1);
@@ -50,9 +48,4 @@ fn question(messages: &[ChatMessage], answer: &str) -> Vec<ChatMessage> {
         beginning(answer)
     );
     vec![ChatMessage { role: "user".into(), content }]
-}
-
-fn beginning(text: &str) -> &str {
-    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }

@@ -43,6 +43,15 @@ pub(crate) fn constraint_name(constraint: &Pattern) -> &'static str {
     }
 }
 
+/// Bytes of questions and answers that are looked at.
+const LONGEST: usize = 16_384;
+
+/// As much of a text as is looked at: whole characters.
+pub(crate) fn beginning(text: &str) -> &str {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
 /// What the user said last.
 pub(crate) fn question(messages: &[ChatMessage]) -> &str {
     messages.iter().rev().find(|message| message.role == "user").map_or("", |message| &message.content)

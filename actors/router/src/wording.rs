@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use understudy_calibration::Evidence;
 
-/// Bytes of question and answer that are looked at.
-const LONGEST: usize = 16_384;
+use crate::prompt::beginning;
+
 /// Shorter words are in too many others.
 const LEAST_WORD: usize = 4;
 /// Beginnings so long are the same word: endings differ by grammar.
@@ -56,10 +56,6 @@ pub(crate) fn asked(message: &str) -> &str {
 /// Of none, all.
 fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
-}
-
-fn beginning(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default()
 }
 
 fn words(text: &str) -> Vec<&str> {

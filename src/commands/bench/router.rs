@@ -139,7 +139,7 @@ async fn embeddings(model: &str, requests: usize) -> Result<Times, Error> {
             (0..QUESTION_TOKENS - 2).map(|at| if (number >> (at % 16)) & 1 == 1 { "a" } else { QUESTION });
         let text = words.collect::<Vec<_>>().join(" ");
         let begun = Instant::now();
-        let request = EmbedRequest { model: model.to_owned(), text, ..EmbedRequest::default() };
+        let request = EmbedRequest { model: model.to_owned(), text };
         let answer = reached.client.embed(request, TIMEOUT).await?;
         let took = begun.elapsed();
         if answer.tokens as usize != QUESTION_TOKENS {
