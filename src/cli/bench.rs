@@ -32,7 +32,7 @@ pub enum BenchCommand {
 #[derive(Debug, Args)]
 pub struct BenchRouter {
     /// Requests of each kind.
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
     pub requests: usize,
     /// Time this model's vectors of questions too.
     #[arg(long, value_name = "MODEL")]

@@ -1,6 +1,6 @@
-//! `understudy bench router`: what deciding takes, where models take nothing.
+//! `understudy bench router`: what deciding takes.
 //!
-//! Scripted engines on threads of their own answer at once. A decision's time is what a reader waits from the last
+//! Scripted engines on threads of their own write a token in a tenth of a millisecond. A decision's time is what a reader waits from the last
 //! text before it to the decision: the run's end, the evidence, the confidence and the way to the reader are in it.
 
 use std::sync::Arc;
@@ -22,16 +22,24 @@ use crate::source::Reached;
 const ANSWER: u32 = 64;
 /// Requests before any is counted.
 const WARM_UP: usize = 100;
+/// What a token takes. Writing in no time would fill a run's channel, and the engine would wait for its reader.
+const STEP: Duration = Duration::from_micros(100);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// One word is one token of the embedder; it adds one at each end.
 const QUESTION: &str = "the";
 const QUESTION_TOKENS: usize = 64;
-/// What is decided, by which policy.
-const DECISIONS: [(&str, &str, DecisionKind); 4] = [
-    ("an answer stays", "cascade:threshold=0", DecisionKind::Stay),
-    ("an answer escalates", "cascade:threshold=1", DecisionKind::Escalate),
-    ("a rung is chosen", "route", DecisionKind::Route),
-    ("a friend is called", "friend:segments=clause,entropy=0,margin=1", DecisionKind::FriendCall),
+/// What is decided, by which policy, over engines that take so long for a token. A friend is called by a writer that asks
+/// for each token, so its engine may take no time; the other rows have what is left of a step in them.
+const DECISIONS: [(&str, &str, DecisionKind, Duration); 4] = [
+    ("an answer stays", "cascade:threshold=0", DecisionKind::Stay, STEP),
+    ("an answer escalates", "cascade:threshold=1", DecisionKind::Escalate, STEP),
+    ("a rung is chosen", "route", DecisionKind::Route, STEP),
+    (
+        "a friend is called",
+        "friend:segments=clause,entropy=0,margin=1",
+        DecisionKind::FriendCall,
+        Duration::ZERO,
+    ),
 ];
 
 /// Microseconds.
@@ -60,8 +68,8 @@ impl Times {
 
 pub async fn run(args: BenchRouter) -> Result<(), Error> {
     let mut measured = Vec::new();
-    for (what, policy, kind) in DECISIONS {
-        measured.push((what, policy, decisions(policy, kind, args.requests).await?));
+    for (what, policy, kind, step) in DECISIONS {
+        measured.push((what, policy, decisions(policy, kind, step, args.requests).await?));
     }
     let embedding = match &args.embedder {
         None => None,
@@ -91,9 +99,16 @@ pub async fn run(args: BenchRouter) -> Result<(), Error> {
 }
 
 /// How long decisions of one kind take, one of each request.
-async fn decisions(policy: &str, kind: DecisionKind, requests: usize) -> Result<Times, Error> {
+async fn decisions(
+    policy: &str,
+    kind: DecisionKind,
+    step: Duration,
+    requests: usize,
+) -> Result<Times, Error> {
     let internal = |error: &dyn std::fmt::Display| Error::internal(error.to_string());
-    let models = Arc::new(ScriptedModels::new([Script::new("small"), Script::new("large")]));
+    let scripts = ["small", "large"].map(Script::new);
+    scripts.iter().for_each(|script| script.tick_time(step));
+    let models = Arc::new(ScriptedModels::new(scripts));
     let health = Arc::new(NodeHealth::default());
     let config = SlotConfig::new(EngineConfig { health: health.clone(), ..EngineConfig::new("") });
     let slots = LocalSlots::new(config, models.clone(), models);
