@@ -35,7 +35,7 @@ pub struct ModelCard {
     pub numerics: String,
     /// What is known of its fast kernels on this machine.
     pub gates: Vec<Gate>,
-    /// Tokenizer and chat template digest.
+    /// Digest of the tokenizer.
     pub codec_digest: String,
 }
 

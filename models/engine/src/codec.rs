@@ -35,7 +35,7 @@ pub trait Codec: Send + Sync {
     /// Size of the vocabulary.
     fn vocab_size(&self) -> usize;
 
-    /// Digest of tokenizer and template, for `ModelRef` and cross-node checks.
+    /// Digest of the tokenizer: models of the same one share token ids.
     fn digest(&self) -> &str;
 }
 

@@ -145,6 +145,8 @@ fn the_larger_models_agree_when_asked_for() {
     let path = pulled("qwen2.5-coder-1.5b");
     check_tokenizer("qwen2.5-coder-1.5b", &path);
     check_chat("qwen2.5-coder-1.5b", &path);
+    let smaller = open(&pulled("qwen2.5-coder-0.5b"));
+    assert_eq!(open(&path).digest(), smaller.digest(), "they share a vocabulary");
     check_tokenizer("gemma-3-270m", &pulled("gemma-3-270m"));
 }
 
@@ -162,6 +164,26 @@ fn ends_and_digests_are_those_of_the_file() {
     let digests = [tiny.digest(), qwen.digest(), smol.digest()];
     assert!(digests.iter().all(|digest| digest.len() == 32));
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+}
+
+#[test]
+fn models_that_differ_in_their_template_share_a_vocabulary() {
+    let original = vectors_folder().join("tiny-qwen3.gguf");
+    let mut bytes = std::fs::read(&original).unwrap();
+    let place = |bytes: &[u8], text: &str| {
+        bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("it is in the file")
+    };
+    // After the key: a type and a length, four and eight bytes.
+    let template = place(&bytes, "tokenizer.chat_template") + "tokenizer.chat_template".len() + 12;
+    let word = template + place(&bytes[template..], "assistant");
+    bytes[word..word + 9].copy_from_slice(b"aSSistant");
+    let folder = tempfile::tempdir().unwrap();
+    let changed = folder.path().join("changed.gguf");
+    std::fs::write(&changed, bytes).unwrap();
+    let question = [ChatMessage { role: "user".into(), content: "hello".into() }];
+    let (original, changed) = (open(&original), open(&changed));
+    assert_ne!(original.render(&question).unwrap(), changed.render(&question).unwrap());
+    assert_eq!(original.digest(), changed.digest());
 }
 
 proptest! {

@@ -1,20 +1,19 @@
-//! One short name for everything that decides a model's ids and prompts.
+//! One short name for everything that decides which ids a text becomes.
 
 use sha2::{Digest, Sha256};
 
 use super::Pipeline;
 use crate::gguf::Gguf;
 
-/// 128 bits of SHA-256 over the tokenizer's metadata and the chat template, in hex.
+/// 128 bits of SHA-256 over the tokenizer's metadata, in hex.
 ///
-/// Two files with the same digest turn the same messages into the same ids, whatever
-/// their weights.
+/// Two files with the same digest turn the same text into the same ids, whatever their weights and their chat
+/// template: models of a family differ in that, and share tokens, drafts and masks all the same.
 pub(super) fn of(file: &Gguf) -> String {
     let mut hash = Sha256::new();
     for key in ["model", "pre"] {
         field(&mut hash, file.str(&format!("tokenizer.ggml.{key}")).unwrap_or_default());
     }
-    field(&mut hash, file.str("tokenizer.chat_template").unwrap_or_default());
     if let Some(pipeline) = file.str(Pipeline::KEY) {
         field(&mut hash, pipeline);
     }

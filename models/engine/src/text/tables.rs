@@ -17,12 +17,12 @@ use crate::kept::{self, Kept};
 
 /// Part of a block's name: another layout, another file. Raise the number with every change of what
 /// sections hold.
-const LAYOUT: &[u8] = b"understudy tokenizer tables 1";
+const LAYOUT: &[u8] = b"understudy tokenizer tables 2";
 
 /// What a block holds. Sections that a tokenizer has no use for are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
-    /// The digest of tokenizer and template.
+    /// The digest of the tokenizer.
     Digest,
     /// Of each token, a byte: its kind.
     Kinds,
