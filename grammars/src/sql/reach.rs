@@ -124,12 +124,17 @@ impl Sql {
                     allowed.insert(&name);
                 }
             }
-            if in_call || own.role != Role::Nested {
+            if in_call || own.role != Role::Nested || self.is_apart(own) {
                 break;
             }
             at = own.outer.as_deref();
         }
         allowed
+    }
+
+    /// Whether a query is at a clause from which nothing around it is seen. SQLite resolves GROUP BY and ORDER BY so.
+    fn is_apart(&self, query: &Query) -> bool {
+        self.dialect == Dialect::Sqlite && matches!(query.clause, Clause::Group | Clause::Order)
     }
 
     /// Whether a column may be named in ON: the tables that are still to come must not have it.
@@ -202,7 +207,8 @@ impl Sql {
                     found.push((label.clone(), source.relation.clone()));
                 }
             }
-            let last = !own.scope.closed || own.role != Role::Nested || query.is_in_call(self);
+            let last =
+                !own.scope.closed || own.role != Role::Nested || query.is_in_call(self) || self.is_apart(own);
             at = own.outer.as_deref().filter(|_| !last);
         }
         found

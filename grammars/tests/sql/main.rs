@@ -15,7 +15,7 @@ use understudy_grammars::SqlSpec;
 
 use support::{CONCERTS, compile, database, refusal, spec, vocabulary};
 
-const INSIDE: [&str; 26] = [
+const INSIDE: [&str; 27] = [
     "SELECT name FROM singer",
     "select NAME from SINGER;",
     "SELECT T1.name, T2.year FROM singer AS T1, concert AS T2 WHERE T1.id = T2.concert_id",
@@ -42,10 +42,11 @@ const INSIDE: [&str; 26] = [
     "SELECT DISTINCT year FROM concert WHERE stadium_id = 1 INTERSECT SELECT 1",
     "SELECT name FROM singer ORDER BY CASE WHEN age > 1 THEN name ELSE country END",
     "SELECT country FROM singer GROUP BY country ORDER BY count(DISTINCT name), max(age) DESC",
+    "SELECT name FROM singer WHERE id IN (SELECT id FROM singer_in_concert GROUP BY id HAVING age > 1 ORDER BY id)",
     "SELECT name FROM singer ORDER BY age BETWEEN row_number() OVER () AND count(*) OVER (ORDER BY age)",
 ];
 
-const OUTSIDE: [&str; 30] = [
+const OUTSIDE: [&str; 34] = [
     "SELECT nam FROM singer",
     "SELECT name FROM singers",
     "SELECT title FROM singer",
@@ -76,6 +77,10 @@ const OUTSIDE: [&str; 30] = [
     "SELECT NOT * FROM singer",
     "SELECT count(NOT *) FROM singer",
     "SELECT count(NOT DISTINCT name) FROM singer",
+    "SELECT name FROM singer WHERE id IN (SELECT id FROM singer_in_concert ORDER BY age)",
+    "SELECT name FROM singer WHERE id IN (SELECT id FROM singer_in_concert ORDER BY singer.age)",
+    "SELECT name FROM singer WHERE id IN (SELECT id FROM singer_in_concert GROUP BY age)",
+    "SELECT name FROM singer WHERE EXISTS (SELECT 1 FROM concert ORDER BY (SELECT age FROM stadium))",
 ];
 
 #[test]
