@@ -66,7 +66,7 @@ fn start(word: &str) -> &str {
     word.char_indices().nth(BEGINNING).map_or(word, |(end, _)| word.get(..end).unwrap_or(word))
 }
 
-/// Numbers as they are written, without leading and trailing zeros that change nothing.
+/// Numbers as they are written, without zeros at the end of a fraction.
 fn numbers(text: &str) -> Vec<String> {
     let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
     let parts = text.split(|letter| !is_number(letter)).map(|part| part.trim_matches('.'));
