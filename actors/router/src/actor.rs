@@ -179,7 +179,7 @@ async fn evidence(
     cast: &Cast,
     candidate: &crate::candidate::Candidate,
 ) -> Result<(), Trouble> {
-    let is_judged = desk.books.candidates.iter().any(|(id, _)| *id == candidate.id);
+    let is_judged = desk.books.candidates.iter().any(|(of, _)| *of == candidate.revision());
     if desk.job.request.collect_evidence && desk.books.prompt.is_empty() {
         prompt::evidence(desk).await?;
     }
@@ -205,9 +205,9 @@ fn finished(desk: Desk<'_>, reason: FinishReason, plan: &Plan) -> Finished {
     let rungs = books.rungs(&spans);
     costs.note(&rungs);
     let shown = screen.owner();
-    let candidates = books.candidates.iter().map(|(id, record)| {
+    let candidates = books.candidates.iter().map(|(of, record)| {
         let mut record = record.clone();
-        record.chosen = Some(*id) == shown;
+        record.chosen = Some(*of) == shown;
         record
     });
     Finished {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use understudy_calibration::Evidence;
 use understudy_engine::verbs::Cost;
 
+use crate::candidate::Revision;
 use crate::{CandidateRecord, Decision, RungCost, Span};
 
 /// One model's entry.
@@ -43,7 +44,7 @@ pub(crate) struct Books {
     /// What was known before anything was written, where that was asked.
     pub(crate) prompt: Evidence,
     /// Answers that were judged, by their candidate.
-    pub(crate) candidates: Vec<(u64, CandidateRecord)>,
+    pub(crate) candidates: Vec<(Revision, CandidateRecord)>,
 }
 
 impl Books {

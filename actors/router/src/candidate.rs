@@ -33,10 +33,18 @@ pub(crate) struct Written {
     pub(crate) shown: usize,
 }
 
+/// What is judged: a candidate, and how often it was over and went on after all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Revision {
+    pub(crate) candidate: u64,
+    count: u32,
+}
+
 /// An answer, complete or not.
 pub(crate) struct Candidate {
     /// Tells candidates of all requests apart.
     pub(crate) id: u64,
+    revisions: u32,
     tokens: Vec<Written>,
     bytes: Vec<u8>,
     stops: Vec<String>,
@@ -55,6 +63,7 @@ impl Candidate {
     pub(crate) fn new(stops: &[String]) -> Self {
         Self {
             id: MADE.fetch_add(1, Ordering::Relaxed),
+            revisions: 0,
             tokens: Vec::new(),
             bytes: Vec::new(),
             stops: stops.to_vec(),
@@ -64,6 +73,10 @@ impl Candidate {
             why: "".into(),
             end: None,
         }
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        Revision { candidate: self.id, count: self.revisions }
     }
 
     pub(crate) fn tokens(&self) -> &[Written] {
@@ -122,6 +135,12 @@ impl Candidate {
         self.tokens.truncate(count);
         let end = self.tokens.last().map_or(0, |token| token.end);
         self.bytes.truncate(end);
+        self.reopen();
+    }
+
+    /// It is not over after all. What is undecided then is no text again.
+    pub(crate) fn reopen(&mut self) {
+        self.revisions += u32::from(self.end.is_some());
         self.stream = TextStream::new(&self.stops);
         let piece = self.stream.push(&self.bytes);
         (self.text, self.stopped, self.end) = (piece.text, piece.stopped.is_some(), None);

@@ -32,7 +32,7 @@ pub(crate) async fn judge(
     model: &str,
     candidate: &Candidate,
 ) -> Result<Judgement, Trouble> {
-    if let Some((_, known)) = desk.books.candidates.iter().find(|(id, _)| *id == candidate.id) {
+    if let Some((_, known)) = desk.books.candidates.iter().find(|(of, _)| *of == candidate.revision()) {
         let doubt = doubt(&known.validators);
         let (confidence, preference) = weigh(desk, model, candidate, &known.evidence, doubt.is_some());
         return Ok(Judgement { confidence, preference, doubt });
@@ -52,7 +52,7 @@ pub(crate) async fn judge(
     let doubt = doubt(&validators);
     let (confidence, preference) = weigh(desk, model, candidate, &evidence, doubt.is_some());
     desk.books.candidates.push((
-        candidate.id,
+        candidate.revision(),
         CandidateRecord {
             model: model.to_owned(),
             chosen: false,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use understudy_backend::{BackendError, LoadEvent, RequestCtx};
 
-use crate::candidate::{Author, Candidate};
+use crate::candidate::{Author, Candidate, Revision};
 use crate::{AnswerEvent, RouterError, Span};
 
 pub(crate) type AnswerItem = Result<AnswerEvent, RouterError>;
@@ -26,7 +26,7 @@ pub(crate) struct Screen {
     events: Option<mpsc::Sender<AnswerItem>>,
     begun: Instant,
     /// The candidate shown.
-    owner: Option<u64>,
+    owner: Option<Revision>,
     marks: Vec<Mark>,
     text: String,
     /// Reason of the retraction to come, should another candidate take over.
@@ -71,7 +71,7 @@ impl Screen {
 
     /// Shows what is new in the candidate, once it has text; what another has shown is retracted then.
     pub(crate) async fn show(&mut self, candidate: &Candidate) -> Result<(), BackendError> {
-        if self.owner == Some(candidate.id) || !candidate.text().is_empty() {
+        if self.shows(candidate) || !candidate.text().is_empty() {
             self.claim(candidate).await?;
         }
         Ok(())
@@ -79,11 +79,11 @@ impl Screen {
 
     /// Shows the candidate, with or without text: it stands.
     pub(crate) async fn claim(&mut self, candidate: &Candidate) -> Result<(), BackendError> {
-        if self.owner != Some(candidate.id) {
+        if !self.shows(candidate) {
             let reason = std::mem::take(&mut self.takeover);
             self.retract_to(0, 0, &reason).await?;
-            self.owner = Some(candidate.id);
         }
+        self.owner = Some(candidate.revision());
         let tokens = candidate.tokens();
         let same = self.marks.len().min(tokens.len());
         if self.text.len() > candidate.text().len() {
@@ -146,13 +146,13 @@ impl Screen {
     }
 
     /// The candidate that is shown, if one is.
-    pub(crate) fn owner(&self) -> Option<u64> {
+    pub(crate) fn owner(&self) -> Option<Revision> {
         self.owner
     }
 
     /// Whether this candidate is the one that is shown.
     pub(crate) fn shows(&self, candidate: &Candidate) -> bool {
-        self.owner == Some(candidate.id)
+        self.owner.is_some_and(|owner| owner.candidate == candidate.id)
     }
 
     /// Shows progress, if there is room: it is informative only.

@@ -4,6 +4,12 @@
 
 use understudy_grammars::Pattern;
 
+use crate::candidate::Candidate;
+use crate::writers::Until;
+
+/// A segment without end is handed back after so many tokens.
+const LONGEST_SEGMENT: usize = 64;
+
 /// What a segment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Segments {
@@ -88,6 +94,41 @@ impl Segments {
             Self::Line => segment.ends_with('\n'),
             Self::Sentence => segment.ends_with('\n') || ends_sentence(segment),
         }
+    }
+}
+
+/// Stops an author at the end of its segment.
+pub(crate) struct SegmentEnd<'a> {
+    author: &'a str,
+    segments: Segments,
+    tokens: usize,
+    read: Option<usize>,
+}
+
+impl<'a> SegmentEnd<'a> {
+    /// `read`: the author has a segment of others to read that ends after so many tokens; where it takes nothing
+    /// back, one token is all it says.
+    pub(crate) fn of(author: &'a str, segments: Segments, read: Option<usize>) -> Self {
+        Self { author, segments, tokens: 0, read }
+    }
+
+    /// Tokens that the author has written.
+    pub(crate) fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+impl Until for SegmentEnd<'_> {
+    fn reached(&mut self, candidate: &Candidate) -> bool {
+        self.tokens += 1;
+        let tokens = candidate.tokens();
+        if self.tokens == 1 && self.read.is_some_and(|before| tokens.len() > before) {
+            return true;
+        }
+        let others = tokens.iter().rposition(|token| &*token.author.model != self.author);
+        let begin = others.and_then(|at| tokens.get(at)).map_or(0, |token| token.end);
+        let segment = candidate.bytes().get(begin..).unwrap_or_default();
+        self.segments.ends(&String::from_utf8_lossy(segment)) || self.tokens >= LONGEST_SEGMENT
     }
 }
 

@@ -1,6 +1,7 @@
 //! Phone a friend inside an answer: where a segment begins that the first rung is unsure of, the last
 //! rung writes it and hands the pen back. With `when=each` it also reads each complete segment, says the first
-//! token of the next, and goes on only where it took something back.
+//! token of the next, and goes on only where it took something back; with `when=doubted` not before the first
+//! rung's whole answer was judged, and only if it does not stay.
 //!
 //! The last rung reads what the first one wrote since its own last word in the same pass that brings its
 //! next token, and takes back what it strongly disagrees with: the big-little decoder of Kim, Mangalam,
@@ -15,12 +16,13 @@ use understudy_engine::verbs::{Signals, StepResult};
 use super::{Definition, Make, Pen, Policy, Written, direct};
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
+use crate::judge::judge;
 use crate::plan::Cast;
 use crate::policy_spec::{Param, ParamKind, Params};
-use crate::segments::Segments;
+use crate::segments::{SegmentEnd, Segments};
 use crate::warming::Warming;
 use crate::writers::{Advance, Until, Writer};
-use crate::{Decision, DecisionKind};
+use crate::{Decision, DecisionKind, FinishReason};
 
 /// Nats: about as unsure as between three equals.
 const ENTROPY: f32 = 1.0;
@@ -36,8 +38,6 @@ const SHARE: f32 = 0.5;
 const SHORT: usize = 16;
 /// Bytes of text that a boundary is seen in.
 const TAIL: usize = 96;
-/// A segment without end is handed back after so many tokens.
-const LONGEST_SEGMENT: usize = 64;
 
 pub(super) const DEFINITION: Definition = Definition {
     name: "friend",
@@ -55,8 +55,8 @@ pub(super) const DEFINITION: Definition = Definition {
         },
         Param {
             name: "when",
-            kind: ParamKind::Word(&["unsure", "each"]),
-            about: "besides where the first rung is unsure (default), the friend reads each complete segment",
+            kind: ParamKind::Word(&["unsure", "each", "doubted"]),
+            about: "where the first rung is unsure (default); it also reads each complete segment; so once an answer is judged too low",
         },
         Param {
             name: "alpha",
@@ -77,13 +77,21 @@ pub(super) const DEFINITION: Definition = Definition {
     make: Make::Segments(|params, pen| Box::new(Friend::of(params, pen))),
 };
 
+/// When the friend is called.
+#[derive(Clone, Copy, PartialEq)]
+enum When {
+    Unsure,
+    Each,
+    Doubted,
+}
+
 struct Friend {
     pen: Arc<dyn Pen>,
     entropy: f32,
     margin: f32,
     alpha: f32,
     share: f32,
-    reads_each: bool,
+    when: When,
     segments: Option<Segments>,
 }
 
@@ -95,7 +103,11 @@ impl Friend {
             margin: params.number("margin").unwrap_or(MARGIN),
             alpha: params.number("alpha").unwrap_or(ALPHA),
             share: params.number("max_teacher_share").unwrap_or(SHARE),
-            reads_each: params.text("when") == Some("each"),
+            when: match params.text("when") {
+                Some("each") => When::Each,
+                Some("doubted") => When::Doubted,
+                _ => When::Unsure,
+            },
             segments: params.text("segments").and_then(Segments::named),
         }
     }
@@ -105,6 +117,35 @@ impl Friend {
         let tokens = candidate.tokens();
         let by_friend = tokens.iter().filter(|token| &*token.author.model == friend).count();
         (by_friend as f32) < self.share * tokens.len().max(SHORT) as f32
+    }
+
+    /// Judges the first rung's whole answer as a cascade does; why it does not stay, if it does not.
+    async fn doubt(
+        &self,
+        desk: &mut Desk<'_>,
+        cast: &Cast,
+        candidate: &mut Candidate,
+        end: FinishReason,
+    ) -> Result<Option<String>, Trouble> {
+        let rung = cast.lead.unwrap_or(0);
+        desk.close(candidate, end).await?;
+        let (model, threshold) = (cast.model(rung), cast.threshold(rung));
+        let preference = judge(desk, model, candidate).await?.preference;
+        if preference < threshold {
+            candidate.reopen();
+            return Ok(Some(format!("preference {preference:.2} is below the threshold {threshold:.2}")));
+        }
+        let reason = format!("preference {preference:.2} reaches the threshold {threshold:.2}");
+        desk.decide(Decision {
+            kind: DecisionKind::Stay,
+            from: model.into(),
+            to: None,
+            reason,
+            confidence: Some(preference),
+            threshold: Some(threshold),
+        })
+        .await?;
+        Ok(None)
     }
 }
 
@@ -125,20 +166,28 @@ impl Policy for Friend {
         let mut writer = self.pen.writer(cast, lead, true);
         let mut friend_writer: Option<Box<dyn Writer>> = None;
         // Its word is certain to be asked for.
-        let mut warming = self.reads_each.then(|| Warming::start(desk, friend));
+        let mut warming = (self.when == When::Each).then(|| Warming::start(desk, friend));
         let mut reachable = true;
+        let mut may_interrupt = self.when != When::Doubted;
         desk.judged = true;
         loop {
             candidate.because("");
-            let may_call = reachable && self.may_call(candidate, friend);
+            let may_call = may_interrupt && reachable && self.may_call(candidate, friend);
             let cold = may_call && friend_writer.is_none() && warming.is_none();
             let mut doubt =
                 Doubt { policy: self, segments, may_call, cold, returned_at: candidate.tokens().len() };
             let end = writer.advance(desk, candidate, &mut doubt).await?;
-            let is_complete = doubt.is_complete(candidate);
+            let mut is_complete = doubt.is_complete(candidate);
             let why = match end {
                 Advance::Refused(step) => reason(step.signals),
                 Advance::Boundary if is_complete => "a segment is complete".to_owned(),
+                Advance::Done(end) if !may_interrupt => {
+                    let Some(why) = self.doubt(desk, cast, candidate, end).await? else {
+                        return Ok(Written::Done(end));
+                    };
+                    (may_interrupt, is_complete) = (true, true);
+                    why
+                }
                 Advance::Boundary => {
                     warming = Some(Warming::start(desk, friend));
                     continue;
@@ -158,7 +207,7 @@ impl Policy for Friend {
             let writer = friend_writer.get_or_insert_with(|| self.pen.writer(cast, last, true));
             let before = candidate.tokens().len();
             writer.review(self.alpha);
-            let mut end = SegmentEnd { friend, segments, tokens: 0, read: is_complete.then_some(before) };
+            let mut end = SegmentEnd::of(friend, segments, is_complete.then_some(before));
             let back = match writer.advance(desk, candidate, &mut end).await {
                 Ok(Advance::Boundary | Advance::Refused(_)) => "the segment is written".to_owned(),
                 Ok(end) => return direct::written(desk, candidate, end).await,
@@ -169,7 +218,7 @@ impl Policy for Friend {
                     format!("the friend cannot be reached: {trouble:?}")
                 }
             };
-            let by_friend = end.tokens;
+            let by_friend = end.tokens();
             let back = match (before + by_friend).saturating_sub(candidate.tokens().len()) {
                 0 => back,
                 taken => format!("{back}; {taken} tokens before it were taken back"),
@@ -193,7 +242,9 @@ struct Doubt<'a> {
 impl Doubt<'_> {
     /// Whether the friend is to read a segment that the first rung has just completed.
     fn is_complete(&self, candidate: &Candidate) -> bool {
-        if !(self.policy.reads_each && self.may_call) || candidate.tokens().len() <= self.returned_at {
+        if !(self.policy.when != When::Unsure && self.may_call)
+            || candidate.tokens().len() <= self.returned_at
+        {
             return false;
         }
         let before = candidate.tokens().get(..self.returned_at).unwrap_or_default();
@@ -220,29 +271,6 @@ impl Until for Doubt<'_> {
         let last = candidate.tokens().last().filter(|token| !token.step.forced);
         let signals = last.and_then(|token| token.step.signals);
         self.cold && signals.is_some_and(|signals| signals.entropy > self.policy.entropy * WARM)
-    }
-}
-
-/// Stops the friend at the end of its segment.
-struct SegmentEnd<'a> {
-    friend: &'a str,
-    segments: Segments,
-    tokens: usize,
-    /// Tokens before a segment's end that it only reads: where it takes nothing back, one token is all it says.
-    read: Option<usize>,
-}
-
-impl Until for SegmentEnd<'_> {
-    fn reached(&mut self, candidate: &Candidate) -> bool {
-        self.tokens += 1;
-        let tokens = candidate.tokens();
-        if self.tokens == 1 && self.read.is_some_and(|before| tokens.len() > before) {
-            return true;
-        }
-        let others = tokens.iter().rposition(|token| &*token.author.model != self.friend);
-        let begin = others.and_then(|at| tokens.get(at)).map_or(0, |token| token.end);
-        let segment = candidate.bytes().get(begin..).unwrap_or_default();
-        self.segments.ends(&String::from_utf8_lossy(segment)) || self.tokens >= LONGEST_SEGMENT
     }
 }
 

@@ -10,7 +10,7 @@ use crate::desk::{Desk, Trouble};
 use crate::drafters::Drafters;
 use crate::session::Session;
 
-/// Most tokens of others that are read with an eye to taking them back: those of a segment or a few.
+/// Most tokens of others that one pass reads with an eye to taking them back; an engine takes 64 rows.
 const LONGEST_REVIEW: usize = 48;
 
 /// Decodes by the verb `verify`.
@@ -73,39 +73,47 @@ impl Stepping {
         }
     }
 
-    /// Reads what others wrote since, in one pass that brings the next token too: the big-little decoder
-    /// of Kim et al. 2023, "Speculative decoding with big little decoder", section 3. What comes back are
-    /// this model's own tokens; the candidate ends before them. `None`: there is nothing that it could
-    /// compare.
+    /// Reads what others wrote since, in a pass (for long texts a few) that brings the next token too: the
+    /// big-little decoder of Kim et al. 2023, "Speculative decoding with big little decoder", section 3. What
+    /// comes back are this model's own tokens; the candidate ends before them. `None`: there is nothing that it
+    /// could compare.
     async fn read(
         &mut self,
         desk: &mut Desk<'_>,
         candidate: &mut Candidate,
         alpha: f32,
     ) -> Result<Option<Verified>, Trouble> {
-        let Some(unread) = self.session.unread(desk, candidate).await? else { return Ok(None) };
-        if unread.is_empty() || unread.len() > LONGEST_REVIEW {
-            return Ok(None);
+        loop {
+            let Some(mut unread) = self.session.unread(desk, candidate).await? else { return Ok(None) };
+            if unread.is_empty() {
+                return Ok(None);
+            }
+            let before = candidate.tokens().len() - unread.len();
+            unread.truncate(LONGEST_REVIEW);
+            let spec = VerifySpec {
+                most: desk.left(candidate) + (candidate.tokens().len() - before) as u32,
+                draft: Draft::certain(unread),
+                acceptance: Acceptance::Lenient { alpha },
+                signals: desk.signals(),
+            };
+            let mut verified = self.session.verify(desk, spec).await?;
+            let written = candidate.tokens().get(before..).unwrap_or_default().iter();
+            let same = written
+                .zip(&verified.steps)
+                .take_while(|(theirs, own)| theirs.step.token == own.token)
+                .count();
+            if same > 0 && same == verified.steps.len() && verified.stop.is_none() {
+                // There is more to read.
+                continue;
+            }
+            if before + same < candidate.tokens().len() {
+                let reason = format!("{} would not have said so", self.session.model());
+                desk.take_back(candidate, before + same, &reason).await?;
+            }
+            verified.steps.drain(..same);
+            self.foreseen = verified.foreseen;
+            return Ok(Some(verified));
         }
-        let before = candidate.tokens().len() - unread.len();
-        let most = desk.left(candidate) + unread.len() as u32;
-        let spec = VerifySpec {
-            draft: Draft::certain(unread),
-            acceptance: Acceptance::Lenient { alpha },
-            most,
-            signals: desk.signals(),
-        };
-        let mut verified = self.session.verify(desk, spec).await?;
-        let written = candidate.tokens().get(before..).unwrap_or_default().iter();
-        let same =
-            written.zip(&verified.steps).take_while(|(theirs, own)| theirs.step.token == own.token).count();
-        if before + same < candidate.tokens().len() {
-            let reason = format!("{} would not have said so", self.session.model());
-            desk.take_back(candidate, before + same, &reason).await?;
-        }
-        verified.steps.drain(..same);
-        self.foreseen = verified.foreseen;
-        Ok(Some(verified))
     }
 
     /// Writes what a pass has brought; `None` to go on.
@@ -118,7 +126,8 @@ impl Stepping {
     ) -> Result<Option<Advance>, Trouble> {
         let (author, codec) = (self.session.author()?, self.session.codec()?);
         let mut steps = verified.steps.into_iter();
-        let mut end = None;
+        // Nothing follows a stop text, whoever wrote it.
+        let mut end = candidate.is_stopped().then_some(Advance::Done(FinishReason::Stop));
         while let (None, Some(step)) = (end, steps.next()) {
             if until.refuses(candidate, &step, codec.token_bytes(step.token)) {
                 desk.books.account(&author.model).unseen(1);

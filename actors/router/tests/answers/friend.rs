@@ -7,7 +7,10 @@ use DecisionKind::{FriendCall, FriendReturn};
 use understudy_backend::fake::{Call, FakeBackend, Fault, Reply};
 use understudy_router::DecisionKind;
 
-use crate::told::{Told, ask_for, question, says, sure};
+use crate::told::{Told, ask_for, question, says, sure, unsure};
+
+const LONG: &str = "SELECT name FROM city WHERE population > 100000 AND state_name = 'texas' AND country = 'usa' \
+                    AND mayor IS NOT NULL ORDER BY population DESC, name ASC;";
 
 /// A clause-wise friend of two models that are asked for SQL.
 async fn phone(params: &str, small: Reply, large: Reply) -> Told {
@@ -112,6 +115,38 @@ async fn the_friend_writes_the_segments_that_begin_in_doubt() {
             large: sure("SELECT name FROM town;"),
             spans: &[("small", "SELECT n"), ("large", "ame FROM"), ("small", " "), ("large", "town;")],
             kinds: &[FriendCall, FriendReturn, FriendCall, FriendReturn],
+        },
+        Case {
+            what: "an answer that stays is nobody else's",
+            params: ",when=doubted",
+            small: sure(text).signals_at(7, 2.0, 0.1),
+            large: sure("never asked"),
+            spans: &[("small", "SELECT nome FROM city;")],
+            kinds: &[DecisionKind::Stay],
+        },
+        Case {
+            what: "one that does not is read to its end, and mended where the friend disagrees; from then on each segment",
+            params: ",when=doubted,max_teacher_share=0.9",
+            small: unsure(text),
+            large: sure("SELECT name FROM city;"),
+            spans: &[("small", "SELECT n"), ("large", "ame FROM"), ("small", " "), ("large", "city;")],
+            kinds: &[FriendCall, FriendReturn, FriendCall, FriendReturn],
+        },
+        Case {
+            what: "read to its end, and found good",
+            params: ",when=doubted",
+            small: unsure(text),
+            large: sure(text),
+            spans: &[("small", "SELECT nome FROM city;")],
+            kinds: &[FriendCall],
+        },
+        Case {
+            what: "longer than one pass reads",
+            params: ",when=doubted",
+            small: unsure(LONG),
+            large: sure(LONG),
+            spans: &[("small", LONG)],
+            kinds: &[FriendCall],
         },
         Case {
             what: "a friend out of reach is done without",
