@@ -112,7 +112,7 @@ impl Reached {
         config.listen.grpc = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.listen.http = config.listen.grpc;
         let node = start(config).await?;
-        let addresses = node.serve().await?;
+        let addresses = node.serve(understudy_http::routes(&node)).await?;
         let client = Client::connect(&addresses.grpc.to_string(), CONNECT).await?;
         Ok(Self { client, _node: Some(node) })
     }

@@ -39,9 +39,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-actors",
             "understudy-router",
             "understudy-ledger",
+            "understudy-telemetry",
             "understudy-engine",
             "understudy-hub",
         ],
+    ),
+    ("understudy-telemetry", &["understudy-backend", "understudy-router"]),
+    (
+        "understudy-http",
+        &["understudy-proto", "understudy-backend", "understudy-router", "understudy-gateway"],
     ),
     ("understudy-agents", &["understudy-proto", "understudy-calibration", "understudy-sandbox"]),
 ];

@@ -63,7 +63,7 @@ pub(super) fn request(answering: &Answering, messages: Vec<Message>) -> Generate
 }
 
 pub(super) fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
+    Message { role: role.to_owned(), content: content.to_owned(), ..Message::default() }
 }
 
 async fn last_event(stream: &mut Stream) -> Result<Finished, Error> {

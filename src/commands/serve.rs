@@ -16,7 +16,7 @@ pub async fn run(args: Serve) -> Result<(), Error> {
     config.listen.grpc = args.grpc.unwrap_or(config.listen.grpc);
     config.listen.http = args.http.unwrap_or(config.listen.http);
     let node = source::start(config).await?;
-    let addresses = node.serve().await?;
+    let addresses = node.serve(understudy_http::routes(&node)).await?;
     line(&format!("ready grpc={} http={}", addresses.grpc, addresses.http))?;
     let mut health = node.health();
     let asked_to_leave = health.wait_for(|signal| matches!(signal, HealthSignal::DrainAndExit { .. }));

@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
+use axum::http::HeaderMap;
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
+use tonic::Request;
 use understudy_backend::RequestCtx;
 use understudy_proto::{PROTOCOL_VERSION, names};
 
-use crate::{Failure, codes};
+use crate::{Caller, Failure, codes};
 
 /// Our deadline is this much before the caller's: the transport cuts a call at its deadline
 /// with a bare status, and ours, with details or the text so far, should arrive before it.
@@ -18,22 +19,35 @@ const HEAD_START: Duration = Duration::from_millis(20);
 
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// The context of a call. `longest` bounds its deadline; `named` is the id in the message.
+/// The context of a gRPC call, as [`context`] makes it.
+pub(crate) fn of<T>(request: &Request<T>, named: &str, longest: Duration) -> Result<RequestCtx, Failure> {
+    let caller = request.extensions().get().cloned().unwrap_or_default();
+    context(request.metadata().as_ref(), &caller, named, longest)
+}
+
+/// The context of a call, from its headers (over gRPC: its metadata). `longest` bounds its deadline; `named` is the id
+/// in the message.
 ///
 /// # Errors
 /// `REQUEST_INVALID` for a malformed id or deadline, `PROTOCOL_TOO_NEW`.
-pub(crate) fn context(metadata: &MetadataMap, named: &str, longest: Duration) -> Result<RequestCtx, Failure> {
+pub(crate) fn context(
+    metadata: &HeaderMap,
+    caller: &Caller,
+    named: &str,
+    longest: Duration,
+) -> Result<RequestCtx, Failure> {
     check_protocol(metadata)?;
     let text = |key| metadata.get(key).and_then(|value| value.to_str().ok());
     let mut ctx = RequestCtx::new(request_id(named, text(names::REQUEST_ID_METADATA))?);
     let timeout = text("grpc-timeout").map(parse_timeout).transpose()?;
     let timeout = timeout.map(|timeout| timeout - HEAD_START.min(timeout / 10));
     ctx.deadline = Some(Instant::now() + timeout.unwrap_or(longest).min(longest));
+    (ctx.tenant, ctx.priority) = (caller.tenant.clone(), caller.priority);
     ctx.traceparent = text(names::TRACEPARENT_METADATA).map(str::to_owned);
     Ok(ctx)
 }
 
-fn check_protocol(metadata: &MetadataMap) -> Result<(), Failure> {
+fn check_protocol(metadata: &HeaderMap) -> Result<(), Failure> {
     let spoken =
         metadata.get(names::PROTOCOL_METADATA).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
     match spoken {
@@ -90,8 +104,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn metadata(pairs: &[(&'static str, &str)]) -> MetadataMap {
-        let mut map = MetadataMap::new();
+    fn metadata(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
         for (key, value) in pairs {
             map.insert(*key, value.parse().unwrap());
         }
@@ -108,14 +122,14 @@ mod tests {
             (Some("0m"), 0),
         ] {
             let pairs: Vec<_> = header.into_iter().map(|value| ("grpc-timeout", value)).collect();
-            let ctx = context(&metadata(&pairs), "", HOUR).unwrap();
+            let ctx = context(&metadata(&pairs), &Caller::default(), "", HOUR).unwrap();
             assert_eq!(ctx.remaining(), Some(Duration::from_millis(expected_ms)), "{header:?}");
         }
         for header in ["", "S", "5", "5s", "123456789S", "-5S", "5ü", "+5S"] {
-            let mut map = MetadataMap::new();
-            let value = tonic::metadata::MetadataValue::try_from(header.as_bytes()).unwrap();
+            let mut map = HeaderMap::new();
+            let value = axum::http::HeaderValue::try_from(header.as_bytes()).unwrap();
             map.insert("grpc-timeout", value);
-            let outcome = context(&map, "", HOUR);
+            let outcome = context(&map, &Caller::default(), "", HOUR);
             // A header that is no ASCII text is as good as none.
             assert!(outcome.is_err() || header == "5ü", "{header:?}");
         }
@@ -124,24 +138,31 @@ mod tests {
     #[tokio::test]
     async fn the_message_names_the_request_before_the_metadata() {
         let map = metadata(&[("x-request-id", "from-metadata"), ("traceparent", "00-1-2-01")]);
-        let named = context(&map, "from-message", HOUR).unwrap();
+        let named = context(&map, &Caller::default(), "from-message", HOUR).unwrap();
         assert_eq!(named.request_id.0, "from-message");
         assert_eq!(named.traceparent.as_deref(), Some("00-1-2-01"));
-        assert_eq!(context(&map, "", HOUR).unwrap().request_id.0, "from-metadata");
-        let generated: Vec<_> =
-            (0..2).map(|_| context(&metadata(&[]), "", HOUR).unwrap().request_id.0).collect();
+        assert_eq!(context(&map, &Caller::default(), "", HOUR).unwrap().request_id.0, "from-metadata");
+        let generated: Vec<_> = (0..2)
+            .map(|_| context(&metadata(&[]), &Caller::default(), "", HOUR).unwrap().request_id.0)
+            .collect();
         assert_ne!(generated[0], generated[1]);
         for bad in ["two words", "ü", "line\nbreak", &"x".repeat(129)] {
-            assert_eq!(context(&metadata(&[]), bad, HOUR).unwrap_err().code, codes::REQUEST_INVALID);
+            assert_eq!(
+                context(&metadata(&[]), &Caller::default(), bad, HOUR).unwrap_err().code,
+                codes::REQUEST_INVALID
+            );
         }
     }
 
     #[tokio::test]
     async fn a_newer_client_is_refused() {
         let newer = (PROTOCOL_VERSION + 1).to_string();
-        let error = context(&metadata(&[(names::PROTOCOL_METADATA, &newer)]), "", HOUR).unwrap_err();
+        let error = context(&metadata(&[(names::PROTOCOL_METADATA, &newer)]), &Caller::default(), "", HOUR)
+            .unwrap_err();
         assert_eq!(error.code, codes::PROTOCOL_TOO_NEW);
         let same = PROTOCOL_VERSION.to_string();
-        assert!(context(&metadata(&[(names::PROTOCOL_METADATA, &same)]), "", HOUR).is_ok());
+        assert!(
+            context(&metadata(&[(names::PROTOCOL_METADATA, &same)]), &Caller::default(), "", HOUR).is_ok()
+        );
     }
 }

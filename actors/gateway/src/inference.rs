@@ -2,6 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use axum::http::HeaderMap;
 use futures::{
     FutureExt as _,
     stream::{self, Stream, StreamExt as _},
@@ -21,7 +22,7 @@ use understudy_proto::v1::{
 use understudy_router::{AnswerEvent, AnswerStream, RouterError, RouterHandle};
 
 use crate::{
-    Admission, Failure,
+    Admission, Caller, Failure,
     admission::Place,
     call, codes,
     notes::Note,
@@ -152,12 +153,21 @@ impl Inference {
         Self { ledger: Some(ledger), ..self }
     }
 
+    /// The context of a call over HTTP: its id, its deadline, whose it is.
+    ///
+    /// # Errors
+    /// `REQUEST_INVALID` for a malformed id or deadline, `PROTOCOL_TOO_NEW`.
+    pub fn context(&self, headers: &HeaderMap, caller: &Caller) -> Result<RequestCtx, Failure> {
+        call::context(headers, caller, "", self.defaults.deadline)
+    }
+
     /// One answer.
     ///
     /// # Errors
     /// Whatever is wrong with the request, `OVERLOADED`, `DRAINING`. Errors that come up
     /// later arrive in the answer.
-    pub fn generate(&self, ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+    pub fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+        ctx.priority = ctx.priority.max(wire::priority(&request));
         let place = self.admission.enter(&ctx)?;
         let partials = request.stream_partial.then(Partials::default);
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
@@ -270,19 +280,18 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Self::GenerateStream>, Status> {
-        let (metadata, _, message) = request.into_parts();
-        let ctx = call::context(&metadata, &message.request_id, self.defaults.deadline)?;
-        let answer = Inference::generate(self, ctx, message)?;
+        let ctx = call::of(&request, &request.get_ref().request_id, self.defaults.deadline)?;
+        let answer = Inference::generate(self, ctx, request.into_inner())?;
         Ok(Response::new(answer.into_stream().map(|event| event.map_err(Status::from)).boxed()))
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
-        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        let ctx = call::of(&request, "", self.defaults.deadline)?;
         Ok(Response::new(Inference::embed(self, ctx, request.into_inner()).await?))
     }
 
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
-        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        let ctx = call::of(&request, "", self.defaults.deadline)?;
         Ok(Response::new(Inference::score(self, ctx, request.into_inner()).await?))
     }
 
@@ -290,7 +299,7 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<TokenizeRequest>,
     ) -> Result<Response<TokenizeResponse>, Status> {
-        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        let ctx = call::of(&request, "", self.defaults.deadline)?;
         Ok(Response::new(Inference::tokenize(self, ctx, request.into_inner()).await?))
     }
 
@@ -298,7 +307,7 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<FeedbackRequest>,
     ) -> Result<Response<FeedbackResponse>, Status> {
-        let ctx = call::context(request.metadata(), "", self.defaults.deadline)?;
+        let ctx = call::of(&request, "", self.defaults.deadline)?;
         Ok(Response::new(Inference::feedback(self, ctx, request.into_inner()).await?))
     }
 }

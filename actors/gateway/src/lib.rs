@@ -6,6 +6,7 @@
 //! | [`config`] | [`NodeConfig`]: every setting with its default and unit |
 //! | [`inference`] | [`Inference`]: generate, embed, score, tokenize |
 //! | [`models`] | [`Models`]: list, load, unload, watch |
+//! | [`caller`] | [`Caller`]: who calls, and what they may |
 //! | [`admission`] | [`Admission`]: how many requests at once, and how a node drains |
 //! | [`engines`] | [`GgufEngines`]: the real engines of a node |
 //! | [`codes`] | the table of error codes, read by gateway, CLI and book |
@@ -59,6 +60,7 @@
 
 pub mod admission;
 mod call;
+pub mod caller;
 pub mod codes;
 pub mod config;
 mod constraint;
@@ -78,6 +80,7 @@ pub mod server;
 mod wire;
 
 pub use admission::Admission;
+pub use caller::Caller;
 pub use codes::ErrorCode;
 pub use config::NodeConfig;
 pub use engines::GgufEngines;

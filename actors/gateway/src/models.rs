@@ -241,23 +241,23 @@ impl v1::models_server::Models for Models {
         &self,
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        call::context(request.metadata(), "", self.longest_call)?;
+        call::of(&request, "", self.longest_call)?;
         Ok(Response::new(ListModelsResponse { models: Models::list(self) }))
     }
 
     async fn load(&self, request: Request<LoadModelRequest>) -> Result<Response<StatusStream>, Status> {
-        let ctx = call::context(request.metadata(), "", self.longest_call)?;
+        let ctx = call::of(&request, "", self.longest_call)?;
         let statuses = Models::load(self, ctx, request.into_inner().model)?;
         Ok(Response::new(statuses.map(|status| status.map_err(Status::from)).boxed()))
     }
 
     async fn unload(&self, request: Request<UnloadModelRequest>) -> Result<Response<ModelStatus>, Status> {
-        let ctx = call::context(request.metadata(), "", self.longest_call)?;
+        let ctx = call::of(&request, "", self.longest_call)?;
         Ok(Response::new(Models::unload(self, ctx, &request.into_inner().model).await?))
     }
 
     async fn watch(&self, request: Request<WatchModelsRequest>) -> Result<Response<StatusStream>, Status> {
-        let ctx = call::context(request.metadata(), "", LONGEST_WATCH)?;
+        let ctx = call::of(&request, "", LONGEST_WATCH)?;
         let statuses = Models::watch(self, ctx)?;
         Ok(Response::new(statuses.map(|status| status.map_err(Status::from)).boxed()))
     }

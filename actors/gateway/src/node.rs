@@ -16,6 +16,7 @@ use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::
 use crate::{
     Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig,
     health::Health,
+    http,
     inference::Defaults,
     server::{Servers, Sockets},
 };
@@ -88,12 +89,12 @@ impl Node {
         Self { tree: Mutex::new(Some(tree)), health, ..self }
     }
 
-    /// Listens. Answers where, which differs from the settings for port 0. A second call
-    /// answers the same.
+    /// Listens, for gRPC and for `pages` over HTTP, to which health is added. Answers where, which differs from the
+    /// settings for port 0. A second call answers the same.
     ///
     /// # Errors
     /// `ADDR_IN_USE`, `ADDR_UNUSABLE`; nothing listens then.
-    pub async fn serve(&self) -> Result<Addresses, Failure> {
+    pub async fn serve(&self, pages: axum::Router) -> Result<Addresses, Failure> {
         let mut servers = self.servers.lock().await;
         if let Some(running) = &*servers {
             return Ok(running.addresses);
@@ -106,7 +107,13 @@ impl Node {
         health.report().await;
         tokio::spawn(health.follow(self.admission.closed()));
         let services = (self.inference.clone(), self.models.clone());
-        let started = Servers::start(sockets, &self.config, services, health_service, readiness)?;
+        let started = Servers::start(
+            sockets,
+            &self.config,
+            services,
+            health_service,
+            http::routes(readiness).merge(pages),
+        )?;
         let addresses = started.addresses;
         *servers = Some(started);
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, "node listens");

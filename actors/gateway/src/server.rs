@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
@@ -11,7 +11,7 @@ use tonic::{
 use tonic_health::pb::health_server::{Health, HealthServer};
 use understudy_proto::v1::{inference_server::InferenceServer, models_server::ModelsServer};
 
-use crate::{Failure, Inference, Models, codes, config::NodeConfig, health::Readiness, http};
+use crate::{Failure, Inference, Models, codes, config::NodeConfig};
 
 /// Largest request message. A prompt of 1 MiB over the context must reach the router, whose
 /// refusal says how long it may be; the transport's would not.
@@ -76,7 +76,7 @@ impl Servers {
         config: &NodeConfig,
         services: (Inference, Models),
         health: HealthServer<impl Health>,
-        readiness: watch::Receiver<Readiness>,
+        pages: axum::Router,
     ) -> Result<Self, Failure> {
         let stop = CancellationToken::new();
         let keepalive = config.timeouts.keepalive();
@@ -89,8 +89,7 @@ impl Servers {
             .http2_keepalive_timeout(Some(keepalive))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-        let http = axum::serve(sockets.http, http::routes(readiness))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let http = axum::serve(sockets.http, pages).with_graceful_shutdown(stop.clone().cancelled_owned());
         Ok(Self {
             addresses: sockets.addresses,
             grpc: tokio::spawn(async move { log_end("grpc", grpc.await) }),

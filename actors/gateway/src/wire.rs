@@ -1,5 +1,6 @@
 //! Between the protos and the router's own types.
 
+use understudy_backend::Priority;
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, generate_event::Event};
 use understudy_router::{
@@ -51,9 +52,18 @@ fn conversation(messages: Vec<v1::Message>, prompt: String) -> Result<Vec<ChatMe
         if !messages.is_empty() {
             return Err(invalid("prompt", "is set together with messages; use one of them"));
         }
-        return chat(vec![v1::Message { role: "user".into(), content: prompt }]);
+        return chat(vec![v1::Message { role: "user".into(), content: prompt, ..v1::Message::default() }]);
     }
     chat(messages)
+}
+
+/// Who goes first, as the request asks for it.
+pub(crate) fn priority(request: &v1::GenerateRequest) -> Priority {
+    match request.priority() {
+        v1::Priority::Unspecified | v1::Priority::Interactive => Priority::Interactive,
+        v1::Priority::Agent => Priority::Agent,
+        v1::Priority::Batch => Priority::Batch,
+    }
 }
 
 /// A conversation that ends with some text.
@@ -111,7 +121,9 @@ pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
         AnswerEvent::Loading { model, source, done, total } => {
             Event::Loading(v1::Loading { model, source, done_bytes: done, total_bytes: total })
         }
-        AnswerEvent::Delta { model, text, tokens } => Event::Delta(v1::Delta { model, text, tokens }),
+        AnswerEvent::Delta { model, text, tokens } => {
+            Event::Delta(v1::Delta { model, text, tokens, logprobs: Vec::new() })
+        }
         AnswerEvent::Decided(decided) if decided.kind == DecisionKind::Escalate => {
             Event::Escalated(v1::Escalated { decision: Some(decision(decided)) })
         }
@@ -142,6 +154,7 @@ fn finished(end: Finished) -> v1::Finished {
         model: end.model,
         policy: end.policy,
         numerics: end.numerics,
+        tool_calls: Vec::new(),
     }
 }
 
@@ -246,7 +259,11 @@ mod tests {
 
     #[test]
     fn contradictions_and_blanks_are_refused() {
-        let message = |content: &str| v1::Message { role: "user".into(), content: content.into() };
+        let message = |content: &str| v1::Message {
+            role: "user".into(),
+            content: content.into(),
+            ..Default::default()
+        };
         let both = v1::GenerateRequest { messages: vec![message("a")], ..ask("b") };
         assert_eq!(answer_request(both, 1).unwrap_err().fields[0].0, "prompt");
         assert_eq!(answer_request(ask(" \n"), 1).unwrap_err().code, codes::PROMPT_EMPTY);

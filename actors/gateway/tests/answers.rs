@@ -80,7 +80,7 @@ async fn embed_score_and_tokenize_answer() {
     let tokens =
         client.tokenize(TokenizeRequest { model: "large".into(), text: "ab".into() }, SOON).await.unwrap();
     assert_eq!(tokens.ids, [97, 98]);
-    let messages = vec![Message { role: "user".into(), content: "2+2".into() }];
+    let messages = vec![Message { role: "user".into(), content: "2+2".into(), ..Message::default() }];
     let candidates = vec!["4".into(), "5".into()];
     let request = ScoreRequest { model: "small".into(), messages, candidates, ..Default::default() };
     let scored = client.score(request, SOON).await.unwrap();
@@ -96,7 +96,7 @@ async fn long_texts_are_scored_whole() {
     let harness = start_with("", small).await;
     let client = harness.client().await;
     let request = ScoreRequest {
-        messages: vec![Message { role: "user".into(), content: "essay".into() }],
+        messages: vec![Message { role: "user".into(), content: "essay".into(), ..Message::default() }],
         candidates: vec![essay.clone(), "so".into(), essay.replace("goes", "went")],
         ..Default::default()
     };
@@ -117,7 +117,7 @@ async fn long_texts_are_scored_whole() {
 async fn texts_that_cannot_be_scored_are_refused() {
     let harness = start("").await;
     let client = harness.client().await;
-    let message = || vec![Message { role: "user".into(), content: "hi".into() }];
+    let message = || vec![Message { role: "user".into(), content: "hi".into(), ..Message::default() }];
     let cases = [
         (ScoreRequest { ids: vec![65], ..Default::default() }, "REQUEST_INVALID"),
         (ScoreRequest { ids: vec![65, 9_999_999], ..Default::default() }, "REQUEST_INVALID"),
@@ -137,7 +137,7 @@ async fn texts_that_cannot_be_scored_are_refused() {
 async fn every_refusal_has_its_code_field_and_help() {
     let harness = start("").await;
     let client = harness.client().await;
-    let message = |role: &str| Message { role: role.into(), content: "hi".into() };
+    let message = |role: &str| Message { role: role.into(), content: "hi".into(), ..Message::default() };
     let sampling = |temperature| Some(Sampling { temperature, ..Default::default() });
     let regex = |pattern: &str| Some(Constraint { kind: Some(Kind::Regex(pattern.into())) });
     let cases = [

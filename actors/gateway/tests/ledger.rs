@@ -32,7 +32,7 @@ async fn start(settings: &str, before: Option<&str>) -> Local {
     config.listen.http.set_port(0);
     let script = Script::new(model.clone());
     let node = Node::start(config, Arc::new(ScriptedModels::new([script]))).await.unwrap();
-    let addresses = node.serve().await.unwrap();
+    let addresses = node.serve(Default::default()).await.unwrap();
     let client = Client::connect(&addresses.grpc.to_string(), SOON).await.unwrap();
     Local { node, client, model, home }
 }

@@ -34,7 +34,7 @@ async fn start() -> Local {
     config.timeouts.drain_ms = 2000;
     let script = Script::new(model.clone());
     let node = Node::start(config, Arc::new(ScriptedModels::new([script.clone()]))).await.unwrap();
-    let addresses = node.serve().await.unwrap();
+    let addresses = node.serve(Default::default()).await.unwrap();
     let client = Client::connect(&addresses.grpc.to_string(), SOON).await.unwrap();
     Local { node, client, script, model, _home: home }
 }

@@ -83,7 +83,7 @@ async fn a_port_in_use_is_named() {
         slots: harness.node.slots().clone(),
         control: harness.control.clone(),
     };
-    let error = Node::assemble(config, parts).serve().await.unwrap_err();
+    let error = Node::assemble(config, parts).serve(Default::default()).await.unwrap_err();
     assert_eq!(error.code, codes::ADDR_IN_USE);
     let addr = harness.addresses.grpc.to_string();
     assert!(error.message.contains(&addr) && error.message.contains("listen.grpc"), "{error}");

@@ -117,6 +117,7 @@ impl Inference for Node {
             timing: Some(Timing { ttft_ms: 1.0, total_ms: 100.0, decode_tok_s: 10.0 }),
             numerics: "cpu-f32".into(),
             ledger: Some(Ledger::default()),
+            tool_calls: Vec::new(),
         };
         let event = GenerateEvent { event: Some(Event::Finished(finished)) };
         Ok(Response::new(Box::pin(tokio_stream::once(Ok(event)))))

@@ -103,7 +103,7 @@ pub async fn start_with(settings: &str, small: FakeBackend) -> Harness {
     let router = RouterHandle::spawn(config.router().unwrap(), Arc::new(slots.clone())).await.unwrap();
     let parts = Parts { router, slots: Arc::new(slots.clone()), control: control.clone() };
     let node = Arc::new(Node::assemble(config, parts));
-    let addresses = node.serve().await.unwrap();
+    let addresses = node.serve(Default::default()).await.unwrap();
     Harness { node, addresses, small, slots, control }
 }
 

@@ -266,5 +266,5 @@ fn passes(before: &str, after: &str) -> Validator {
 }
 
 fn message(role: &str, content: impl Into<String>) -> Message {
-    Message { role: role.to_owned(), content: content.into() }
+    Message { role: role.to_owned(), content: content.into(), ..Message::default() }
 }

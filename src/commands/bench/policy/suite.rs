@@ -37,7 +37,11 @@ enum Wanted {
 impl Prompt {
     /// The greedy request; who answers is still open.
     pub fn request(&self) -> GenerateRequest {
-        let message = |turn: &Turn| Message { role: turn.role.clone(), content: turn.content.clone() };
+        let message = |turn: &Turn| Message {
+            role: turn.role.clone(),
+            content: turn.content.clone(),
+            ..Message::default()
+        };
         GenerateRequest {
             request_id: self.id.clone(),
             messages: self.messages.iter().map(message).collect(),
