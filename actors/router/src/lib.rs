@@ -82,6 +82,6 @@ pub use session::MOST_LANE;
 pub use transcript::Transcript;
 pub use understudy_calibration::LadderProfile;
 pub use understudy_grammars::{
-    Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial, Pattern, ProtoFormat, ProtoSource,
-    ProtobufSpec, SqlSpec, Whitespace,
+    CallPiece, CallReader, CallsSpec, Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial,
+    Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec, ToolSpec, Whitespace,
 };

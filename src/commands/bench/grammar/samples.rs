@@ -80,6 +80,9 @@ fn given(pattern: &Pattern) -> Value {
         }
         Pattern::Graphql(spec) => json!({"schema": spec.schema}),
         Pattern::Lark(spec) => json!({"grammar": spec.grammar}),
+        Pattern::Calls(spec) => {
+            json!(spec.tools.iter().map(|tool| (&tool.name, &tool.parameters)).collect::<Vec<_>>())
+        }
         Pattern::Protobuf(spec) => json!({
             "message": spec.message,
             "json": spec.format == ProtoFormat::Json,
