@@ -9,6 +9,7 @@ use understudy_router::{
 };
 
 use crate::constraint::pattern;
+use crate::tools::{self, Tools};
 use crate::{Failure, codes};
 
 /// Reads a request. What the router checks itself is left to it.
@@ -19,13 +20,15 @@ pub(crate) fn answer_request(
     mut request: v1::GenerateRequest,
     default_max_tokens: u32,
 ) -> Result<AnswerRequest, Failure> {
-    let constraint = request.constraint.take().map(pattern).transpose()?;
+    let tools = Tools::of(&request)?;
+    let constraint = request.constraint.take().map(pattern).transpose()?.or(tools.constraint);
     if request.stream_partial && !constraint.as_ref().is_some_and(Pattern::is_json) {
         return Err(invalid("stream_partial", "needs a constraint of JSON"));
     }
     Ok(AnswerRequest {
         policy: policy(&request)?,
         messages: conversation(request.messages, request.prompt)?,
+        tools: tools.told,
         ladder: request.ladder,
         max_tokens: request.max_tokens.unwrap_or(default_max_tokens),
         sampler: SamplerSpec { lane: request.lane, ..request.sampling.map(sampler).unwrap_or_default() },
@@ -70,10 +73,12 @@ pub(crate) fn priority(request: &v1::GenerateRequest) -> Priority {
 
 /// A conversation that ends with some text.
 pub(crate) fn chat(messages: Vec<v1::Message>) -> Result<Vec<ChatMessage>, Failure> {
-    if messages.last().is_none_or(|last| last.content.trim().is_empty()) {
+    // A tool may have nothing to say.
+    let says_nothing = |last: &v1::Message| last.role != "tool" && last.content.trim().is_empty();
+    if messages.last().is_none_or(says_nothing) {
         return Err(Failure::new(codes::PROMPT_EMPTY, "the prompt is empty").with_field("prompt", "is empty"));
     }
-    Ok(messages.into_iter().map(|m| ChatMessage { role: m.role, content: m.content }).collect())
+    tools::turns(messages)
 }
 
 fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
