@@ -8,3 +8,4 @@ mod friend;
 mod route;
 mod speculate;
 mod told;
+mod tokens;
