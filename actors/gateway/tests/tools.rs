@@ -80,7 +80,11 @@ async fn tools_that_are_not_to_be_called_are_told_to_nobody() {
 
 #[tokio::test]
 async fn calls_and_their_results_are_part_of_the_conversation() {
-    let turn = |role: &str, content: &str| Message { role: role.into(), content: content.into(), ..Default::default() };
+    let turn = |role: &str, content: &str| Message {
+        role: role.into(),
+        content: content.into(),
+        ..Default::default()
+    };
     let made = ToolCall { id: "c1".into(), name: "find".into(), arguments: "{\"q\": 7}".into() };
     let messages = vec![
         turn("user", "look"),

@@ -184,9 +184,13 @@ fn the_marks_of_a_call_are_text() {
         assert_eq!(model.token_bytes(id), mark.as_bytes());
         assert_eq!(model.encode_prompt(mark).expect("encodes"), [id]);
         assert!(!model.is_end(id));
-        let spelled: Vec<_> = mark.chars().flat_map(|c| model.encode_text(&c.to_string())).flatten().collect();
+        let spelled: Vec<_> =
+            mark.chars().flat_map(|c| model.encode_text(&c.to_string())).flatten().collect();
         assert_eq!(spelled.len(), mark.len());
-        assert_eq!(spelled.iter().flat_map(|id| model.token_bytes(*id)).copied().collect::<Vec<_>>(), mark.as_bytes());
+        assert_eq!(
+            spelled.iter().flat_map(|id| model.token_bytes(*id)).copied().collect::<Vec<_>>(),
+            mark.as_bytes()
+        );
     }
 }
 

@@ -218,11 +218,7 @@ impl Sequence {
     }
 
     /// The token itself and the ones after it by id, each half as likely as the one before.
-    pub(super) fn alternatives_to(
-        &self,
-        token: TokenId,
-        logprob: f32,
-    ) -> Option<Arc<[(TokenId, f32)]>> {
+    pub(super) fn alternatives_to(&self, token: TokenId, logprob: f32) -> Option<Arc<[(TokenId, f32)]>> {
         let halved = |n: u8| logprob - f32::from(n) * std::f32::consts::LN_2;
         let one = |n: u8| ((token + u32::from(n)) % ByteCodec::VOCAB as TokenId, halved(n));
         (self.alternatives > 0).then(|| (0..self.alternatives).map(one).collect())

@@ -7,5 +7,5 @@ mod failover;
 mod friend;
 mod route;
 mod speculate;
-mod told;
 mod tokens;
+mod told;

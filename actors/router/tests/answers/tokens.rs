@@ -51,7 +51,8 @@ async fn every_token_of_the_text_is_told_once_whatever_was_held_back_or_withdraw
     ] {
         let (small, large) = (says("small", unsure("für 🚀")), says("large", sure("grün — ü! 🚀")));
         let ladder = if policy == "direct" { vec![&large] } else { vec![&small, &large] };
-        let request = AnswerRequest { stop: stop.into_iter().map(Into::into).collect(), ..telling(2, policy) };
+        let request =
+            AnswerRequest { stop: stop.into_iter().map(Into::into).collect(), ..telling(2, policy) };
         let told = ask_for(request, &ladder).await;
         let kept = kept(&told);
         assert_eq!(spelled(&kept), told.finished().text, "{policy}, {stop:?}");
@@ -80,7 +81,9 @@ async fn who_does_not_ask_is_told_nothing() {
 }
 
 fn kept_nothing(told: &Told) -> bool {
-    told.events.iter().all(|event| !matches!(event, AnswerEvent::Delta { logprobs, .. } if !logprobs.is_empty()))
+    told.events
+        .iter()
+        .all(|event| !matches!(event, AnswerEvent::Delta { logprobs, .. } if !logprobs.is_empty()))
 }
 
 #[tokio::test(start_paused = true)]

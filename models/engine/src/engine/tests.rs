@@ -173,8 +173,9 @@ fn a_shared_prefix_is_computed_once_and_changes_nothing() {
     let fresh = driver.run(first, ids.len(), 10);
     driver.ask(Verb::Close { seq: first }).unwrap();
 
-    let opened =
-        driver.ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), ..OpenSpec::default() })).unwrap();
+    let opened = driver
+        .ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), ..OpenSpec::default() }))
+        .unwrap();
     let Outcome::Opened { seq, cached } = opened else { panic!("{opened:?}") };
     assert_eq!(cached, 128, "four whole pages of 32");
     let before = driver.engine.stats().total.prefill_rows;
