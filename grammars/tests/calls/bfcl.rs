@@ -8,23 +8,36 @@ use understudy_grammars::{CallsSpec, Pattern, ToolSpec};
 
 use crate::support::{accepts, case, compile, judge, tool, vocabulary};
 
-/// A parameter's schema in terms of JSON Schema: the data name types as Python does.
+/// JSON Schema's word for a type: the data name types as Python, Java and JavaScript do. `None`: any.
+fn kind(named: &str) -> Option<&'static str> {
+    Some(match named {
+        "object" | "dict" | "HashMap" | "Hashtable" => "object",
+        "array" | "tuple" | "list" | "Array" | "ArrayList" => "array",
+        "string" | "String" | "char" => "string",
+        "integer" | "Integer" | "int" | "long" | "Long" | "short" | "byte" => "integer",
+        "number" | "float" | "double" | "Bigint" => "number",
+        "boolean" | "Boolean" => "boolean",
+        _ => return None,
+    })
+}
+
+/// A parameter's schema in terms of JSON Schema.
 fn standard(schema: &Value) -> Value {
     match schema {
-        Value::Object(members) => members
-            .iter()
-            .filter(|(name, value)| !(*name == "type" && *value == "any"))
-            .map(|(name, value)| {
-                let renamed = match (name.as_str(), value.as_str()) {
-                    ("type", Some("dict")) => json!("object"),
-                    ("type", Some("float")) => json!("number"),
-                    ("type", Some("tuple")) => json!("array"),
-                    _ => standard(value),
+        Value::Object(members) => {
+            let mut members = members.clone();
+            if let Some(named) = members.get("type").and_then(Value::as_str).map(kind) {
+                match named {
+                    Some(named) => members.insert("type".into(), json!(named)),
+                    None => members.remove("type"),
                 };
-                (name.clone(), renamed)
-            })
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
+            }
+            members
+                .iter()
+                .map(|(name, value)| (name.clone(), standard(value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        }
         Value::Array(items) => items.iter().map(standard).collect(),
         other => other.clone(),
     }
