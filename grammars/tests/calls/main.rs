@@ -215,6 +215,17 @@ fn text_needs_no_tokens_and_a_call_is_begun_only_if_it_fits() {
         assert!(!allows(mark), "{left} left, {needed} needed after the mark");
         assert!(allows(END) && allows(u32::from(b'x')), "text goes on or ends with {left} left");
     }
+    // Whatever is left, text goes on as if there were plenty, but for what begins a call or splits a character.
+    for (left, splits) in [(needed, true), (4, true), (2, false), (1, false)] {
+        let (allows, all) = (allowed_within(left), allowed_within(1_000));
+        for id in (0..vocabulary().len() as u32).filter(|id| all(*id)) {
+            let token = String::from_utf8_lossy(vocabulary().token(id)).into_owned();
+            let is_text =
+                !token.contains("<tool_call>") && (splits || !token.contains(char::REPLACEMENT_CHARACTER));
+            assert!(!is_text || allows(id), "{token:?} with {left} left");
+            assert!(is_text || !allows(id) || left > 1, "{token:?} with {left} left");
+        }
+    }
     // Sums of closes, of which each is spelled by itself, tell whether it fits.
     assert!(allowed_within(needed + 8)(mark), "{needed} needed");
 }
