@@ -64,7 +64,7 @@ impl Source {
             Self::Remote(client) => Ok(Stream::Remote(client.generate(request, timeout).await?)),
             Self::Local(node) => {
                 let ctx = RequestCtx::new(request_id(&request)).with_timeout(timeout);
-                Ok(Stream::Local(node.inference().generate(ctx, request)?))
+                Ok(Stream::Local(node.inference().generate(ctx, request).await?))
             }
         }
     }
