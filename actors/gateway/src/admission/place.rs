@@ -3,11 +3,14 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
-use futures::stream::{BoxStream, Stream as _};
+use futures::{
+    stream::{BoxStream, Stream as _},
+    task::AtomicWaker,
+};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use understudy_backend::{Priority, RequestCtx};
@@ -52,10 +55,7 @@ impl Place {
 
     /// Puts the answer where it can be taken away from a reader who does not come for it.
     pub(crate) fn serve(&self, answer: BoxStream<'static, Result<GenerateEvent, Failure>>) -> Arc<Seat> {
-        let mut table = self.seat.table();
-        table.answer = Some(answer);
-        table.away_since = Some(Instant::now());
-        drop(table);
+        self.seat.lay(answer);
         self.seat.clone()
     }
 }
@@ -101,39 +101,79 @@ pub(crate) enum Cut {
 
 /// Where an answer waits for its reader.
 #[derive(Debug, Default)]
-pub(crate) struct Seat(Mutex<Table>);
+pub(crate) struct Seat {
+    table: Mutex<Table>,
+    bell: Arc<Bell>,
+}
 
 #[derive(Default)]
 struct Table {
     answer: Option<BoxStream<'static, Result<GenerateEvent, Failure>>>,
-    /// The reader was given something then and has not come back; none while they wait for more.
-    away_since: Option<Instant>,
     cut: Option<Cut>,
 }
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("away_since", &self.away_since).field("cut", &self.cut).finish()
+        f.debug_struct("Table").field("cut", &self.cut).finish_non_exhaustive()
+    }
+}
+
+/// Calls the reader when there is something, and remembers since when they did not come. A transport whose peer reads nothing
+/// has often asked for more before it noticed: that it asked does not mean that it will take.
+#[derive(Debug, Default)]
+struct Bell {
+    reader: AtomicWaker,
+    /// Since when it is the reader's turn; none while they wait for the answer.
+    rung: Mutex<Option<Instant>>,
+}
+
+impl Bell {
+    fn rung(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is the reader's turn, from now on if it was not before.
+    fn ring(&self) {
+        self.rung().get_or_insert_with(Instant::now);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+        self.reader.wake();
     }
 }
 
 impl Seat {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets an answer wait here.
+    fn lay(&self, answer: BoxStream<'static, Result<GenerateEvent, Failure>>) {
+        self.table().answer = Some(answer);
+        self.bell.ring();
     }
 
     /// The answer's next event, for its reader; `None` also when it was taken away.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<GenerateEvent, Failure>>> {
         let mut table = self.table();
         let Some(answer) = &mut table.answer else { return Poll::Ready(None) };
-        let event = Pin::new(answer).poll_next(cx);
-        table.away_since = event.is_ready().then(Instant::now);
+        self.bell.reader.register(cx.waker());
+        // Before the answer is asked: it may ring at once.
+        *self.bell.rung() = None;
+        let bell = Waker::from(self.bell.clone());
+        let event = Pin::new(answer).poll_next(&mut Context::from_waker(&bell));
+        if event.is_ready() {
+            self.bell.ring();
+        }
         event
     }
 
     /// The reader has gone without waiting for the event that they asked for.
     pub(crate) fn left(&self) {
-        self.table().away_since.get_or_insert_with(Instant::now);
+        self.bell.ring();
     }
 
     /// Why the node ended it, if it did.
@@ -153,16 +193,17 @@ impl Seat {
     fn end(&self, why: Cut) {
         let mut table = self.table();
         table.cut = Some(why);
-        let absent = table.away_since.is_some() && why != Cut::Drained;
+        let absent = self.bell.rung().is_some() && why != Cut::Drained;
         let left = if absent { table.answer.take() } else { None };
         drop(table);
         drop(left);
     }
 
-    /// Resolves when the reader has been away so long.
+    /// Resolves when it has been the reader's turn for so long.
     async fn lost(&self, patience: Duration) {
         loop {
-            let next = match self.table().away_since {
+            let rung = *self.bell.rung();
+            let next = match rung {
                 Some(since) if since.elapsed() >= patience => return,
                 Some(since) => since + patience,
                 None => Instant::now() + patience,
