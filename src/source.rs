@@ -9,7 +9,10 @@ use tokio_stream::StreamExt;
 use understudy_agents::{Client, Events};
 use understudy_backend::RequestCtx;
 use understudy_engine::device::DeviceChoice;
-use understudy_gateway::{Answer, GgufEngines, Node, NodeConfig, config::{Ledger, Limits}};
+use understudy_gateway::{
+    Answer, GgufEngines, Node, NodeConfig,
+    config::{Ledger, Limits},
+};
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
 

@@ -40,7 +40,9 @@ fn a_node_under_five_times_its_load_goes_on_and_refuses_the_rest() {
     let ended = understudy(["bench", "serve", "--overload", "--json"].iter().chain(&load)).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let found: Value = serde_json::from_str(&ended.stdout).expect("one object");
-    let figure = |path: &str| found.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} in {found}"));
+    let figure = |path: &str| {
+        found.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} in {found}"))
+    };
     assert!(figure("/goodput_share") > 0.6, "{found}");
     assert!(figure("/offered_rps") > 3.0 * figure("/capacity_rps"), "{found}");
     let [interactive, agent, batch] = [0, 1, 2].map(|class| format!("/classes/{class}"));
@@ -84,7 +86,8 @@ fn several_numbers_of_streams_are_measured_over_both_engines() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let found: Value = serde_json::from_str(&ended.stdout).expect("one object");
     let levels = found["levels"].as_array().expect("levels");
-    let named: Vec<_> = levels.iter().map(|level| (level["model"].as_str(), level["streams"].as_u64())).collect();
+    let named: Vec<_> =
+        levels.iter().map(|level| (level["model"].as_str(), level["streams"].as_u64())).collect();
     let expected = [(model.as_str(), 1), (&model, 4), ("scripted", 1), ("scripted", 4)];
     assert_eq!(named, expected.map(|(model, streams)| (Some(model), Some(streams))), "{found}");
     for level in levels {

@@ -178,10 +178,11 @@ async fn a_draining_node_takes_nothing_new() {
 #[tokio::test]
 async fn a_terminated_node_refuses_who_waits_and_finishes_who_runs() {
     ensure_models();
-    let config = format!("[[ladder]]\nmodel = {SMALL:?}\n[limits]\nrunning = 1\n");
+    let limits = "[limits]\nrunning = 1\n[timeouts]\ndrain_ms = 60000\n";
+    let config = format!("[[ladder]]\nmodel = {SMALL:?}\n{limits}");
     let mut server = Server::with_config(&config);
     let client = server.client().await;
-    let (events, shown) = begun(&client, direct(SMALL, "Tell me a long story about the sea.", 64)).await;
+    let (events, shown) = begun(&client, direct(SMALL, "Tell me a long story about the sea.", 24)).await;
     let others: Vec<_> = (0..3)
         .map(|_| {
             let client = client.clone();

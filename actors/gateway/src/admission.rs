@@ -331,10 +331,13 @@ impl Shared {
         let Refusal { why, expected } = refusal;
         let (reason, message) = match why {
             Why::Full => ("full", format!("{} requests are here already", self.capacity.requests)),
-            Why::TooLong => {
-                ("wait", format!("a place is expected in {} ms only, which is too late", expected.as_millis()))
+            Why::TooLong => (
+                "wait",
+                format!("a place is expected in {} ms only, which is too late", expected.as_millis()),
+            ),
+            Why::Displaced => {
+                ("displaced", "requests of a better priority took the place in the queue".into())
             }
-            Why::Displaced => ("displaced", "requests of a better priority took the place in the queue".into()),
         };
         overloaded(reason, message, expected).with("limit", self.capacity.requests)
     }

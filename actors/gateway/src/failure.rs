@@ -35,7 +35,7 @@ pub struct Failure {
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
     /// The allowance that the request would go beyond.
-    pub quota: Option<Quota>,
+    pub quota: Option<Box<Quota>>,
 }
 
 /// What somebody may take, as `google.rpc.QuotaFailure` has it.
@@ -74,7 +74,7 @@ impl Failure {
 
     /// With the allowance that the request would go beyond.
     pub fn beyond(mut self, quota: Quota) -> Self {
-        self.quota = Some(quota);
+        self.quota = Some(Box::new(quota));
         self
     }
 }
@@ -94,8 +94,11 @@ impl From<Failure> for Status {
         for (path, why) in failure.fields.iter().take(MOST_FIELDS) {
             details.add_bad_request_violation(clip(path, LONGEST_DETAIL), clip(why, LONGEST_DETAIL));
         }
-        if let Some(Quota { subject, description }) = &failure.quota {
-            details.add_quota_failure_violation(clip(subject, LONGEST_DETAIL), clip(description, LONGEST_DETAIL));
+        if let Some(Quota { subject, description }) = failure.quota.as_deref() {
+            details.add_quota_failure_violation(
+                clip(subject, LONGEST_DETAIL),
+                clip(description, LONGEST_DETAIL),
+            );
         }
         if failure.retry_after.is_some() {
             details.set_retry_info(failure.retry_after);

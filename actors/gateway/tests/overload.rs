@@ -58,7 +58,8 @@ async fn who_waits_goes_by_priority_and_is_told_how_long_it_was() {
     let address = format!("http://{}", harness.addresses.grpc);
     let mut client = InferenceClient::connect(address).await.unwrap();
     let answer = client.generate(ask_small("2+2")).await.unwrap();
-    let queued: u64 = answer.metadata().get(names::QUEUED_METADATA).unwrap().to_str().unwrap().parse().unwrap();
+    let queued: u64 =
+        answer.metadata().get(names::QUEUED_METADATA).unwrap().to_str().unwrap().parse().unwrap();
     assert!(queued < 1_000_000, "{queued} us");
 }
 

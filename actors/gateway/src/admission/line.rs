@@ -91,8 +91,10 @@ impl<T> Line<T> {
 
     /// The one that would go last: of the tenant with most requests here, the latest deadline.
     pub(super) fn last(&self) -> Option<(Arc<str>, Rank)> {
-        let (tenant, turns) =
-            self.tenants.iter().max_by_key(|(_, turns)| (turns.waiting.len(), turns.waiting.keys().next_back()))?;
+        let (tenant, turns) = self
+            .tenants
+            .iter()
+            .max_by_key(|(_, turns)| (turns.waiting.len(), turns.waiting.keys().next_back()))?;
         Some((tenant.clone(), *turns.waiting.last_key_value()?.0))
     }
 

@@ -133,8 +133,8 @@ impl<T> Scheduler<T> {
         let worst = PRIORITIES.into_iter().rev().find(|&worst| !self.lines[worst as usize].is_empty())?;
         let line = &self.lines[worst as usize];
         let (victim, rank) = line.last()?;
-        let worse = worst > priority
-            || (worst == priority && line.len_of(&victim) >= line.len_of(tenant) + 2);
+        let worse =
+            worst > priority || (worst == priority && line.len_of(&victim) >= line.len_of(tenant) + 2);
         if !worse {
             return None;
         }
@@ -146,9 +146,9 @@ impl<T> Scheduler<T> {
     /// Gives a free place to whoever is next; `None` when nobody may have one.
     pub(super) fn start(&mut self, now: Duration) -> Option<(Priority, T)> {
         self.age(now);
-        let next = PRIORITIES.into_iter().find(|&priority| {
-            !self.lines[priority as usize].is_empty() && self.has_place_for(priority)
-        })?;
+        let next = PRIORITIES
+            .into_iter()
+            .find(|&priority| !self.lines[priority as usize].is_empty() && self.has_place_for(priority))?;
         let (_, _, waiting) = self.lines[next as usize].pop()?;
         self.running[next as usize] += 1;
         Some((next, waiting.tell))

@@ -76,7 +76,8 @@ fn a_better_request_displaces_the_last_of_the_worst_and_never_one_that_runs() {
     }
     let mut come = |priority| {
         let came = scheduler.arrive(Duration::ZERO, arrival("", priority), 9);
-        came.map(|(_, displaced)| displaced.map(|(n, refusal)| (n, refusal.why))).map_err(|refusal| refusal.why)
+        came.map(|(_, displaced)| displaced.map(|(n, refusal)| (n, refusal.why)))
+            .map_err(|refusal| refusal.why)
     };
     assert_eq!(come(Priority::Batch), Err(Why::Full));
     assert_eq!(come(Priority::Agent), Ok(Some((3, Why::Displaced))));
@@ -132,7 +133,11 @@ fn visits_need_no_place_but_count() {
 /// What may happen next.
 #[derive(Debug, Clone)]
 enum Step {
-    Arrive { tenant: u8, priority: Priority, deadline_ms: Option<u64> },
+    Arrive {
+        tenant: u8,
+        priority: Priority,
+        deadline_ms: Option<u64>,
+    },
     /// The n-th that runs is done.
     Done(usize),
     /// The n-th that waits gives up.

@@ -65,7 +65,8 @@ impl Report {
         let row = |level: &Level| {
             let Level { model, streams, tok_s, first_ms, itl_ms } = level;
             let figures = [*tok_s, first_ms.p50, first_ms.p99, itl_ms.p50, itl_ms.p99];
-            [vec![model.clone(), streams.to_string()], figures.map(|figure| format!("{figure:.1}")).to_vec()].concat()
+            [vec![model.clone(), streams.to_string()], figures.map(|figure| format!("{figure:.1}")).to_vec()]
+                .concat()
         };
         let head = ["MODEL", "STREAMS", "TOK/S", "FIRST MS P50", "P99", "BETWEEN MS P50", "P99"];
         vec![table(&head, self.levels.iter().map(row))]

@@ -134,7 +134,11 @@ pub async fn measure(options: &Options) -> Result<Report, Error> {
         offered_rps: sent.len() as f64 / seconds,
         goodput_rps,
         goodput_share: goodput_rps / capacity_rps,
-        classes: CLASSES.iter().enumerate().map(|(index, class)| class_report(class.name, &ours(index))).collect(),
+        classes: CLASSES
+            .iter()
+            .enumerate()
+            .map(|(index, class)| class_report(class.name, &ours(index)))
+            .collect(),
         refusal_ms: Spread::of(sent.iter().filter_map(at_once).collect()),
         admission_refusal_us: refusals().await?,
         rss,
@@ -279,13 +283,19 @@ impl Report {
         let Self { sequences, step_ms, tokens, .. } = self;
         let head = ["MS", "COUNT", "P50", "P99", "MAX"];
         let mut rows = vec![named("refused, at the client".into(), &self.refusal_ms)];
-        rows.extend(self.classes.iter().map(|class| named(format!("{} waits", class.priority), &class.wait_ms)));
+        rows.extend(
+            self.classes.iter().map(|class| named(format!("{} waits", class.priority), &class.wait_ms)),
+        );
         let classes = self.classes.iter().map(|class| {
-            let counts = [class.offered, class.complete, class.refused, class.displaced, class.late, class.failed];
+            let counts =
+                [class.offered, class.complete, class.refused, class.displaced, class.late, class.failed];
             [vec![class.priority.to_owned()], counts.map(|count| count.to_string()).to_vec()].concat()
         });
         let mut lines = vec![
-            format!("{sequences} sequences, {step_ms} ms a step, {tokens} tokens an answer, {} s", self.seconds),
+            format!(
+                "{sequences} sequences, {step_ms} ms a step, {tokens} tokens an answer, {} s",
+                self.seconds
+            ),
             format!(
                 "capacity {:.1}/s, offered {:.1}/s, complete in time {:.1}/s: {:.1} % of the capacity",
                 self.capacity_rps,
@@ -293,10 +303,7 @@ impl Report {
                 self.goodput_rps,
                 100.0 * self.goodput_share
             ),
-            table(
-                &["PRIORITY", "OFFERED", "COMPLETE", "REFUSED", "DISPLACED", "LATE", "FAILED"],
-                classes,
-            ),
+            table(&["PRIORITY", "OFFERED", "COMPLETE", "REFUSED", "DISPLACED", "LATE", "FAILED"], classes),
             table(&head, rows),
             format!(
                 "a refusal in the admission alone: {:.2} us, 99th percentile {:.2} us",

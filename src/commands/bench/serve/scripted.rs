@@ -89,11 +89,7 @@ fn settings(sequences: usize, requests: usize) -> NodeConfig {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         },
         ledger: Ledger { enabled: false, ..Ledger::default() },
-        limits: Limits {
-            max_requests: requests,
-            streams_per_connection: STREAMS,
-            ..Limits::default()
-        },
+        limits: Limits { max_requests: requests, streams_per_connection: STREAMS, ..Limits::default() },
         ..NodeConfig::default()
     };
     config.engine.max_sequences = sequences;

@@ -15,12 +15,18 @@ use super::super::scripted::MODEL;
 #[derive(Debug)]
 pub enum Outcome {
     /// Whole, within its deadline, after so long in the queue.
-    Complete { waited: Duration },
+    Complete {
+        waited: Duration,
+    },
     /// For lack of places: when it came, or out of the queue.
-    Refused { displaced: bool },
+    Refused {
+        displaced: bool,
+    },
     /// Cut at its deadline, or complete after it.
     Late,
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 /// A request that has ended.
@@ -80,7 +86,9 @@ impl Asker {
             match events.message().await {
                 Ok(Some(event)) => match event.event {
                     Some(Event::Finished(end)) if end.finish_reason == "deadline" => return Outcome::Late,
-                    Some(Event::Finished(end)) if end.usage.unwrap_or_default().completion_tokens == tokens => {
+                    Some(Event::Finished(end))
+                        if end.usage.unwrap_or_default().completion_tokens == tokens =>
+                    {
                         return Outcome::Complete { waited };
                     }
                     Some(Event::Finished(end)) => return Outcome::Failed { why: end.finish_reason },
