@@ -9,7 +9,10 @@ use tokio_stream::StreamExt;
 use understudy_agents::{Client, Events};
 use understudy_backend::RequestCtx;
 use understudy_engine::device::DeviceChoice;
-use understudy_gateway::{Answer, GgufEngines, Node, NodeConfig, config::Ledger};
+use understudy_gateway::{
+    Answer, GgufEngines, Node, NodeConfig,
+    config::{Ledger, Listen},
+};
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
 
@@ -83,7 +86,7 @@ impl Stream {
 /// The node that the user named, else the one that runs here, if one does.
 async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
     if let Some(server) = server {
-        return Ok(Some(Client::connect(server, CONNECT).await?));
+        return Ok(Some(with_key(Client::connect(server, CONNECT).await?)?));
     }
     let Ok(client) = Client::connect(DEFAULT_SERVER, CONNECT_LOCAL).await else { return Ok(None) };
     // Whatever listens there has to be a node of ours.
@@ -91,7 +94,15 @@ async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
         return Ok(None);
     }
     tracing::info!(server = DEFAULT_SERVER, "asking the running node");
-    Ok(Some(client))
+    Ok(Some(with_key(client)?))
+}
+
+/// With the key that the environment has, if it has one.
+pub fn with_key(client: Client) -> Result<Client, Error> {
+    match std::env::var("UNDERSTUDY_API_KEY") {
+        Ok(key) if !key.is_empty() => Ok(client.with_key(&key)?),
+        _ => Ok(client),
+    }
 }
 
 /// A node behind the public protocol, for commands that are its clients and nothing more.
@@ -119,10 +130,11 @@ impl Reached {
 }
 
 /// Settings of a node in this process: whoever runs it could read any file themselves, and a question asked in
-/// passing leaves no trace.
+/// passing leaves no trace. Whoever it listens for needs no key.
 fn own() -> NodeConfig {
     let ledger = Ledger { enabled: false, ..Ledger::default() };
-    NodeConfig { databases: Databases::Anywhere, ledger, ..NodeConfig::default() }
+    let listen = Listen { keys: false, ..Listen::default() };
+    NodeConfig { databases: Databases::Anywhere, ledger, listen, ..NodeConfig::default() }
 }
 
 /// A node with the real engines.

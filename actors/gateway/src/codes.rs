@@ -53,7 +53,7 @@ codes! {
     BODY_SLOW, DeadlineExceeded, 1, "Send the body faster, or raise listen.body_ms.";
 
     // Whoever asks may not.
-    KEY_INVALID, Unauthenticated, 2, "Send a key as `Authorization: Bearer sk-us-...`; `understudy keys create NAME` on the node's machine makes one.";
+    KEY_INVALID, Unauthenticated, 2, "Send a key as `Authorization: Bearer sk-us-...`, or set UNDERSTUDY_API_KEY for commands; `understudy keys create NAME` on the node's machine makes one.";
     KEY_SCOPE, PermissionDenied, 2, "Use a key with that scope; `understudy keys list` on the node's machine shows what each has.";
     ORIGIN_REFUSED, PermissionDenied, 2, "Add the page's origin to listen.cors, if it should call this node.";
     HOST_REFUSED, PermissionDenied, 2, "Use localhost or an address, or add the name to listen.hosts.";
