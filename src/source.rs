@@ -100,7 +100,9 @@ async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
 /// With the key that the environment has, if it has one.
 pub fn with_key(client: Client) -> Result<Client, Error> {
     match std::env::var("UNDERSTUDY_API_KEY") {
-        Ok(key) if !key.is_empty() => Ok(client.with_key(&key)?),
+        Ok(key) if !key.is_empty() => client
+            .with_key(&key)
+            .ok_or_else(|| Error::new("KEY_INVALID", "UNDERSTUDY_API_KEY is no printable text")),
         _ => Ok(client),
     }
 }

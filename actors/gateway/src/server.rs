@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -25,6 +25,10 @@ use crate::{
 /// Largest request message. A prompt of 1 MiB over the context must reach the router, whose
 /// refusal says how long it may be; the transport's would not.
 pub const LARGEST_REQUEST_BYTES: usize = (4 << 20) + (64 << 10);
+
+/// Connections that the system holds ready for the loop. When more come at once, the system drops their first packet
+/// and they try again a second later; with the usual 128 a burst of clients notices.
+const BACKLOG: u32 = 1024;
 
 /// How long connections get to close after the last request ended. A peer that never
 /// finished its handshake would otherwise hold the node up for ever.
@@ -61,7 +65,7 @@ impl Sockets {
 
 async fn bind(setting: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let bound = async {
-        let listener = TcpListener::bind(addr).await?;
+        let listener = listen(addr)?;
         let addr = listener.local_addr()?;
         Ok::<_, io::Error>((listener, addr))
     };
@@ -72,6 +76,15 @@ async fn bind(setting: &'static str, addr: SocketAddr) -> Result<(TcpListener, S
         };
         Failure::new(code, what).with("address", addr).with("setting", setting)
     })
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port may be taken again at once after its node ended; on Windows this would let two programs share it.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// The servers of a node, running.

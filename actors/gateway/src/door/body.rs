@@ -45,9 +45,8 @@ async fn read(mut body: Body) -> Result<Bytes, Failure> {
     }
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Failure::new(codes::CANCELLED, format!("the body ended early: {error}"))
-        })?;
+        let frame = frame
+            .map_err(|error| Failure::new(codes::CANCELLED, format!("the body ended early: {error}")))?;
         let Ok(piece) = frame.into_data() else { continue };
         if whole.len() + piece.len() > LARGEST_REQUEST_BYTES {
             return Err(too_large(body).await);
@@ -97,7 +96,10 @@ impl http_body::Body for Timed {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
             Poll::Pending if self.until.as_mut().poll(cx).is_ready() => {

@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::{Next, from_fn_with_state},
     response::Response,
@@ -36,7 +36,9 @@ use refusal::{Dialect, Refusals};
 const ADVICE: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+        HeaderValue::from_static(
+            "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        ),
     ),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -56,9 +58,9 @@ impl Door {
         Self { keys, origins: Origins::new(listen), body_limit: listen.body(), refusals: Refusals::default() }
     }
 
-    /// The same pages behind this door.
+    /// The same pages behind this door. Its limit of bodies takes the place of axum's, which is lower.
     pub(crate) fn before(self: Arc<Self>, pages: Router) -> Router {
-        pages.layer(from_fn_with_state(self, pass))
+        pages.layer(DefaultBodyLimit::disable()).layer(from_fn_with_state(self, pass))
     }
 
     /// Everything that can be said of a request without its body.

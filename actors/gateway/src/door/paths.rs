@@ -26,7 +26,9 @@ pub(super) fn need(method: &Method, path: &str) -> Need {
             Need::Scope(Scope::Inference)
         }
         _ if under("/v1/") || under("/api/") => Need::Scope(Scope::Inference),
-        _ if under("/understudy.v1.Inference/") || under("/grpc.reflection.") => Need::Scope(Scope::Inference),
+        _ if under("/understudy.v1.Inference/") || under("/grpc.reflection.") => {
+            Need::Scope(Scope::Inference)
+        }
         _ if under("/understudy.v1.Models/") => Need::Scope(Scope::Models),
         _ if under("/grpc.health.") => Need::Nothing,
         _ if under("/understudy") => Need::Scope(Scope::Admin),
@@ -119,7 +121,15 @@ mod tests {
         ] {
             assert!(check(path).is_err(), "{path}");
         }
-        for path in ["/", "/v1/models", "/v1/models/understudy%2Fauto", "/v1/models/a.b..c", "/v1/responses/resp_1", "/%", "/%2"] {
+        for path in [
+            "/",
+            "/v1/models",
+            "/v1/models/understudy%2Fauto",
+            "/v1/models/a.b..c",
+            "/v1/responses/resp_1",
+            "/%",
+            "/%2",
+        ] {
             assert!(check(path).is_ok(), "{path}");
         }
     }

@@ -49,7 +49,9 @@ impl Dialect {
             code if [codes::KEY_SCOPE, codes::ORIGIN_REFUSED, codes::HOST_REFUSED].contains(&code) => {
                 (StatusCode::FORBIDDEN, "permission_error")
             }
-            code if code == codes::MESSAGE_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
+            code if code == codes::MESSAGE_TOO_LARGE => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error")
+            }
             code if code == codes::BODY_SLOW => (StatusCode::REQUEST_TIMEOUT, "invalid_request_error"),
             code if code == codes::INTERNAL => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
             _ => (StatusCode::BAD_REQUEST, "invalid_request_error"),
@@ -97,7 +99,8 @@ impl Refusals {
                 _ => last.replace((Instant::now(), 0)).map_or(0, |(_, skipped)| skipped),
             }
         };
-        let interface: String = path.chars().skip(1).take_while(|c| c.is_ascii_alphanumeric() || *c == '.').take(40).collect();
+        let interface: String =
+            path.chars().skip(1).take_while(|c| c.is_ascii_alphanumeric() || *c == '.').take(40).collect();
         let key = failure.metadata.get("key").map(String::as_str);
         tracing::warn!(peer = %peer.addr.ip(), code = failure.code.name, interface, key, skipped, "request refused");
     }

@@ -28,7 +28,8 @@ pub(super) fn caller(keys: &Keyring, need: Need, headers: &HeaderMap, peer: Peer
         _ if keys.is_open() && local => Caller::default(),
         _ if keys.is_open() => stranger(),
         Some(key) => keys.holder(key).ok_or_else(|| {
-            Failure::new(codes::KEY_INVALID, "this node does not know the key").with("key", Digest::of(key).brief())
+            Failure::new(codes::KEY_INVALID, "this node does not know the key")
+                .with("key", Digest::of(key).brief())
         })?,
         None if need == Need::AdminOrLocal && local => Caller::default(),
         None => return Err(Failure::new(codes::KEY_INVALID, "this node wants a key")),

@@ -97,7 +97,10 @@ impl KeyRecord {
                 Some(format!("the name {name:?} must be 1 to {LONGEST_NAME} letters, digits, dots, - and _"))
             }
             () if self.scopes.is_empty() => Some(format!("the key {name:?} has no scope")),
-            () if self.requests_per_minute == Some(0) || self.burst == Some(0) || self.concurrency == Some(0) => {
+            () if self.requests_per_minute == Some(0)
+                || self.burst == Some(0)
+                || self.concurrency == Some(0) =>
+            {
                 Some(format!("a limit of the key {name:?} is 0; revoke it instead"))
             }
             () if self.burst.is_some() && self.requests_per_minute.is_none() => {
@@ -244,7 +247,8 @@ mod tests {
     fn a_key_written_where_its_digest_belongs_is_not_repeated() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("keys.toml");
-        fs::write(&path, "[[keys]]\nname = \"a\"\nscopes = [\"inference\"]\nsha256 = \"sk-us-5ec2e7\"\n").unwrap();
+        fs::write(&path, "[[keys]]\nname = \"a\"\nscopes = [\"inference\"]\nsha256 = \"sk-us-5ec2e7\"\n")
+            .unwrap();
         let error = KeyFile::load(&path).unwrap_err();
         assert_eq!(error.code, codes::CONFIG_INVALID);
         assert!(error.message.contains("SHA-256") && !error.message.contains("5ec2e7"), "{error}");

@@ -54,8 +54,5 @@ fn admit(stream: TcpStream, peer: Peer, rules: &Arc<Rules>, pages: &Router, clos
 /// Peers that left before we came to them say nothing about the next one.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
 }

@@ -36,8 +36,16 @@ mod tests {
         for (settings, has_keys, missing) in [
             ("", false, None),
             ("[listen]\nhttp = \"[::1]:1\"", false, None),
-            ("[listen]\nhttp = \"0.0.0.0:1\"", false, Some("listen.http) can be reached by others, without TLS and keys")),
-            ("[listen]\ngrpc = \"192.168.1.2:1\"", true, Some("listen.grpc) can be reached by others, without TLS")),
+            (
+                "[listen]\nhttp = \"0.0.0.0:1\"",
+                false,
+                Some("listen.http) can be reached by others, without TLS and keys"),
+            ),
+            (
+                "[listen]\ngrpc = \"192.168.1.2:1\"",
+                true,
+                Some("listen.grpc) can be reached by others, without TLS"),
+            ),
             ("[listen]\ngrpc = \"[::]:1\"", false, Some("without TLS and keys")),
             (&format!("{tls}[listen]\nhttp = \"0.0.0.0:1\""), false, Some("without keys")),
             (&format!("{tls}[listen]\nhttp = \"0.0.0.0:1\""), true, None),

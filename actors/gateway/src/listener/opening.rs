@@ -48,7 +48,11 @@ pub(super) struct Opened<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let left = &self.first[self.next..self.length];
         if left.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, into);

@@ -97,12 +97,7 @@ pub async fn start_with(settings: &str, small: FakeBackend) -> Harness {
 }
 
 /// The same, which wants a key if there are any, and serves these pages.
-pub async fn start_behind(
-    settings: &str,
-    small: FakeBackend,
-    keys: Keyring,
-    pages: axum::Router,
-) -> Harness {
+pub async fn start_behind(settings: &str, small: FakeBackend, keys: Keyring, pages: axum::Router) -> Harness {
     let ladder = "[[ladder]]\nmodel = \"small\"\n[[ladder]]\nmodel = \"large\"\n";
     let mut config = NodeConfig::parse(&format!("{settings}\n{ladder}"), "test").unwrap();
     config.listen.grpc.set_port(0);

@@ -93,7 +93,9 @@ async fn a_message_that_trickles_over_grpc_is_given_up() {
 #[tokio::test]
 async fn a_head_has_a_largest_size() {
     let town = Town::open("").await;
-    let get = |headers: &str| format!("GET /v1/who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    let get = |headers: &str| {
+        format!("GET /v1/who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
+    };
     let many = |count: usize| (0..count).map(|i| format!("X-{i}: {PROMPT}\r\n")).collect::<String>();
     for (what, head, status) in [
         ("one long header", get(&format!("X-Bomb: {}\r\n", "x".repeat(100 << 10))), 431),
@@ -129,7 +131,11 @@ async fn a_head_that_never_ends_is_given_up() {
         let mut heard = Vec::new();
         // However it ends: a refusal and a reset are both fine.
         let ended = tokio::time::timeout(SOON, reading.read_to_end(&mut heard)).await;
-        assert!(ended.is_ok() && begun.elapsed() < Duration::from_secs(2), "{opening:?}: {:?}", begun.elapsed());
+        assert!(
+            ended.is_ok() && begun.elapsed() < Duration::from_secs(2),
+            "{opening:?}: {:?}",
+            begun.elapsed()
+        );
         trickle.abort();
     }
     town.goes_on().await;

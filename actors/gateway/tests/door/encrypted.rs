@@ -9,17 +9,15 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
 };
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
 };
 use tempfile::TempDir;
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::TcpStream,
-};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::town::{Answer, Town, answer, eventually};
@@ -128,7 +126,11 @@ async fn both_addresses_are_encrypted() {
 async fn the_wrong_protocol_is_shown_out() {
     let authority = Authority::new();
     let encrypted = Town::open(&authority.settings("[listen]\nhandshake_ms = 500\n")).await;
-    for plain in [&b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\xff\xff"] {
+    for plain in [
+        &b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\xff\xff",
+    ] {
         let answer = crate::town::ask(encrypted.http(), plain).await;
         assert_eq!(answer.status, 0, "{answer:?}");
     }

@@ -41,7 +41,9 @@ async fn each_path_wants_its_key() {
         let answer = town.get(path, headers).await;
         assert_eq!(answer.status, status, "{path} {headers}: {answer:?}");
     }
-    let put = |headers: &str| format!("PUT /understudy/log HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    let put = |headers: &str| {
+        format!("PUT /understudy/log HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
+    };
     assert_eq!(town.ask(&put(&owner), b"").await.body, "log");
     let who = town.get("/v1/who", &editor).await.body;
     assert!(who.starts_with("tenant=editor priority=Agent") && who.ends_with("key=false"), "{who}");
@@ -133,7 +135,8 @@ async fn strangers_are_not_let_near_by_accident() {
     for (listen, insecure, ok) in
         [("0.0.0.0:0", false, false), ("[::]:0", false, false), ("0.0.0.0:0", true, true)]
     {
-        let settings = format!("[listen]\ngrpc = \"127.0.0.1:0\"\nhttp = \"{listen}\"\ninsecure = {insecure}\n");
+        let settings =
+            format!("[listen]\ngrpc = \"127.0.0.1:0\"\nhttp = \"{listen}\"\ninsecure = {insecure}\n");
         let config = NodeConfig::parse(&settings, "test").unwrap();
         let parts = Parts {
             router: harness.node.router().clone(),

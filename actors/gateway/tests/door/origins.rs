@@ -80,7 +80,9 @@ async fn a_name_pointed_at_us_is_not_ours() {
         ("[::1]:7862", 200),
         ("node.example:7862", 200),
     ] {
-        let head = format!("GET /v1/who HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nOrigin: http://{host}\r\n\r\n");
+        let head = format!(
+            "GET /v1/who HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nOrigin: http://{host}\r\n\r\n"
+        );
         let answer = town.ask(&head, b"").await;
         assert_eq!(answer.status, status, "{host}: {answer:?}");
     }

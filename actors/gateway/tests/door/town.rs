@@ -53,13 +53,18 @@ impl Town {
         let log = Log::default();
         // What `serve -vv` shows.
         let filter = tracing_subscriber::EnvFilter::new("debug,h2=info,hyper=info,tower=info");
-        let subscriber =
-            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
         let listening = tracing::subscriber::set_default(subscriber);
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("keys.toml");
-        let keys: Vec<_> =
-            holders.iter().map(|(name, scopes)| ((*name).to_owned(), make_key(&path, name, scopes))).collect();
+        let keys: Vec<_> = holders
+            .iter()
+            .map(|(name, scopes)| ((*name).to_owned(), make_key(&path, name, scopes)))
+            .collect();
         let small = FakeBackend::new("small").when("2+2", Reply::text("4")).when(PROMPT, Reply::text("4"));
         let ring = Keyring::load(&path).unwrap();
         let node = start_behind(settings, small, ring, pages()).await;
@@ -89,7 +94,11 @@ impl Town {
 
     /// GET with these headers (each ends with CRLF).
     pub async fn get(&self, path: &str, headers: &str) -> Answer {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"), b"").await
+        self.ask(
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"),
+            b"",
+        )
+        .await
     }
 
     /// Others are answered, soon, and the log kept its mouth shut.
@@ -142,7 +151,10 @@ fn pages() -> Router {
     let length = async |body: Bytes| body.len().to_string();
     let who = async |headers: HeaderMap, Extension(caller): Extension<Caller>| {
         let key = headers.contains_key("authorization") || headers.contains_key("x-api-key");
-        format!("tenant={} priority={:?} limits={:?} key={key}", caller.tenant, caller.priority, caller.limits)
+        format!(
+            "tenant={} priority={:?} limits={:?} key={key}",
+            caller.tenant, caller.priority, caller.limits
+        )
     };
     Router::new()
         .route("/", get(async || "page"))
