@@ -4,6 +4,7 @@ pub mod answering;
 mod bench;
 mod calibrate;
 mod eval;
+mod keys;
 mod ledger;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use answering::{Answering, Ask, Chat, Constrained, DialectName};
 pub use bench::{BenchCommand, BenchEngine, BenchGrammar, BenchPolicy, BenchRouter, BenchServe, Overload};
 pub use calibrate::{Calibrate, GoalArgs, Report};
 pub use eval::{Eval, EvalCommand, EvalRun};
+pub use keys::{KeysCommand, KeysCreate, KeysOf};
 pub use ledger::{LedgerCommand, LedgerExport, LedgerPurge, LedgerStats, Selected};
 
 /// A local cascade of language models: a small one answers, a bigger one is on call.
@@ -81,6 +83,15 @@ pub enum Command {
         #[command(subcommand)]
         what: LedgerCommand,
     },
+    /// Who may call the node of this machine.
+    #[command(
+        after_help = "Examples:\n  understudy keys create editor                    print a key that may ask\n  understudy keys create ci --scope inference,models --rate 60/min --concurrency 4 --priority batch\n  understudy keys revoke editor"
+    )]
+    Keys {
+        /// What to do with them.
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
     /// Check this machine: each line ok, warn or fail, with what to do.
     Doctor(Listing),
     /// Shell completions, for example: understudy completions zsh > _understudy
@@ -134,6 +145,9 @@ pub struct Serve {
     /// HTTP address, over the file's.
     #[arg(long, value_name = "ADDR")]
     pub http: Option<std::net::SocketAddr>,
+    /// Listen beyond loopback without TLS or without keys, for networks that something else protects.
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -11,7 +11,7 @@ use understudy_backend::RequestCtx;
 use understudy_engine::device::DeviceChoice;
 use understudy_gateway::{
     Answer, GgufEngines, Node, NodeConfig,
-    config::{Ledger, Limits},
+    config::{Ledger, Limits, Listen},
 };
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
@@ -86,7 +86,7 @@ impl Stream {
 /// The node that the user named, else the one that runs here, if one does.
 async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
     if let Some(server) = server {
-        return Ok(Some(Client::connect(server, CONNECT).await?));
+        return Ok(Some(with_key(Client::connect(server, CONNECT).await?)?));
     }
     let Ok(client) = Client::connect(DEFAULT_SERVER, CONNECT_LOCAL).await else { return Ok(None) };
     // Whatever listens there has to be a node of ours.
@@ -94,7 +94,17 @@ async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
         return Ok(None);
     }
     tracing::info!(server = DEFAULT_SERVER, "asking the running node");
-    Ok(Some(client))
+    Ok(Some(with_key(client)?))
+}
+
+/// With the key that the environment has, if it has one.
+pub fn with_key(client: Client) -> Result<Client, Error> {
+    match std::env::var("UNDERSTUDY_API_KEY") {
+        Ok(key) if !key.is_empty() => client
+            .with_key(&key)
+            .ok_or_else(|| Error::new("KEY_INVALID", "UNDERSTUDY_API_KEY is no printable text")),
+        _ => Ok(client),
+    }
 }
 
 /// A node behind the public protocol, for commands that are its clients and nothing more.
@@ -122,11 +132,12 @@ impl Reached {
 }
 
 /// Settings of a node in this process: whoever runs it could read any file themselves, a question asked in passing
-/// leaves no trace, and who asks their own node would rather wait than be refused.
+/// leaves no trace, and who asks their own node would rather wait than be refused. Whoever it listens for needs no key.
 fn own() -> NodeConfig {
     let ledger = Ledger { enabled: false, ..Ledger::default() };
     let limits = Limits { longest_wait_ms: 600_000, ..Limits::default() };
-    NodeConfig { databases: Databases::Anywhere, ledger, limits, ..NodeConfig::default() }
+    let listen = Listen { keys: false, ..Listen::default() };
+    NodeConfig { databases: Databases::Anywhere, ledger, limits, listen, ..NodeConfig::default() }
 }
 
 /// A node with the real engines.

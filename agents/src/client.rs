@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{
     Request, Response, Status,
-    metadata::MetadataValue,
+    metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
@@ -42,6 +42,8 @@ const LARGEST_ANSWER_BYTES: usize = 32 << 20;
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
+    /// `Bearer ...`, marked so that nothing prints it.
+    key: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
@@ -58,12 +60,19 @@ impl Client {
             .keep_alive_timeout(KEEPALIVE)
             .tcp_nodelay(true);
         match tokio::time::timeout(timeout, endpoint.connect()).await {
-            Ok(Ok(channel)) => Ok(Self { channel }),
+            Ok(Ok(channel)) => Ok(Self { channel, key: None }),
             Ok(Err(error)) => Err(ClientError::unreachable(addr, root_cause(&error))),
             Err(_) => {
                 Err(ClientError::unreachable(addr, format!("nothing heard for {} ms", timeout.as_millis())))
             }
         }
+    }
+
+    /// The same client, which sends this API key with every call; `None` for a text that no header can hold.
+    pub fn with_key(self, key: &str) -> Option<Self> {
+        let mut key: MetadataValue<Ascii> = format!("Bearer {key}").parse().ok()?;
+        key.set_sensitive(true);
+        Some(Self { key: Some(key), ..self })
     }
 
     /// One answer. The node ends it at the deadline with the text so far.
@@ -88,7 +97,7 @@ impl Client {
         request: EmbedRequest,
         timeout: Duration,
     ) -> Result<EmbedResponse, ClientError> {
-        unary(timeout, self.inference().embed(with_deadline(request, timeout))).await
+        unary(timeout, self.inference().embed(self.request(request, timeout))).await
     }
 
     /// Log-probabilities of candidate answers.
@@ -100,7 +109,7 @@ impl Client {
         request: ScoreRequest,
         timeout: Duration,
     ) -> Result<ScoreResponse, ClientError> {
-        unary(timeout, self.inference().score(with_deadline(request, timeout))).await
+        unary(timeout, self.inference().score(self.request(request, timeout))).await
     }
 
     /// A text as token ids.
@@ -112,7 +121,7 @@ impl Client {
         request: TokenizeRequest,
         timeout: Duration,
     ) -> Result<TokenizeResponse, ClientError> {
-        unary(timeout, self.inference().tokenize(with_deadline(request, timeout))).await
+        unary(timeout, self.inference().tokenize(self.request(request, timeout))).await
     }
 
     /// Says whether an answer was right, for the node's ledger.
@@ -124,7 +133,7 @@ impl Client {
         request: FeedbackRequest,
         timeout: Duration,
     ) -> Result<FeedbackResponse, ClientError> {
-        unary(timeout, self.inference().feedback(with_deadline(request, timeout))).await
+        unary(timeout, self.inference().feedback(self.request(request, timeout))).await
     }
 
     /// Every model of the catalogue and every loaded slot.
@@ -133,7 +142,7 @@ impl Client {
     /// The node's refusal.
     pub async fn models(&self, timeout: Duration) -> Result<Vec<ModelStatus>, ClientError> {
         let listed =
-            unary(timeout, self.models_client().list(with_deadline(ListModelsRequest {}, timeout))).await?;
+            unary(timeout, self.models_client().list(self.request(ListModelsRequest {}, timeout))).await?;
         Ok(listed.models)
     }
 
@@ -153,7 +162,7 @@ impl Client {
     /// The node's refusal.
     pub async fn unload(&self, model: &str, timeout: Duration) -> Result<ModelStatus, ClientError> {
         let request = UnloadModelRequest { model: model.to_owned() };
-        unary(timeout, self.models_client().unload(with_deadline(request, timeout))).await
+        unary(timeout, self.models_client().unload(self.request(request, timeout))).await
     }
 
     /// Every change of a model's state, starting with the present ones. Ends with
@@ -173,7 +182,7 @@ impl Client {
     pub async fn is_serving(&self, service: &str, timeout: Duration) -> Result<bool, ClientError> {
         let request = HealthCheckRequest { service: service.to_owned() };
         let mut health = HealthClient::new(self.channel.clone());
-        let checked = unary(timeout, health.check(with_deadline(request, timeout))).await?;
+        let checked = unary(timeout, health.check(self.request(request, timeout))).await?;
         Ok(checked.status() == ServingStatus::Serving)
     }
 
@@ -188,7 +197,7 @@ impl Client {
         };
         let mut reflection = ServerReflectionClient::new(self.channel.clone());
         let work = async {
-            let request = with_deadline(tokio_stream::once(list), timeout);
+            let request = self.request(tokio_stream::once(list), timeout);
             let mut answers = reflection.server_reflection_info(request).await?.into_inner();
             Ok(Response::new(answers.message().await?))
         };
@@ -198,6 +207,17 @@ impl Client {
             }
             _ => Err(Status::unimplemented("the node's reflection lists no services").into()),
         }
+    }
+
+    /// The request with its deadline, our protocol and our key in the metadata.
+    fn request<T>(&self, message: T, timeout: Duration) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(timeout);
+        request.metadata_mut().insert(names::PROTOCOL_METADATA, MetadataValue::from(PROTOCOL_VERSION));
+        if let Some(key) = &self.key {
+            request.metadata_mut().insert("authorization", key.clone());
+        }
+        request
     }
 
     fn inference(&self) -> InferenceClient<Channel> {
@@ -215,20 +235,12 @@ impl Client {
         call: impl AsyncFnOnce(Request<Q>) -> Result<Response<tonic::Streaming<A>>, Status>,
     ) -> Result<Events<A>, ClientError> {
         let until = Instant::now() + timeout + GRACE;
-        let opened = call(with_deadline(request, timeout));
+        let opened = call(self.request(request, timeout));
         match tokio::time::timeout_at(until, opened).await {
             Ok(opened) => Ok(Events::new(opened?.into_inner(), timeout, until)),
             Err(_) => Err(ClientError::too_late(timeout)),
         }
     }
-}
-
-/// The request with its deadline and our protocol in the metadata.
-fn with_deadline<T>(message: T, timeout: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    request.metadata_mut().insert(names::PROTOCOL_METADATA, MetadataValue::from(PROTOCOL_VERSION));
-    request
 }
 
 /// Waits no longer than the timeout, whatever the transport does.

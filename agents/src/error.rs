@@ -77,6 +77,7 @@ fn without_details(status: &Status) -> (&'static str, &'static str) {
         Code::Cancelled if status.message() == "Timeout expired" => {
             without_details(&Status::deadline_exceeded(""))
         }
+        Code::Unauthenticated => ("KEY_INVALID", "Set UNDERSTUDY_API_KEY to a key of the node."),
         Code::DeadlineExceeded => ("DEADLINE", "Allow more time, or ask for fewer tokens."),
         Code::Cancelled => ("CANCELLED", "Nothing to do: the caller or the connection ended the call."),
         Code::Unavailable | Code::Unknown => {

@@ -7,6 +7,7 @@ mod chat;
 mod constraint;
 mod doctor;
 mod eval;
+mod keys;
 mod ledger;
 mod models;
 mod ps;
@@ -33,6 +34,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Report(args) => report::run(&args),
         Command::Bench { what } => bench::run(what).await,
         Command::Ledger { what } => ledger::run(&what),
+        Command::Keys { what } => keys::run(&what),
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "understudy", &mut std::io::stdout());

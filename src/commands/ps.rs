@@ -9,11 +9,12 @@ use understudy_proto::v1::{ModelStatus, NumericsGate};
 use crate::cli::Ps;
 use crate::error::Error;
 use crate::render::{bytes, line, table};
+use crate::source::with_key;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub async fn run(args: &Ps) -> Result<(), Error> {
-    let client = Client::connect(&args.server, TIMEOUT).await?;
+    let client = with_key(Client::connect(&args.server, TIMEOUT).await?)?;
     let slots: Vec<ModelStatus> = client.models(TIMEOUT).await?;
     if args.json {
         return line(&Value::Array(slots.iter().map(as_json).collect()).to_string());

@@ -15,6 +15,9 @@ pub async fn run(args: Serve) -> Result<(), Error> {
     };
     config.listen.grpc = args.grpc.unwrap_or(config.listen.grpc);
     config.listen.http = args.http.unwrap_or(config.listen.http);
+    config.listen.insecure |= args.insecure;
+    // Each connection is a file; service managers often allow few unless asked.
+    understudy_gateway::raise_file_limit();
     let node = source::start(config).await?;
     let addresses = node.serve(understudy_http::routes(&node)).await?;
     line(&format!("ready grpc={} http={}", addresses.grpc, addresses.http))?;

@@ -50,6 +50,15 @@ codes! {
     CONFIG_INVALID, InvalidArgument, 2, "Correct the setting that the message names; without a file the defaults hold.";
     PROTOCOL_TOO_NEW, FailedPrecondition, 2, "The client is newer than the node: update the node.";
 
+    BODY_SLOW, DeadlineExceeded, 1, "Send the body faster, or raise listen.body_ms.";
+
+    // Whoever asks may not.
+    KEY_INVALID, Unauthenticated, 2, "Send a key as `Authorization: Bearer sk-us-...`, or set UNDERSTUDY_API_KEY for commands; `understudy keys create NAME` on the node's machine makes one.";
+    KEY_SCOPE, PermissionDenied, 2, "Use a key with that scope; `understudy keys list` on the node's machine shows what each has.";
+    ORIGIN_REFUSED, PermissionDenied, 2, "Add the page's origin to listen.cors, if it should call this node.";
+    HOST_REFUSED, PermissionDenied, 2, "Use localhost or an address, or add the name to listen.hosts.";
+    LISTEN_EXPOSED, FailedPrecondition, 2, "Set [tls] and make a key with `understudy keys create NAME`, stay on loopback, or say --insecure.";
+
     // A needed thing is missing.
     MODEL_LOAD_FAILED, FailedPrecondition, 3, "Pull the model again; the message says what is wrong with its file.";
     MODEL_TOO_LARGE, FailedPrecondition, 3, "Raise engine.memory, lower engine.kv_tokens, or name a smaller model.";

@@ -1,8 +1,9 @@
 //! What a node is told at its start.
 
+mod listen;
+
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,6 +14,8 @@ use understudy_hub::{Home, PullError};
 use understudy_router::{Databases, rules::Rule};
 
 use crate::{Failure, admission::Capacity, codes};
+
+pub use listen::{Listen, Tls};
 
 /// A node's settings, from a TOML file. Every field has a default; an unknown one is refused.
 ///
@@ -31,8 +34,10 @@ pub struct NodeConfig {
     pub home: Option<PathBuf>,
     /// Models, cheapest first. Default: the catalogue's default ladder, default thresholds.
     pub ladder: Vec<Rung>,
-    /// Where to listen.
+    /// Where to listen, and what to bear from whoever connects.
     pub listen: Listen,
+    /// Encryption. Default: none, which suits loopback.
+    pub tls: Option<Tls>,
     /// Engines.
     pub engine: Engine,
     /// Answers.
@@ -71,6 +76,14 @@ impl NodeConfig {
     pub fn ledger_file(&self) -> Result<PathBuf, PullError> {
         Ok(self.home()?.root().join("ledger.db"))
     }
+
+    /// The file of the API keys, in [`home`](Self::home).
+    ///
+    /// # Errors
+    /// `HUB_NO_HOME` where there is none.
+    pub fn keys_file(&self) -> Result<PathBuf, PullError> {
+        Ok(self.home()?.root().join("keys.toml"))
+    }
 }
 
 /// One model of the ladder.
@@ -83,25 +96,6 @@ pub struct Rung {
     /// Default: the router's. The last rung needs none.
     #[serde(default)]
     pub threshold: Option<f32>,
-}
-
-/// Addresses. Port 0 lets the system choose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listen {
-    /// gRPC. Default `127.0.0.1:7861`.
-    pub grpc: SocketAddr,
-    /// HTTP. Default `127.0.0.1:7862`.
-    pub http: SocketAddr,
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Self {
-            grpc: SocketAddr::from(([127, 0, 0, 1], 7861)),
-            http: SocketAddr::from(([127, 0, 0, 1], 7862)),
-        }
-    }
 }
 
 /// What each engine may use.
@@ -321,6 +315,12 @@ impl NodeConfig {
         if self.engine.pin.iter().any(|name| name.trim().is_empty()) {
             return Some("engine.pin has an empty name".into());
         }
+        if let Some(problem) = self.listen.first_problem() {
+            return Some(problem);
+        }
+        if self.tls.as_ref().is_some_and(|tls| tls.reload_s == 0) {
+            return Some("tls.reload_s must be at least 1".into());
+        }
         self.ladder.iter().enumerate().find_map(|(i, rung)| {
             let twice = self.ladder[..i].iter().any(|earlier| earlier.model == rung.model);
             let threshold_fits = rung.threshold.is_none_or(|threshold| (0.0..=1.0).contains(&threshold));
@@ -359,6 +359,11 @@ mod tests {
             ("[engine]\nkv_tokens = 16", "engine.kv_tokens"),
             ("[engine]\ndevice = \"cuda:first\"", "cuda:first"),
             ("[listen]\ngrpc = \"localhost\"", "grpc"),
+            ("[listen]\nconnections = 0", "listen.connections"),
+            ("[listen]\ncors = [\"*\"]", "listen.cors"),
+            ("[listen]\ncors = [\"https://app.example/page\"]", "listen.cors"),
+            ("[listen]\nhosts = [\"node.example:80\"]", "listen.hosts"),
+            ("[tls]\ncert = \"a.pem\"", "key"),
             ("[[ladder]]\nmodel = \"a\"\nthreshold = 1.5", "ladder[0].threshold"),
             ("[[ladder]]\nmodel = \"a\"\n[[ladder]]\nmodel = \"a\"", "ladder[1].model"),
             ("[[ladder]]\nmodel = \" \"", "ladder[0].model"),

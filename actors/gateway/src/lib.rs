@@ -7,13 +7,16 @@
 //! | [`answer`] | [`Answer`]: one answer, event by event |
 //! | [`inference`] | [`Inference`]: generate, embed, score, tokenize |
 //! | [`models`] | [`Models`]: list, load, unload, watch |
+//! | `listener` | connections: how many, how long each stage may take, TLS, how they end |
+//! | `door` | what every request passes first: paths, origins, keys, bodies |
+//! | [`keys`] | API keys and their file |
 //! | [`caller`] | [`Caller`]: who calls, and what they may |
 //! | [`tools`] | tools of a request, and calls in its answer |
 //! | [`admission`] | [`Admission`]: how many requests at once, who waits, and how a node drains |
 //! | [`engines`] | [`GgufEngines`]: the real engines of a node |
 //! | [`codes`] | the table of error codes, read by gateway, CLI and book |
 //! | [`failure`] | [`Failure`]: a refusal with code, facts, fields, help and retry |
-//! | [`server`] | sockets and limits of the transport |
+//! | [`server`] | the two servers: what is served where |
 //!
 //! **Invariants.** Every call has a deadline: the caller's, and never later than the
 //! node's. A caller that leaves cancels its request. A request waits only for a place that it is
@@ -68,11 +71,15 @@ pub mod caller;
 pub mod codes;
 pub mod config;
 mod constraint;
+mod door;
 pub mod engines;
 pub mod failure;
+mod file_watch;
 mod health;
 mod http;
 pub mod inference;
+pub mod keys;
+mod listener;
 mod local;
 mod memory;
 pub mod models;
@@ -93,6 +100,8 @@ pub use config::NodeConfig;
 pub use engines::GgufEngines;
 pub use failure::Failure;
 pub use inference::Inference;
+pub use keys::Keyring;
+pub use listener::{ConnectionCounts, Peer, raise_file_limit};
 pub use models::{ModelControl, Models};
 pub use node::{Node, Parts};
 pub use server::Addresses;

@@ -26,7 +26,7 @@ use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Re
 use understudy_proto::v1::{ModelStatus, NumericsGate};
 use understudy_router::{RouterActor, RouterHandle};
 
-use crate::{Failure, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory, notes};
+use crate::{Failure, Keyring, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory, notes};
 
 /// How long an unload without a deadline lets requests finish.
 const UNLOAD_GRACE: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ impl Node {
     /// listened to yet.
     ///
     /// # Errors
-    /// `CONFIG_INVALID`, `HUB_NO_HOME`, `HUB_BAD_CATALOGUE`, `INTERNAL`.
+    /// `CONFIG_INVALID` (also for `keys.toml`), `HUB_NO_HOME`, `HUB_BAD_CATALOGUE`, `INTERNAL`.
     pub async fn start(mut config: NodeConfig, factory: Arc<dyn EngineFactory>) -> Result<Self, Failure> {
         let puller = Arc::new(puller(&config)?);
         if config.ladder.is_empty() {
@@ -65,7 +65,8 @@ impl Node {
         let parts = Parts { router, slots: Arc::new(slots), control: Arc::new(control) };
         let preload = config.ladder.first().filter(|_| config.engine.preload).map(|rung| rung.model.clone());
         let ledger = notes::open(&config).await;
-        let mut node = Self::assemble(config, parts).with_tree(tree, health);
+        let keys = if config.listen.keys { Keyring::load(&config.keys_file()?)? } else { Keyring::default() };
+        let mut node = Self::assemble(config, parts).with_keys(keys).with_tree(tree, health);
         if let Some(ledger) = ledger {
             node = node.with_ledger(ledger);
         }

@@ -14,7 +14,7 @@ use understudy_ledger::LedgerHandle;
 use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::Rules};
 
 use crate::{
-    Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig,
+    Addresses, Admission, ConnectionCounts, Failure, Inference, Keyring, ModelControl, Models, NodeConfig,
     health::Health,
     http,
     inference::Defaults,
@@ -43,6 +43,7 @@ pub struct Node {
     watchers: Admission,
     inference: Inference,
     models: Models,
+    keys: Keyring,
     servers: Mutex<Option<Servers>>,
     tree: Mutex<Option<NodeTree>>,
     ledger: Option<LedgerHandle>,
@@ -72,6 +73,7 @@ impl Node {
             watchers,
             inference,
             models,
+            keys: Keyring::default(),
             servers: Mutex::new(None),
             tree,
             ledger: None,
@@ -84,6 +86,11 @@ impl Node {
         Self { inference: self.inference.with_ledger(ledger.clone()), ledger: Some(ledger), ..self }
     }
 
+    /// The same node, which wants a key of whoever connects, if there are any.
+    pub fn with_keys(self, keys: Keyring) -> Self {
+        Self { keys, ..self }
+    }
+
     /// The same node, which takes its supervision tree down when it drains.
     pub(crate) fn with_tree(self, tree: NodeTree, health: Arc<NodeHealth>) -> Self {
         Self { tree: Mutex::new(Some(tree)), health, ..self }
@@ -93,13 +100,14 @@ impl Node {
     /// settings for port 0. A second call answers the same.
     ///
     /// # Errors
-    /// `ADDR_IN_USE`, `ADDR_UNUSABLE`; nothing listens then.
+    /// `LISTEN_EXPOSED`, `CONFIG_INVALID` for certificates that cannot be used, `ADDR_IN_USE`, `ADDR_UNUSABLE`; nothing
+    /// listens then.
     pub async fn serve(&self, pages: axum::Router) -> Result<Addresses, Failure> {
         let mut servers = self.servers.lock().await;
         if let Some(running) = &*servers {
             return Ok(running.addresses);
         }
-        let sockets = Sockets::bind(&self.config).await?;
+        let sockets = Sockets::bind(&self.config, &self.keys).await?;
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let ladder = self.config.ladder.iter().map(|rung| rung.model.clone()).collect();
         let (mut health, readiness) = Health::new(reporter, self.parts.control.clone(), ladder);
@@ -110,6 +118,7 @@ impl Node {
         let started = Servers::start(
             sockets,
             &self.config,
+            self.keys.clone(),
             services,
             health_service,
             http::routes(readiness).merge(pages),
@@ -178,6 +187,11 @@ impl Node {
     /// How many requests run and wait, and how long a wait is expected.
     pub fn admission(&self) -> &Admission {
         &self.admission
+    }
+
+    /// Connections, open and turned away; none before [`serve`](Self::serve).
+    pub async fn connections(&self) -> ConnectionCounts {
+        self.servers.lock().await.as_ref().map(Servers::connections).unwrap_or_default()
     }
 
     /// Requests that run or wait.

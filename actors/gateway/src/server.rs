@@ -1,21 +1,35 @@
-//! Sockets and what is served on them.
+//! The two servers: what is served where, and how they stop.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use understudy_proto::v1::{inference_server::InferenceServer, models_server::ModelsServer};
 
-use crate::{Failure, Inference, Models, codes, config::NodeConfig, web};
+use crate::{
+    Failure, Inference, Models, codes,
+    config::NodeConfig,
+    door::Door,
+    keys::Keyring,
+    listener::{
+        ConnectionCounts, Rules,
+        accept::accept,
+        closing::{Closing, bound},
+        exposure,
+        tls::Certificates,
+    },
+    web,
+};
 
 /// Largest request message. A prompt of 1 MiB over the context must reach the router, whose
 /// refusal says how long it may be; the transport's would not.
 pub const LARGEST_REQUEST_BYTES: usize = (4 << 20) + (64 << 10);
+
+/// Connections that the system holds ready for the loop. When more come at once, the system drops their first packet
+/// and they try again a second later; with the usual 128 a burst of clients notices.
+const BACKLOG: u32 = 1024;
 
 /// How long connections get to close after the last request ended. A peer that never
 /// finished its handshake would otherwise hold the node up for ever.
@@ -30,26 +44,29 @@ pub struct Addresses {
     pub http: SocketAddr,
 }
 
-/// Both sockets, bound.
+/// Both sockets, bound, and the certificates for them.
 pub(crate) struct Sockets {
     grpc: TcpListener,
     http: TcpListener,
+    certificates: Option<Arc<Certificates>>,
     pub(crate) addresses: Addresses,
 }
 
 impl Sockets {
     /// # Errors
-    /// `ADDR_IN_USE`, `ADDR_UNUSABLE`.
-    pub(crate) async fn bind(config: &NodeConfig) -> Result<Self, Failure> {
+    /// `LISTEN_EXPOSED`, `CONFIG_INVALID` for certificates that cannot be used, `ADDR_IN_USE`, `ADDR_UNUSABLE`.
+    pub(crate) async fn bind(config: &NodeConfig, keys: &Keyring) -> Result<Self, Failure> {
+        exposure::check(config, !keys.is_open())?;
+        let certificates = config.tls.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
         let (grpc, grpc_addr) = bind("listen.grpc", config.listen.grpc).await?;
         let (http, http_addr) = bind("listen.http", config.listen.http).await?;
-        Ok(Self { grpc, http, addresses: Addresses { grpc: grpc_addr, http: http_addr } })
+        Ok(Self { grpc, http, certificates, addresses: Addresses { grpc: grpc_addr, http: http_addr } })
     }
 }
 
 async fn bind(setting: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let bound = async {
-        let listener = TcpListener::bind(addr).await?;
+        let listener = listen(addr)?;
         let addr = listener.local_addr()?;
         Ok::<_, io::Error>((listener, addr))
     };
@@ -62,59 +79,55 @@ async fn bind(setting: &'static str, addr: SocketAddr) -> Result<(TcpListener, S
     })
 }
 
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port may be taken again at once after its node ended; on Windows this would let two programs share it.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
 /// The servers of a node, running.
 pub(crate) struct Servers {
     pub(crate) addresses: Addresses,
-    stop: CancellationToken,
-    grpc: JoinHandle<()>,
-    http: JoinHandle<()>,
+    rules: Arc<Rules>,
+    closing: Closing,
+    /// The two loops, and whatever looks at files for them.
+    _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Servers {
     pub(crate) fn start(
         sockets: Sockets,
         config: &NodeConfig,
+        keys: Keyring,
         services: (Inference, Models),
         health: HealthServer<impl Health>,
         pages: axum::Router,
     ) -> Result<Self, Failure> {
-        let stop = CancellationToken::new();
-        let keepalive = config.timeouts.keepalive();
-        let routes = grpc_routes(services, health)?;
-        let incoming =
-            TcpIncoming::from(sockets.grpc).with_nodelay(Some(true)).with_keepalive(Some(keepalive));
-        let grpc_routes = routes.clone();
-        let grpc = Server::builder()
-            .max_concurrent_streams(config.limits.streams_per_connection)
-            .http2_keepalive_interval(Some(keepalive))
-            .http2_keepalive_timeout(Some(keepalive))
-            .add_routes(grpc_routes)
-            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-        let http = axum::serve(sockets.http, pages.merge(web::routes(routes)))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-        Ok(Self {
-            addresses: sockets.addresses,
-            grpc: tokio::spawn(async move { log_end("grpc", grpc.await) }),
-            http: tokio::spawn(async move { log_end("http", http.await) }),
-            stop,
-        })
+        let closing = Closing::default();
+        let rules = Arc::new(Rules::new(config, sockets.certificates.clone()));
+        let door = Arc::new(Door::new(&config.listen, keys.clone()));
+        let services = grpc_routes(services, health)?;
+        let calls = door.clone().before(services.clone().prepare().into_axum_router());
+        let pages = door.before(pages.merge(web::routes(services)));
+        let mut tasks = vec![
+            bound(accept(sockets.grpc, rules.clone(), calls, closing.clone())),
+            bound(accept(sockets.http, rules.clone(), pages, closing.clone())),
+            bound(keys.follow()),
+        ];
+        tasks.extend(sockets.certificates.map(|certificates| bound(certificates.follow())));
+        Ok(Self { addresses: sockets.addresses, rules, closing, _tasks: tasks })
+    }
+
+    pub(crate) fn connections(&self) -> ConnectionCounts {
+        self.rules.counts()
     }
 
     /// Closes the sockets; every request has ended before.
     pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        for mut server in [self.grpc, self.http] {
-            if tokio::time::timeout(LAST_GOODBYE, &mut server).await.is_err() {
-                server.abort();
-            }
-        }
-    }
-}
-
-fn log_end(server: &str, end: Result<(), impl std::fmt::Display>) {
-    match end {
-        Ok(()) => tracing::info!(server, "server stopped"),
-        Err(error) => tracing::error!(server, %error, "server failed"),
+        self.closing.close(LAST_GOODBYE).await;
     }
 }
 

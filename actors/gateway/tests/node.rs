@@ -163,7 +163,7 @@ async fn garbage_and_silence_harm_nobody() {
 /// Status and body of a GET.
 async fn http(harness: &common::Harness, path: &str) -> (u16, String) {
     let mut peer = TcpStream::connect(harness.addresses.http).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     peer.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     peer.read_to_string(&mut answer).await.unwrap();

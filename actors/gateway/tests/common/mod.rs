@@ -14,7 +14,7 @@ use understudy_backend::{
     Backend, BackendError, LoadEvent, RequestCtx, Slots as _,
     fake::{FakeBackend, FakeSlots, Reply},
 };
-use understudy_gateway::{Addresses, Failure, ModelControl, Node, NodeConfig, Parts, codes};
+use understudy_gateway::{Addresses, Failure, Keyring, ModelControl, Node, NodeConfig, Parts, codes};
 use understudy_proto::v1::{Finished, GenerateEvent, GenerateRequest, ModelStatus, generate_event::Event};
 use understudy_router::RouterHandle;
 
@@ -93,6 +93,11 @@ pub async fn start(settings: &str) -> Harness {
 }
 
 pub async fn start_with(settings: &str, small: FakeBackend) -> Harness {
+    start_behind(settings, small, Keyring::default(), axum::Router::new()).await
+}
+
+/// The same, which wants a key if there are any, and serves these pages.
+pub async fn start_behind(settings: &str, small: FakeBackend, keys: Keyring, pages: axum::Router) -> Harness {
     let ladder = "[[ladder]]\nmodel = \"small\"\n[[ladder]]\nmodel = \"large\"\n";
     let mut config = NodeConfig::parse(&format!("{settings}\n{ladder}"), "test").unwrap();
     config.listen.grpc.set_port(0);
@@ -102,8 +107,8 @@ pub async fn start_with(settings: &str, small: FakeBackend) -> Harness {
     let control = ScriptedControl::new(slots.clone(), &[("small", "ready"), ("large", "unloaded")]);
     let router = RouterHandle::spawn(config.router().unwrap(), Arc::new(slots.clone())).await.unwrap();
     let parts = Parts { router, slots: Arc::new(slots.clone()), control: control.clone() };
-    let node = Arc::new(Node::assemble(config, parts));
-    let addresses = node.serve(Default::default()).await.unwrap();
+    let node = Arc::new(Node::assemble(config, parts).with_keys(keys));
+    let addresses = node.serve(pages).await.unwrap();
     Harness { node, addresses, small, slots, control }
 }
 

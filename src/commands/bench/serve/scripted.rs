@@ -87,6 +87,9 @@ fn settings(sequences: usize, requests: usize) -> NodeConfig {
         listen: Listen {
             grpc: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            // The bench is its own client.
+            keys: false,
+            ..Listen::default()
         },
         ledger: Ledger { enabled: false, ..Ledger::default() },
         limits: Limits { max_requests: requests, streams_per_connection: STREAMS, ..Limits::default() },
