@@ -20,7 +20,7 @@ use crate::{
     codes,
     notes::Note,
     partials::Partials,
-    wire,
+    tools, wire,
 };
 
 /// One answer, event by event. Dropping it cancels the request. A reader who takes nothing for `timeouts.slow_reader_ms`
@@ -109,13 +109,15 @@ fn explained(failure: Failure, cut: Option<Cut>) -> Failure {
 
 /// What an answer is told from: the router's events, noted, with the values of a text in between.
 pub(crate) struct Telling {
-    events: AnswerStream,
+    pub events: AnswerStream,
     /// Its entry, if the node keeps a ledger.
-    note: Option<Box<Note>>,
+    pub note: Option<Box<Note>>,
     /// Values of the text so far, if they are wanted.
-    partials: Option<Partials>,
-    /// An event that waits for the last of them.
-    held: Option<Result<AnswerEvent, RouterError>>,
+    pub partials: Option<Partials>,
+    /// Its request, if the answer may have calls.
+    pub calls_of: Option<String>,
+    /// An event that waits for the last of the values.
+    pub held: Option<Result<AnswerEvent, RouterError>>,
 }
 
 /// What comes next in an answer.
@@ -126,10 +128,6 @@ enum Step {
 }
 
 impl Telling {
-    pub(crate) fn new(events: AnswerStream, note: Option<Box<Note>>, partials: Option<Partials>) -> Self {
-        Self { events, note, partials, held: None }
-    }
-
     fn into_stream(self) -> BoxStream<'static, Result<GenerateEvent, Failure>> {
         stream::unfold(self, async |mut telling| telling.next().await.map(|event| (event, telling))).boxed()
     }
@@ -140,7 +138,11 @@ impl Telling {
             Step::Event(event) => match event? {
                 Ok(event) => {
                     self.note.iter_mut().for_each(|note| note.follow(&event));
-                    Ok(wire::generate_event(event))
+                    let mut event = wire::generate_event(event);
+                    if let (Some(Event::Finished(end)), Some(request)) = (&mut event.event, &self.calls_of) {
+                        tools::conclude(request, end);
+                    }
+                    Ok(event)
                 }
                 Err(error) => Err(error.into()),
             },

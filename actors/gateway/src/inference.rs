@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use axum::http::HeaderMap;
 use futures::stream::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
-use tonic::{Request, Response, Status, metadata::MetadataValue};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
 use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
 use understudy_engine::{
     codec::{Codec, CodecError},
@@ -15,16 +15,16 @@ use understudy_ledger::LedgerHandle;
 use understudy_proto::{
     names,
     v1::{
-        self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
-        ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
+        self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateCommand, GenerateEvent,
+        GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
     },
 };
-use understudy_router::RouterHandle;
+use understudy_router::{Pattern, RouterHandle};
 
 use crate::{
     Admission, Answer, Caller, Failure,
     answer::Telling,
-    call, codes,
+    bidi, call, codes,
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
@@ -93,9 +93,11 @@ impl Inference {
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
+        let calls_of =
+            matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let events = self.router.answer(ctx, request)?;
-        Ok(Answer::new(Telling::new(events, note, partials), place))
+        Ok(Answer::new(Telling { events, note, partials, calls_of, held: None }, place))
     }
 
     /// A text as a vector.
@@ -209,6 +211,16 @@ impl v1::inference_server::Inference for Inference {
         let mut response = Response::new(answer.map(|event| event.map_err(Status::from)).boxed());
         response.metadata_mut().insert(names::QUEUED_METADATA, queued);
         Ok(response)
+    }
+
+    type GenerateBidiStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
+
+    async fn generate_bidi(
+        &self,
+        request: Request<Streaming<GenerateCommand>>,
+    ) -> Result<Response<Self::GenerateBidiStream>, Status> {
+        let ctx = self.call(&request, "")?;
+        Ok(Response::new(bidi::answers(self.clone(), ctx, request.into_inner()).boxed()))
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
