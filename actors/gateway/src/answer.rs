@@ -109,15 +109,15 @@ fn explained(failure: Failure, cut: Option<Cut>) -> Failure {
 
 /// What an answer is told from: the router's events, noted, with the values of a text in between.
 pub(crate) struct Telling {
-    pub events: AnswerStream,
+    events: AnswerStream,
     /// Its entry, if the node keeps a ledger.
-    pub note: Option<Box<Note>>,
+    note: Option<Box<Note>>,
     /// Values of the text so far, if they are wanted.
-    pub partials: Option<Partials>,
+    partials: Option<Partials>,
     /// Its request, if the answer may have calls.
-    pub calls_of: Option<String>,
-    /// An event that waits for the last of the values.
-    pub held: Option<Result<AnswerEvent, RouterError>>,
+    calls_of: Option<String>,
+    /// An event that waits for the last of them.
+    held: Option<Result<AnswerEvent, RouterError>>,
 }
 
 /// What comes next in an answer.
@@ -128,6 +128,15 @@ enum Step {
 }
 
 impl Telling {
+    pub(crate) fn new(
+        events: AnswerStream,
+        note: Option<Box<Note>>,
+        partials: Option<Partials>,
+        calls_of: Option<String>,
+    ) -> Self {
+        Self { events, note, partials, calls_of, held: None }
+    }
+
     fn into_stream(self) -> BoxStream<'static, Result<GenerateEvent, Failure>> {
         stream::unfold(self, async |mut telling| telling.next().await.map(|event| (event, telling))).boxed()
     }

@@ -1,8 +1,7 @@
 //! A conversation that its caller steers: `GenerateBidi`.
 //!
 //! One answer is written at a time. There is no queue: a command is read when an answer is being written or waited
-//! for, and flow control of the connection holds back a caller that sends faster. While an answer waits for its place only the
-//! end of the call is heard.
+//! for, and flow control of the connection holds back a caller that sends faster.
 
 use std::collections::HashMap;
 
@@ -157,7 +156,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
         }
     }
 
-    /// Asks for the next answer, and waits until there is a place for it.
+    /// Asks for the next answer.
     async fn ask(&mut self) -> Result<(), Failure> {
         self.answers += 1;
         if self.answers > MOST_ANSWERS {

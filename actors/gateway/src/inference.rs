@@ -97,7 +97,7 @@ impl Inference {
             matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let events = self.router.answer(ctx, request)?;
-        Ok(Answer::new(Telling { events, note, partials, calls_of, held: None }, place))
+        Ok(Answer::new(Telling::new(events, note, partials, calls_of), place))
     }
 
     /// A text as a vector.
