@@ -1,7 +1,8 @@
 //! A conversation that its caller steers: `GenerateBidi`.
 //!
 //! One answer is written at a time. There is no queue: a command is read when an answer is being written or waited
-//! for, and flow control of the connection holds back a caller that sends faster.
+//! for, and flow control of the connection holds back a caller that sends faster. While an answer waits for its place, only
+//! the end of the call is heard.
 
 use std::collections::HashMap;
 

@@ -71,7 +71,7 @@ async fn a_hopeless_wait_is_refused_at_once_and_a_wait_ends_at_its_deadline() {
     first.next().await.unwrap().unwrap();
     // How long a place is held is not known yet.
     let begun = Instant::now();
-    let error = client.generate(ask_small("2+2"), Duration::from_millis(300)).await.unwrap_err();
+    let error = client.generate(ask_small("2+2"), Duration::from_millis(800)).await.unwrap_err();
     assert_eq!((error.code.as_str(), error.status), ("DEADLINE", tonic::Code::DeadlineExceeded), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     drop(first);
@@ -80,10 +80,10 @@ async fn a_hopeless_wait_is_refused_at_once_and_a_wait_ends_at_its_deadline() {
     let mut second = client.generate(ask_small("slow"), SOON).await.unwrap();
     second.next().await.unwrap().unwrap();
     let begun = Instant::now();
-    let error = client.generate(ask_small("2+2"), Duration::from_millis(30)).await.unwrap_err();
+    let error = client.generate(ask_small("2+2"), Duration::from_millis(300)).await.unwrap_err();
     assert_eq!((error.code.as_str(), error.metadata["reason"].as_str()), ("OVERLOADED", "wait"), "{error:?}");
-    assert!(error.retry_after.unwrap() > Duration::from_millis(150), "{:?}", error.retry_after);
-    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert!(error.retry_after.unwrap() > Duration::from_millis(500), "{:?}", error.retry_after);
+    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
