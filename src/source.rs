@@ -11,7 +11,7 @@ use understudy_backend::RequestCtx;
 use understudy_engine::device::DeviceChoice;
 use understudy_gateway::{
     Answer, GgufEngines, Node, NodeConfig,
-    config::{Ledger, Listen},
+    config::{Ledger, Limits, Listen},
 };
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
@@ -67,7 +67,7 @@ impl Source {
             Self::Remote(client) => Ok(Stream::Remote(client.generate(request, timeout).await?)),
             Self::Local(node) => {
                 let ctx = RequestCtx::new(request_id(&request)).with_timeout(timeout);
-                Ok(Stream::Local(node.inference().generate(ctx, request)?))
+                Ok(Stream::Local(node.inference().generate(ctx, request).await?))
             }
         }
     }
@@ -131,12 +131,13 @@ impl Reached {
     }
 }
 
-/// Settings of a node in this process: whoever runs it could read any file themselves, and a question asked in
-/// passing leaves no trace. Whoever it listens for needs no key.
+/// Settings of a node in this process: whoever runs it could read any file themselves, a question asked in passing
+/// leaves no trace, who asks their own node would rather wait than be refused, and needs no key.
 fn own() -> NodeConfig {
     let ledger = Ledger { enabled: false, ..Ledger::default() };
+    let limits = Limits { longest_wait_ms: 600_000, ..Limits::default() };
     let listen = Listen { keys: false, ..Listen::default() };
-    NodeConfig { databases: Databases::Anywhere, ledger, listen, ..NodeConfig::default() }
+    NodeConfig { databases: Databases::Anywhere, ledger, limits, listen, ..NodeConfig::default() }
 }
 
 /// A node with the real engines.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use understudy_backend::Priority;
 
+use crate::admission::tenant::TenantLimits;
+
 /// Whoever sent a call. The transport puts it into the extensions of each request; a call without one is the local
 /// user's, who may do everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,7 +15,7 @@ pub struct Caller {
     pub priority: Priority,
     /// What they may use.
     pub scopes: Scopes,
-    /// How much of it.
+    /// What their tenant may take.
     pub limits: TenantLimits,
 }
 
@@ -73,15 +75,4 @@ impl Default for Scopes {
     fn default() -> Self {
         Scope::ALL.into_iter().collect()
     }
-}
-
-/// How many requests a tenant may send; the local user has no limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TenantLimits {
-    /// Requests per minute, over time.
-    pub requests_per_minute: Option<u32>,
-    /// Requests that may come at once before `requests_per_minute` counts.
-    pub burst: u32,
-    /// Requests in flight.
-    pub concurrency: Option<usize>,
 }

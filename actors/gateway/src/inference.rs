@@ -3,28 +3,28 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
-use futures::{
-    FutureExt as _,
-    stream::{self, Stream, StreamExt as _},
-};
+use futures::stream::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
 use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
 use understudy_engine::{
     codec::{Codec, CodecError},
     verbs::TokenId,
 };
 use understudy_ledger::LedgerHandle;
-use understudy_proto::v1::{
-    self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
-    ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
+use understudy_proto::{
+    names,
+    v1::{
+        self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateCommand, GenerateEvent,
+        GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
+    },
 };
-use understudy_router::{AnswerEvent, AnswerStream, RouterError, RouterHandle};
+use understudy_router::{Pattern, RouterHandle};
 
 use crate::{
-    Admission, Caller, Failure,
-    admission::Place,
-    call, codes,
+    Admission, Answer, Caller, Failure,
+    answer::Telling,
+    bidi, call, codes,
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
@@ -55,88 +55,6 @@ pub struct Defaults {
     pub deadline: Duration,
 }
 
-/// One answer, event by event. Dropping it cancels the request.
-pub struct Answer {
-    events: AnswerStream,
-    admission: Admission,
-    /// Its entry, if the node keeps a ledger.
-    note: Option<Box<Note>>,
-    /// Values of the text so far, if they are wanted.
-    partials: Option<Partials>,
-    /// An event that waits for the last of them.
-    held: Option<Result<AnswerEvent, RouterError>>,
-    ended: bool,
-    _place: Place,
-}
-
-/// What comes next in an answer.
-enum Step {
-    Event(Option<Result<AnswerEvent, RouterError>>),
-    /// The value of its text.
-    Value(v1::Partial),
-}
-
-impl Answer {
-    /// The next event; `None` after the last one or after an error.
-    pub async fn next(&mut self) -> Option<Result<GenerateEvent, Failure>> {
-        if self.ended {
-            return None;
-        }
-        let event = match self.step().await {
-            Step::Value(partial) => return Some(Ok(GenerateEvent { event: Some(Event::Partial(partial)) })),
-            Step::Event(Some(Ok(event))) => {
-                self.note.iter_mut().for_each(|note| note.follow(&event));
-                Ok(wire::generate_event(event))
-            }
-            Step::Event(Some(Err(error))) => Err(self.explained(error.into())),
-            Step::Event(None) => {
-                Err(Failure::new(codes::INTERNAL, "the answer ended without its last event"))
-            }
-        };
-        self.ended = !matches!(&event, Ok(GenerateEvent { event: Some(event) }) if !matches!(event, Event::Finished(_)));
-        Some(event)
-    }
-
-    /// The router's next event; before it, if there is time or it is the last, news of the value.
-    async fn step(&mut self) -> Step {
-        if let Some(held) = self.held.take() {
-            return Step::Event(Some(held));
-        }
-        let Some(partials) = &mut self.partials else { return Step::Event(self.events.next().await) };
-        let waiting = self.events.next().now_or_never();
-        let event = match waiting {
-            Some(event) => event,
-            None => match partials.news() {
-                Some(news) => return Step::Value(news),
-                None => self.events.next().await,
-            },
-        };
-        if let Some(Ok(event)) = &event {
-            partials.follow(event);
-        }
-        if let Some(Ok(AnswerEvent::Finished(_))) = &event
-            && let Some(news) = partials.news()
-        {
-            self.held = event;
-            return Step::Value(news);
-        }
-        Step::Event(event)
-    }
-
-    /// The events as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = Result<GenerateEvent, Failure>> + Send + 'static {
-        stream::unfold(self, async |mut answer| answer.next().await.map(|event| (event, answer)))
-    }
-
-    /// Whoever was cancelled because the node stops should hear so.
-    fn explained(&self, failure: Failure) -> Failure {
-        if failure.code == codes::CANCELLED && self.admission.was_cut() {
-            return Failure::new(codes::DRAINING, "the node stopped before the answer was complete");
-        }
-        failure
-    }
-}
-
 impl Inference {
     /// Answers through `router`; the other verbs go to `slots` directly.
     pub fn new(
@@ -158,25 +76,28 @@ impl Inference {
     /// # Errors
     /// `REQUEST_INVALID` for a malformed id or deadline, `PROTOCOL_TOO_NEW`.
     pub fn context(&self, headers: &HeaderMap, caller: &Caller) -> Result<RequestCtx, Failure> {
+        self.admission.meet(caller);
         call::context(headers, caller, "", self.defaults.deadline)
     }
 
-    /// One answer.
+    /// One answer, once there is a place for it. Dropping the future gives the wait up.
     ///
     /// # Errors
-    /// Whatever is wrong with the request, `OVERLOADED`, `DRAINING`. Errors that come up
-    /// later arrive in the answer.
-    pub fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+    /// Whatever is wrong with the request, `OVERLOADED`, `TENANT_LIMIT`, `DRAINING`, `DEADLINE` while it waited. Errors that
+    /// come up later arrive in the answer.
+    pub async fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         ctx.priority = ctx.priority.max(wire::priority(&request));
-        let place = self.admission.enter(&ctx)?;
+        // Before anything is parsed: a refusal has to be cheap.
+        let place = self.admission.enter(&ctx).await?;
         let partials = request.stream_partial.then(Partials::default);
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
+        let calls_of =
+            matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let events = self.router.answer(ctx, request)?;
-        let admission = self.admission.clone();
-        Ok(Answer { events, admission, note, partials, held: None, ended: false, _place: place })
+        Ok(Answer::new(Telling::new(events, note, partials, calls_of), place))
     }
 
     /// A text as a vector.
@@ -184,7 +105,7 @@ impl Inference {
     /// # Errors
     /// `PROMPT_EMPTY`, `CONTEXT_OVERFLOW`, or why the model is not there.
     pub async fn embed(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.enter(&ctx).await?;
         if request.text.is_empty() {
             return Err(Failure::new(codes::PROMPT_EMPTY, "the text is empty").with_field("text", "is empty"));
         }
@@ -201,7 +122,7 @@ impl Inference {
     /// # Errors
     /// `PROMPT_EMPTY`, `REQUEST_INVALID`, `CONTEXT_OVERFLOW`, or why the model is not there.
     pub async fn score(&self, ctx: RequestCtx, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.enter(&ctx).await?;
         let work = ScoreWork::of(request.messages, request.candidates, request.ids)?;
         let backend = self.backend(&ctx, &request.model).await?;
         let (prompt, candidates) = encoded(&ctx, backend.codec(), move |codec| work.tokens(codec)).await?;
@@ -220,7 +141,7 @@ impl Inference {
         ctx: RequestCtx,
         request: TokenizeRequest,
     ) -> Result<TokenizeResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.visit(&ctx)?;
         let backend = self.backend(&ctx, &request.model).await?;
         let ids: Vec<TokenId> =
             encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
@@ -236,7 +157,7 @@ impl Inference {
         ctx: RequestCtx,
         request: FeedbackRequest,
     ) -> Result<FeedbackResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.visit(&ctx)?;
         if !(1..=LONGEST_SOURCE).contains(&request.source.len()) {
             return Err(invalid("source", "must have 1 to 64 bytes"));
         }
@@ -246,6 +167,10 @@ impl Inference {
         let noted = ledger.feedback(&request.request_id, request.ok, &request.source);
         let known = ctx.bound(async { Ok::<_, BackendError>(noted.await) }).await??;
         Ok(FeedbackResponse { known })
+    }
+
+    fn call<T>(&self, request: &Request<T>, named: &str) -> Result<RequestCtx, Failure> {
+        call::of(&self.admission, request, named, self.defaults.deadline)
     }
 
     async fn backend(&self, ctx: &RequestCtx, model: &str) -> Result<Arc<dyn Backend>, Failure> {
@@ -280,18 +205,31 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Self::GenerateStream>, Status> {
-        let ctx = call::of(&request, &request.get_ref().request_id, self.defaults.deadline)?;
-        let answer = Inference::generate(self, ctx, request.into_inner())?;
-        Ok(Response::new(answer.into_stream().map(|event| event.map_err(Status::from)).boxed()))
+        let ctx = self.call(&request, &request.get_ref().request_id)?;
+        let answer = Inference::generate(self, ctx, request.into_inner()).await?;
+        let queued = MetadataValue::from(u64::try_from(answer.waited().as_micros()).unwrap_or(u64::MAX));
+        let mut response = Response::new(answer.map(|event| event.map_err(Status::from)).boxed());
+        response.metadata_mut().insert(names::QUEUED_METADATA, queued);
+        Ok(response)
+    }
+
+    type GenerateBidiStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
+
+    async fn generate_bidi(
+        &self,
+        request: Request<Streaming<GenerateCommand>>,
+    ) -> Result<Response<Self::GenerateBidiStream>, Status> {
+        let ctx = self.call(&request, "")?;
+        Ok(Response::new(bidi::answers(self.clone(), ctx, request.into_inner()).boxed()))
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::embed(self, ctx, request.into_inner()).await?))
     }
 
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::score(self, ctx, request.into_inner()).await?))
     }
 
@@ -299,7 +237,7 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<TokenizeRequest>,
     ) -> Result<Response<TokenizeResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::tokenize(self, ctx, request.into_inner()).await?))
     }
 
@@ -307,7 +245,7 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<FeedbackRequest>,
     ) -> Result<Response<FeedbackResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::feedback(self, ctx, request.into_inner()).await?))
     }
 }

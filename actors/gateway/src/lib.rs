@@ -4,22 +4,24 @@
 //! |---|---|
 //! | [`node`] | [`Node`]: starts, answers in this process, serves, drains |
 //! | [`config`] | [`NodeConfig`]: every setting with its default and unit |
+//! | [`answer`] | [`Answer`]: one answer, event by event |
 //! | [`inference`] | [`Inference`]: generate, embed, score, tokenize |
 //! | [`models`] | [`Models`]: list, load, unload, watch |
 //! | `listener` | connections: how many, how long each stage may take, TLS, how they end |
 //! | `door` | what every request passes first: paths, origins, keys, bodies |
 //! | [`keys`] | API keys and their file |
 //! | [`caller`] | [`Caller`]: who calls, and what they may |
-//! | [`admission`] | [`Admission`]: how many requests at once, and how a node drains |
+//! | [`tools`] | tools of a request, and calls in its answer |
+//! | [`admission`] | [`Admission`]: how many requests at once, who waits, and how a node drains |
 //! | [`engines`] | [`GgufEngines`]: the real engines of a node |
 //! | [`codes`] | the table of error codes, read by gateway, CLI and book |
 //! | [`failure`] | [`Failure`]: a refusal with code, facts, fields, help and retry |
 //! | [`server`] | the two servers: what is served where |
 //!
 //! **Invariants.** Every call has a deadline: the caller's, and never later than the
-//! node's. A caller that leaves cancels its request. Nothing waits here: what does not fit
-//! is refused at once with `OVERLOADED` and a time to try again. Every refusal carries a
-//! code of [`codes::ALL`], whatever the caller sent.
+//! node's. A caller that leaves cancels its request. A request waits only for a place that it is
+//! expected to get in time; else it is refused at once with `OVERLOADED` and a time to try again.
+//! Every refusal carries a code of [`codes::ALL`], whatever the caller sent.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -50,7 +52,7 @@
 //! let node = Node::assemble(config, Parts { router, slots, control: Arc::new(NoModels) });
 //!
 //! let request = GenerateRequest { prompt: "2+2?".into(), ..Default::default() };
-//! let mut answer = node.inference().generate(RequestCtx::new("r1"), request).unwrap();
+//! let mut answer = node.inference().generate(RequestCtx::new("r1"), request).await.unwrap();
 //! let mut text = String::new();
 //! while let Some(event) = answer.next().await {
 //!     if let Some(Event::Finished(finished)) = event.unwrap().event {
@@ -62,6 +64,8 @@
 //! ```
 
 pub mod admission;
+pub mod answer;
+mod bidi;
 mod call;
 pub mod caller;
 pub mod codes;
@@ -84,15 +88,18 @@ mod notes;
 mod partials;
 mod score;
 pub mod server;
+pub mod tools;
+mod web;
 mod wire;
 
 pub use admission::Admission;
+pub use answer::Answer;
 pub use caller::Caller;
 pub use codes::ErrorCode;
 pub use config::NodeConfig;
 pub use engines::GgufEngines;
 pub use failure::Failure;
-pub use inference::{Answer, Inference};
+pub use inference::Inference;
 pub use keys::Keyring;
 pub use listener::{ConnectionCounts, Peer, raise_file_limit};
 pub use models::{ModelControl, Models};

@@ -20,6 +20,7 @@ use crate::{
         exposure,
         tls::Certificates,
     },
+    web,
 };
 
 /// Largest request message. A prompt of 1 MiB over the context must reach the router, whose
@@ -108,8 +109,9 @@ impl Servers {
         let closing = Closing::default();
         let rules = Arc::new(Rules::new(config, sockets.certificates.clone()));
         let door = Arc::new(Door::new(&config.listen, keys.clone()));
-        let calls = door.clone().before(grpc_routes(services, health)?);
-        let pages = door.before(pages);
+        let routes = grpc_routes(services, health)?;
+        let pages = door.clone().before(pages.merge(web::routes(routes.clone())));
+        let calls = door.before(routes.prepare().into_axum_router());
         let mut tasks = vec![
             bound(accept(sockets.grpc, rules.clone(), calls, closing.clone())),
             bound(accept(sockets.http, rules.clone(), pages, closing.clone())),
@@ -132,7 +134,7 @@ impl Servers {
 fn grpc_routes(
     (inference, models): (Inference, Models),
     health: HealthServer<impl Health>,
-) -> Result<axum::Router, Failure> {
+) -> Result<Routes, Failure> {
     let reflected = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(understudy_proto::FILE_DESCRIPTOR_SET)
@@ -146,7 +148,5 @@ fn grpc_routes(
         .add_service(ModelsServer::new(models))
         .add_service(health)
         .add_service(reflected().build_v1().map_err(defect)?)
-        .add_service(reflected().build_v1alpha().map_err(defect)?)
-        .prepare()
-        .into_axum_router())
+        .add_service(reflected().build_v1alpha().map_err(defect)?))
 }

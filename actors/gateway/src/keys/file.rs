@@ -12,7 +12,8 @@ use understudy_backend::Priority;
 use super::secret::Digest;
 use crate::{
     Caller, Failure,
-    caller::{Scope, Scopes, TenantLimits},
+    admission::tenant::TenantLimits,
+    caller::{Scope, Scopes},
     codes,
     config::invalid,
 };

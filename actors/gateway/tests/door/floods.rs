@@ -72,7 +72,8 @@ async fn streams_beyond_the_limit_wait_in_the_client() {
     let town = Town::open("[limits]\nstreams_per_connection = 4").await;
     let (mut calls, connection) = client(&town).await;
     assert_eq!(calls.current_max_send_streams(), 4);
-    let held: Vec<_> = (0..50).map_while(|_| calls.send_request(call().body(()).unwrap(), false).ok()).collect();
+    let held: Vec<_> =
+        (0..50).map_while(|_| calls.send_request(call().body(()).unwrap(), false).ok()).collect();
     assert!(!held.is_empty());
     connection.abort();
     eventually("the connection's places are free", async || town.node.node.connections().await.open == 0)
