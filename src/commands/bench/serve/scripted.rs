@@ -87,6 +87,8 @@ fn settings(sequences: usize, requests: usize) -> NodeConfig {
         listen: Listen {
             grpc: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            keys: false,
+            ..Listen::default()
         },
         ledger: Ledger { enabled: false, ..Ledger::default() },
         limits: Limits { max_requests: requests, streams_per_connection: STREAMS, ..Limits::default() },
