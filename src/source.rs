@@ -132,7 +132,7 @@ impl Reached {
 }
 
 /// Settings of a node in this process: whoever runs it could read any file themselves, a question asked in passing
-/// leaves no trace, and who asks their own node would rather wait than be refused. Whoever it listens for needs no key.
+/// leaves no trace, who asks their own node would rather wait than be refused, and needs no key.
 fn own() -> NodeConfig {
     let ledger = Ledger { enabled: false, ..Ledger::default() };
     let limits = Limits { longest_wait_ms: 600_000, ..Limits::default() };

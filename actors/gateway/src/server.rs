@@ -109,9 +109,9 @@ impl Servers {
         let closing = Closing::default();
         let rules = Arc::new(Rules::new(config, sockets.certificates.clone()));
         let door = Arc::new(Door::new(&config.listen, keys.clone()));
-        let services = grpc_routes(services, health)?;
-        let calls = door.clone().before(services.clone().prepare().into_axum_router());
-        let pages = door.before(pages.merge(web::routes(services)));
+        let routes = grpc_routes(services, health)?;
+        let pages = door.clone().before(pages.merge(web::routes(routes.clone())));
+        let calls = door.before(routes.prepare().into_axum_router());
         let mut tasks = vec![
             bound(accept(sockets.grpc, rules.clone(), calls, closing.clone())),
             bound(accept(sockets.http, rules.clone(), pages, closing.clone())),

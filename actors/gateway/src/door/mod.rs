@@ -95,9 +95,9 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
         }
     };
     request.extensions_mut().insert(caller);
-    let request = match dialect {
-        Dialect::Grpc => Ok(body::timed(request, door.body_limit)),
-        _ => body::whole(request, door.body_limit).await,
+    let request = match dialect.is_grpc() {
+        true => Ok(body::timed(request, door.body_limit)),
+        false => body::whole(request, door.body_limit).await,
     };
     let mut response = match request {
         Ok(request) => next.run(request).await,
@@ -111,7 +111,7 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
 }
 
 fn advise(dialect: Dialect, mut response: Response) -> Response {
-    if !matches!(dialect, Dialect::Grpc) {
+    if !dialect.is_grpc() {
         let headers: &mut HeaderMap = response.headers_mut();
         for (name, value) in ADVICE {
             headers.entry(name).or_insert(value);

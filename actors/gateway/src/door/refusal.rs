@@ -23,6 +23,8 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) enum Dialect {
     /// A status in trailers.
     Grpc,
+    /// The same, for a browser.
+    GrpcWeb,
     /// `{"error": {"message", "type", "param", "code"}}`.
     OpenAi,
     /// `{"error": "message"}`.
@@ -36,11 +38,17 @@ impl Dialect {
         let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let path = request.uri().path();
         match () {
+            () if kind.is_some_and(|kind| kind.starts_with(b"application/grpc-web")) => Self::GrpcWeb,
             () if kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) => Self::Grpc,
             () if path.starts_with("/v1/") => Self::OpenAi,
             () if path.starts_with("/api/") => Self::Ollama,
             () => Self::Plain,
         }
+    }
+
+    /// Whether it is gRPC in either form: messages that a handler reads one by one.
+    pub(super) fn is_grpc(self) -> bool {
+        matches!(self, Self::Grpc | Self::GrpcWeb)
     }
 
     pub(super) fn refuse(self, failure: &Failure) -> Response {
@@ -60,6 +68,12 @@ impl Dialect {
         let code = failure.code.name;
         let mut response = match self {
             Self::Grpc => return Status::from(failure.clone()).into_http(),
+            Self::GrpcWeb => {
+                let mut response: Response = Status::from(failure.clone()).into_http();
+                let kind = HeaderValue::from_static("application/grpc-web+proto");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                return response;
+            }
             Self::OpenAi => {
                 let message = format!("{message}. {help}");
                 let error = json!({"message": message, "type": kind, "param": null, "code": code});

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tower_service::Service as _;
+use tower::Service as _;
 
 use super::{
     Peer, Rules,

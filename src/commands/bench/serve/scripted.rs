@@ -87,7 +87,6 @@ fn settings(sequences: usize, requests: usize) -> NodeConfig {
         listen: Listen {
             grpc: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            // The bench is its own client.
             keys: false,
             ..Listen::default()
         },
