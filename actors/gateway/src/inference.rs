@@ -15,11 +15,13 @@ use understudy_engine::{
     verbs::TokenId,
 };
 use understudy_ledger::LedgerHandle;
+use understudy_proto::names;
 use understudy_proto::v1::{
     self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
     ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
 };
 use understudy_router::{AnswerEvent, AnswerStream, RouterError, RouterHandle};
+use understudy_telemetry::{Observation, Operation, Telemetry};
 
 use crate::{
     Admission, Caller, Failure,
@@ -39,6 +41,7 @@ pub struct Inference {
     admission: Admission,
     defaults: Defaults,
     ledger: Option<LedgerHandle>,
+    telemetry: Telemetry,
 }
 
 /// Bytes of the name of who gives feedback.
@@ -61,6 +64,8 @@ pub struct Answer {
     admission: Admission,
     /// Its entry, if the node keeps a ledger.
     note: Option<Box<Note>>,
+    /// Its metrics and its trace.
+    observation: Box<Observation>,
     /// Values of the text so far, if they are wanted.
     partials: Option<Partials>,
     /// An event that waits for the last of them.
@@ -86,6 +91,7 @@ impl Answer {
             Step::Value(partial) => return Some(Ok(GenerateEvent { event: Some(Event::Partial(partial)) })),
             Step::Event(Some(Ok(event))) => {
                 self.note.iter_mut().for_each(|note| note.follow(&event));
+                self.observation.follow(&event);
                 Ok(wire::generate_event(event))
             }
             Step::Event(Some(Err(error))) => Err(self.explained(error.into())),
@@ -93,6 +99,9 @@ impl Answer {
                 Err(Failure::new(codes::INTERNAL, "the answer ended without its last event"))
             }
         };
+        if let Err(failure) = &event {
+            self.observation.fail(failure.code.name);
+        }
         self.ended = !matches!(&event, Ok(GenerateEvent { event: Some(event) }) if !matches!(event, Event::Finished(_)));
         Some(event)
     }
@@ -123,6 +132,11 @@ impl Answer {
         Step::Event(event)
     }
 
+    /// The header `traceparent` that names this request in its trace, for the answer's own headers.
+    pub fn traceparent(&self) -> &str {
+        self.observation.traceparent()
+    }
+
     /// The events as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Result<GenerateEvent, Failure>> + Send + 'static {
         stream::unfold(self, async |mut answer| answer.next().await.map(|event| (event, answer)))
@@ -144,8 +158,9 @@ impl Inference {
         slots: Arc<dyn Slots>,
         admission: Admission,
         defaults: Defaults,
+        telemetry: Telemetry,
     ) -> Self {
-        Self { router, slots, admission, defaults, ledger: None }
+        Self { router, slots, admission, defaults, ledger: None, telemetry }
     }
 
     /// The same service, which keeps a ledger.
@@ -168,22 +183,42 @@ impl Inference {
     /// later arrive in the answer.
     pub fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         ctx.priority = ctx.priority.max(wire::priority(&request));
+        self.admit(ctx, request).inspect_err(|failure| self.telemetry.refused(failure.code.name))
+    }
+
+    fn admit(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         let place = self.admission.enter(&ctx)?;
         let partials = request.stream_partial.then(Partials::default);
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
-        let events = self.router.answer(ctx, request)?;
+        let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request));
+        let events = self.router.answer(ctx, request).map_err(|error| {
+            let failure = Failure::from(error);
+            observation.fail(failure.code.name);
+            failure
+        })?;
         let admission = self.admission.clone();
-        Ok(Answer { events, admission, note, partials, held: None, ended: false, _place: place })
+        Ok(Answer { events, admission, note, observation, partials, held: None, ended: false, _place: place })
     }
 
     /// A text as a vector.
     ///
     /// # Errors
     /// `PROMPT_EMPTY`, `CONTEXT_OVERFLOW`, or why the model is not there.
-    pub async fn embed(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
+    pub async fn embed(&self, mut ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
+        let model = if request.model.is_empty() { &self.defaults.model } else { &request.model };
+        let mut observation = self.telemetry.calling(&mut ctx, Operation::Embeddings, model);
+        let embedded = self.embedded(ctx, request).await;
+        match &embedded {
+            Ok(vector) => observation.served(&vector.model, vector.tokens),
+            Err(failure) => observation.fail(failure.code.name),
+        }
+        embedded
+    }
+
+    async fn embedded(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
         let _place = self.admission.enter(&ctx)?;
         if request.text.is_empty() {
             return Err(Failure::new(codes::PROMPT_EMPTY, "the text is empty").with_field("text", "is empty"));
@@ -282,7 +317,13 @@ impl v1::inference_server::Inference for Inference {
     ) -> Result<Response<Self::GenerateStream>, Status> {
         let ctx = call::of(&request, &request.get_ref().request_id, self.defaults.deadline)?;
         let answer = Inference::generate(self, ctx, request.into_inner())?;
-        Ok(Response::new(answer.into_stream().map(|event| event.map_err(Status::from)).boxed()))
+        let traceparent = answer.traceparent().parse().ok();
+        let mut response =
+            Response::new(answer.into_stream().map(|event| event.map_err(Status::from)).boxed());
+        if let Some(traceparent) = traceparent {
+            response.metadata_mut().insert(names::TRACEPARENT_METADATA, traceparent);
+        }
+        Ok(response)
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {

@@ -66,6 +66,7 @@ pub mod config;
 mod constraint;
 pub mod engines;
 pub mod failure;
+mod figures;
 mod health;
 mod http;
 pub mod inference;

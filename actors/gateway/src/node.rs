@@ -12,9 +12,10 @@ use understudy_actors::{
 use understudy_backend::Slots;
 use understudy_ledger::LedgerHandle;
 use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::Rules};
+use understudy_telemetry::Telemetry;
 
 use crate::{
-    Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig,
+    Addresses, Admission, Failure, Inference, ModelControl, Models, NodeConfig, codes, figures,
     health::Health,
     http,
     inference::Defaults,
@@ -46,6 +47,7 @@ pub struct Node {
     servers: Mutex<Option<Servers>>,
     tree: Mutex<Option<NodeTree>>,
     ledger: Option<LedgerHandle>,
+    telemetry: Telemetry,
     health: Arc<NodeHealth>,
 }
 
@@ -60,8 +62,9 @@ impl Node {
             max_tokens: config.answer.max_tokens,
             deadline: longest_call,
         };
-        let inference =
-            Inference::new(parts.router.clone(), parts.slots.clone(), admission.clone(), defaults);
+        let telemetry = figures::telemetry(&config, &parts.control);
+        let (router, slots) = (parts.router.clone(), parts.slots.clone());
+        let inference = Inference::new(router, slots, admission.clone(), defaults, telemetry.clone());
         let models = Models::new(parts.control.clone(), admission.clone(), watchers.clone(), longest_call);
         let tree = Mutex::new(None);
         let health = Arc::new(NodeHealth::default());
@@ -75,6 +78,7 @@ impl Node {
             servers: Mutex::new(None),
             tree,
             ledger: None,
+            telemetry,
             health,
         }
     }
@@ -112,7 +116,7 @@ impl Node {
             &self.config,
             services,
             health_service,
-            http::routes(readiness).merge(pages),
+            http::routes(readiness, self.telemetry.clone()).merge(pages),
         )?;
         let addresses = started.addresses;
         *servers = Some(started);
@@ -142,6 +146,7 @@ impl Node {
             }
         }
         tracing::info!(cut, "node drained");
+        self.telemetry.finish().await;
         cut
     }
 
@@ -173,6 +178,22 @@ impl Node {
     /// Whether this process should go on: when it asks to leave, [`drain`](Self::drain) and exit.
     pub fn health(&self) -> watch::Receiver<HealthSignal> {
         self.health.subscribe()
+    }
+
+    /// Its metrics, traces and sums.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Changes what this process logs from now on, such as `info` or `warn,understudy_router=debug`. Answers the
+    /// filter as it was understood.
+    ///
+    /// # Errors
+    /// `REQUEST_INVALID`; nothing changed then.
+    pub fn set_log_filter(&self, filter: &str) -> Result<String, Failure> {
+        understudy_telemetry::logs::set_filter(filter).map_err(|error| {
+            Failure::new(codes::REQUEST_INVALID, error.to_string()).with_field("filter", error.to_string())
+        })
     }
 
     /// Requests in flight.
