@@ -59,6 +59,7 @@
 //! ```
 
 pub mod admission;
+mod bidi;
 mod call;
 pub mod caller;
 pub mod codes;
@@ -78,6 +79,7 @@ mod notes;
 mod partials;
 mod score;
 pub mod server;
+mod web;
 mod wire;
 
 pub use admission::Admission;
