@@ -104,6 +104,7 @@ impl Export {
     /// Sends what waits, as far as there is time.
     pub(crate) async fn finish(&self) {
         let Some(loggers) = self.loggers.clone() else { return };
+        crate::logs::send_nowhere();
         let (meters, tracers) = (self.meters.clone(), self.tracers.clone());
         // Each waits for its thread.
         let last = tokio::task::spawn_blocking(move || {

@@ -3,6 +3,7 @@
 use opentelemetry_otlp::Protocol::HttpBinary;
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig,
+    WithTonicConfig, tonic_types::transport::ClientTlsConfig,
 };
 use opentelemetry_sdk::logs::{BatchConfigBuilder as LogBatches, BatchLogProcessor};
 use opentelemetry_sdk::metrics::PeriodicReader;
@@ -69,9 +70,9 @@ impl Exporters {
     fn grpc(endpoint: Option<&str>) -> Result<Self, ExporterBuildError> {
         let endpoint = endpoint.map(str::to_owned);
         Ok(Self {
-            spans: at(SpanExporter::builder().with_tonic(), endpoint.clone()).build()?,
-            metrics: at(MetricExporter::builder().with_tonic(), endpoint.clone()).build()?,
-            logs: at(LogExporter::builder().with_tonic(), endpoint).build()?,
+            spans: at(grpc(SpanExporter::builder().with_tonic()), endpoint.clone()).build()?,
+            metrics: at(grpc(MetricExporter::builder().with_tonic()), endpoint.clone()).build()?,
+            logs: at(grpc(LogExporter::builder().with_tonic()), endpoint).build()?,
         })
     }
 
@@ -91,6 +92,11 @@ fn at<B: WithExportConfig>(builder: B, endpoint: Option<String>) -> B {
         Some(endpoint) => builder.with_endpoint(endpoint),
         None => builder,
     }
+}
+
+/// With roots to trust, for addresses of `https`: the exporter itself has none.
+fn grpc<B: WithTonicConfig>(builder: B) -> B {
+    builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots())
 }
 
 fn http<B: WithExportConfig + WithHttpConfig>(builder: B) -> B {

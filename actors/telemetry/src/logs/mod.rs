@@ -94,6 +94,11 @@ pub(crate) fn send_to(loggers: &SdkLoggerProvider) {
     records::LOGGER.store(Some(Arc::new(logger)));
 }
 
+/// Records go nowhere from now on.
+pub(crate) fn send_nowhere() {
+    records::LOGGER.store(None);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
