@@ -20,7 +20,7 @@ use understudy_proto::v1::{
     self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateCommand, GenerateEvent,
     GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
 };
-use understudy_router::{AnswerEvent, AnswerStream, RouterError, RouterHandle};
+use understudy_router::{AnswerEvent, AnswerStream, Pattern, RouterError, RouterHandle};
 use understudy_telemetry::{Observation, Operation, Telemetry};
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
+    tools,
     wire::{self, invalid},
 };
 
@@ -68,6 +69,8 @@ pub struct Answer {
     observation: Box<Observation>,
     /// Values of the text so far, if they are wanted.
     partials: Option<Partials>,
+    /// Its request, if the answer may have calls.
+    calls_of: Option<String>,
     /// An event that waits for the last of them.
     held: Option<Result<AnswerEvent, RouterError>>,
     ended: bool,
@@ -92,7 +95,11 @@ impl Answer {
             Step::Event(Some(Ok(event))) => {
                 self.note.iter_mut().for_each(|note| note.follow(&event));
                 self.observation.follow(&event);
-                Ok(wire::generate_event(event))
+                let mut event = wire::generate_event(event);
+                if let (Some(Event::Finished(end)), Some(request)) = (&mut event.event, &self.calls_of) {
+                    tools::conclude(request, end);
+                }
+                Ok(event)
             }
             Step::Event(Some(Err(error))) => Err(self.explained(error.into())),
             Step::Event(None) => {
@@ -187,20 +194,34 @@ impl Inference {
     }
 
     fn admit(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+        let waiting = self.telemetry.waiting(ctx.priority);
         let place = self.admission.enter(&ctx)?;
+        let waited = waiting.over();
         let partials = request.stream_partial.then(Partials::default);
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
+        let calls_of =
+            matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
-        let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request));
+        let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request, waited));
         let events = self.router.answer(ctx, request).map_err(|error| {
             let failure = Failure::from(error);
             observation.fail(failure.code.name);
             failure
         })?;
         let admission = self.admission.clone();
-        Ok(Answer { events, admission, note, observation, partials, held: None, ended: false, _place: place })
+        Ok(Answer {
+            events,
+            admission,
+            note,
+            observation,
+            partials,
+            calls_of,
+            held: None,
+            ended: false,
+            _place: place,
+        })
     }
 
     /// A text as a vector.

@@ -32,7 +32,7 @@
 //! let telemetry = Telemetry::start(&Settings::default());
 //! let mut ctx = RequestCtx::new("r1");
 //! let request = AnswerRequest::ask("2+2?", "cascade".parse().unwrap());
-//! let mut observation = telemetry.answering(&mut ctx, &request);
+//! let mut observation = telemetry.answering(&mut ctx, &request, std::time::Duration::ZERO);
 //! let mut events = router.answer(ctx, request).unwrap();
 //! while let Some(event) = events.next().await {
 //!     observation.follow(&event.unwrap());

@@ -1,7 +1,7 @@
 //! One request, from its admission to its end.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue, SpanId};
@@ -50,7 +50,9 @@ pub struct Observation {
     request_model: Arc<str>,
     policy: Arc<str>,
     priority: &'static str,
-    begun: Instant,
+    admitted: Instant,
+    /// Before that, for its turn.
+    waited: Duration,
     begun_at: SystemTime,
     ladder: Vec<String>,
     /// When decisions passed, in the ledger's order.
@@ -66,6 +68,7 @@ impl Observation {
         operation: Operation,
         policy: Option<String>,
         model: Option<&str>,
+        waited: Duration,
     ) -> Self {
         let inner = &telemetry.0;
         let policy = policy.map_or_else(
@@ -90,7 +93,7 @@ impl Observation {
         if !ctx.tenant.is_empty() {
             attributes.push(KeyValue::new("understudy.tenant", ctx.tenant.clone()));
         }
-        let begun_at = SystemTime::now();
+        let begun_at = SystemTime::now() - waited;
         let builder = inner
             .tracer
             .span_builder(format!("{} {request_model}", operation.as_str()))
@@ -111,7 +114,8 @@ impl Observation {
             request_model,
             policy,
             priority: word(ctx.priority),
-            begun: Instant::now(),
+            admitted: Instant::now(),
+            waited,
             begun_at,
             ladder: Vec::new(),
             decided: Vec::new(),
@@ -166,7 +170,7 @@ impl Observation {
     fn finish(&mut self, end: &Finished) {
         let inner = &self.telemetry.0;
         record::answer(inner, &self.policy, &self.ladder, end);
-        record::pace(inner, &self.labels(&end.model), end);
+        record::pace(inner, &self.labels(&end.model), end, self.waited);
         if self.span.is_recording() {
             let content = inner.content;
             spans::ended(&mut self.span, end, content);
@@ -176,7 +180,8 @@ impl Observation {
                 self.span.add_event_with_timestamp(event.name, event.timestamp, event.attributes);
             }
             let parent = Context::new().with_remote_span_context(self.span.span_context().clone());
-            Trace { tracer: &inner.tracer, parent, begun: self.begun_at, content }.children(end);
+            let begun = self.begun_at + self.waited;
+            Trace { tracer: &inner.tracer, parent, begun, content }.children(end);
         }
         self.end(end.reason.as_str(), &end.model, None);
     }
@@ -205,7 +210,8 @@ impl Observation {
         let inner = &self.telemetry.0;
         let mut labels = self.labels(model);
         labels.extend(error.map(|code| KeyValue::new("error.type", code)));
-        inner.instruments.request_duration.record(self.begun.elapsed().as_secs_f64(), &labels);
+        let took = self.waited + self.admitted.elapsed();
+        inner.instruments.request_duration.record(took.as_secs_f64(), &labels);
         inner.instruments.running.add(-1, &self.running());
         inner.totals.add(&Totals { requests: 1, ..Totals::default() });
         if self.operation == Operation::Chat {

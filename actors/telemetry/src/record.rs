@@ -1,5 +1,7 @@
 //! An answer's account as metrics.
 
+use std::time::Duration;
+
 use opentelemetry::KeyValue;
 use understudy_router::{Finished, RungCost};
 
@@ -7,15 +9,16 @@ use crate::labels::cause;
 use crate::telemetry::Inner;
 use crate::totals::Totals;
 
-/// Times and tokens as a caller sees them, under the labels of the conventions.
-pub(crate) fn pace(inner: &Inner, labels: &[KeyValue], end: &Finished) {
+/// Times and tokens as a caller sees them, under the labels of the conventions. The ledger's times begin after the
+/// request has `waited` for its turn.
+pub(crate) fn pace(inner: &Inner, labels: &[KeyValue], end: &Finished, waited: Duration) {
     let instruments = &inner.instruments;
     for (kind, tokens) in [("input", end.prompt_tokens), ("output", end.completion_tokens)] {
         let labels = [labels, &[KeyValue::new("gen_ai.token.type", kind)]].concat();
         instruments.token_usage.record(u64::from(tokens), &labels);
     }
     if end.completion_tokens > 0 {
-        instruments.time_to_first_token.record(end.ttft_ms / 1e3, labels);
+        instruments.time_to_first_token.record(waited.as_secs_f64() + end.ttft_ms / 1e3, labels);
     }
     if end.completion_tokens > 1 {
         let rest = (end.total_ms - end.ttft_ms).max(0.0) / 1e3;

@@ -23,6 +23,7 @@ pub(crate) struct Trace<'a> {
     pub(crate) tracer: &'a SdkTracer,
     /// With the request's span.
     pub(crate) parent: Context,
+    /// When the router began, which times of the ledger count from.
     pub(crate) begun: SystemTime,
     /// Whether texts may be told.
     pub(crate) content: bool,

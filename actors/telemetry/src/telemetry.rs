@@ -1,7 +1,7 @@
 //! The handle that a node tells everything to.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -66,18 +66,18 @@ impl Telemetry {
         self.0.figures.come_from(Box::new(source));
     }
 
-    /// A request for an answer has been admitted.
-    pub fn answering(&self, ctx: &mut RequestCtx, request: &AnswerRequest) -> Observation {
+    /// A request for an answer has been admitted, after it has `waited` for its turn: its times begin before that.
+    pub fn answering(&self, ctx: &mut RequestCtx, request: &AnswerRequest, waited: Duration) -> Observation {
         let policy = Some(request.policy.name());
         let model = request.policy.only_model();
-        let mut observation = Observation::begin(self, ctx, Operation::Chat, policy, model);
+        let mut observation = Observation::begin(self, ctx, Operation::Chat, policy, model, waited);
         observation.asked(request);
         observation
     }
 
-    /// A request with a single answer has been admitted, for `model`.
+    /// A request with a single answer for `model` has come.
     pub fn calling(&self, ctx: &mut RequestCtx, operation: Operation, model: &str) -> Observation {
-        Observation::begin(self, ctx, operation, None, Some(model))
+        Observation::begin(self, ctx, operation, None, Some(model), Duration::ZERO)
     }
 
     /// A request was refused with the error of this code.
@@ -85,7 +85,7 @@ impl Telemetry {
         self.0.instruments.refusals.add(1, &[KeyValue::new("code", code)]);
     }
 
-    /// A request begins to wait for its turn; it has it when the answer is dropped.
+    /// A request begins to wait for its turn, until the answer's [`over`](Waiting::over), or until it is dropped.
     pub fn waiting(&self, priority: Priority) -> Waiting {
         let priority = KeyValue::new("priority", word(priority));
         self.0.instruments.waiting.add(1, std::slice::from_ref(&priority));
@@ -113,6 +113,13 @@ pub struct Waiting {
     telemetry: Telemetry,
     priority: KeyValue,
     since: Instant,
+}
+
+impl Waiting {
+    /// The request has its turn; answers how long it waited.
+    pub fn over(self) -> Duration {
+        self.since.elapsed()
+    }
 }
 
 impl Drop for Waiting {

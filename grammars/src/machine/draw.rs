@@ -19,6 +19,9 @@ use crate::{TokenId, Vocabulary, bits};
 /// Tokens of one set tried one by one where little is left.
 const TRIED: usize = 2048;
 
+/// Outcomes among which the cheapest is looked for: no more than a completion looks at.
+const WAYS_OUT: usize = 8;
+
 /// Rests that are walked in states anew each time: of fewer it is not worth while to keep what they do.
 const FEW: usize = 64;
 
@@ -182,37 +185,76 @@ impl<L: Language> Machine<L> {
         }
         let (mut least, mut most) = (ENDLESS, 0);
         for outcome in reach.iter().filter(|outcome| group.choice.allows(*outcome)) {
-            let mut after = ENDLESS;
-            for thread in &group.threads {
-                let (stacks, unknown) = self.pop(thread, outcome);
-                for stack in stacks.iter() {
-                    after = after.min(self.stack_tokens(*stack));
-                }
-                if unknown && stacks.is_empty() {
-                    after = after.min(self.tokens_after_some_text(thread, outcome));
-                }
-            }
+            let after = self.needed_after(group, outcome);
             (least, most) = (least.min(after), most.max(after));
         }
         let missing = group.choice.characters.0.saturating_sub(group.count);
-        let farthest =
-            group.choice.lexeme.most_tokens_to_end(group.choice.allowed.as_ref(), &self.vocabulary);
+        let (lexeme, allowed) = (&group.choice.lexeme, group.choice.allowed.as_ref());
+        let farthest = match group.choice.is_bounded() {
+            true => lexeme.most_bytes_to_end(allowed),
+            false => lexeme.most_tokens_to_end(allowed, &self.vocabulary),
+        };
         (least, most.saturating_add(farthest).saturating_add(self.vocabulary.filler_tokens(missing)))
     }
 
-    /// Allows the tokens inside of a lexeme that leave enough for the rest: only those are tried that
-    /// are not plain text, for that brings no end nearer.
+    /// Tokens that are needed after a group's lexeme has ended as `outcome`.
+    fn needed_after(&mut self, group: &Group, outcome: u32) -> u32 {
+        let mut after = ENDLESS;
+        for thread in &group.threads {
+            let (stacks, unknown) = self.pop(thread, outcome);
+            for stack in stacks.iter() {
+                after = after.min(self.stack_tokens(*stack));
+            }
+            if unknown && stacks.is_empty() {
+                after = after.min(self.tokens_after_some_text(thread, outcome));
+            }
+        }
+        after
+    }
+
+    /// Allows the tokens inside of a lexeme that leave enough for the rest. Plain text is left out, for that brings
+    /// no end nearer.
     fn draw_each_inside(&mut self, group: &Group, spread: &Spread, sketch: &mut Sketch) {
         let vocabulary = self.vocabulary.clone();
         let state = self.state(group.threads.clone(), false, Capture::Refused);
         let others = spread.others.iter().flat_map(|others| &others.spread.inside);
-        for id in spread.inside.iter().chain(others).flat_map(|(_, tokens)| tokens.first(TRIED)) {
-            match self.step_all(state, vocabulary.token(id)) {
-                DEAD => {}
-                next if self.is_unknown(next, sketch) => sketch.doubtful.push(id),
-                next => self.allow_within(next, id, sketch),
+        for (set, tokens) in spread.inside.iter().chain(others) {
+            let way_out = self.needed_by_way_out(group, *set);
+            if let Some(needed) = way_out.filter(|needed| sketch.fits(*needed)) {
+                tokens.add_to(&mut sketch.words);
+                sketch.note(needed);
+                continue;
+            }
+            // Few are tried where all that stay inside are much alike.
+            for id in tokens.first(if way_out.is_some() { usize::MAX } else { TRIED }) {
+                match self.step_all(state, vocabulary.token(id)) {
+                    DEAD => {}
+                    next if self.is_unknown(next, sketch) => sketch.doubtful.push(id),
+                    next => self.allow_within(next, id, sketch),
+                }
             }
         }
+    }
+
+    /// Where a group's lexeme can end in several ways from the places of a set, tokens that suffice from each of them
+    /// by the cheapest: free text ends at once, and need not begin what may come in it.
+    fn needed_by_way_out(&mut self, group: &Group, set: u32) -> Option<u32> {
+        let choice = &group.choice;
+        if choice.captured || choice.characters != (0, u32::MAX) {
+            return None;
+        }
+        let reach = choice.lexeme.automaton.reach_set(set);
+        let outcomes: Vec<u32> =
+            reach.iter().filter(|outcome| choice.allows(*outcome)).take(WAYS_OUT + 1).collect();
+        if !(2..=WAYS_OUT).contains(&outcomes.len()) {
+            return None;
+        }
+        let needed = |outcome: &u32| {
+            let only = Outcomes::only(choice.lexeme.automaton.outcomes(), Some(*outcome));
+            let bytes = choice.lexeme.most_bytes_to_end(Some(&only));
+            self.needed_after(group, *outcome).saturating_add(bytes)
+        };
+        outcomes.iter().map(needed).min()
     }
 
     /// Whether what comes after a state depends on a text that is not known here.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use understudy_engine::codec::{ChatMessage, Codec};
+use understudy_engine::codec::{ChatMessage, Codec, Tool, ToolCall};
 use understudy_engine::gguf::Gguf;
 use understudy_engine::text::{TextModel, TextStream};
 
@@ -28,6 +28,8 @@ struct TokenizerCase {
 #[derive(Deserialize)]
 struct ChatCase {
     messages: Vec<Message>,
+    #[serde(default)]
+    tools: Vec<Function>,
     add_generation_prompt: bool,
     text: String,
 }
@@ -36,6 +38,51 @@ struct ChatCase {
 struct Message {
     role: String,
     content: String,
+    #[serde(default)]
+    tool_calls: Vec<Call>,
+    #[serde(default)]
+    tool_call_id: String,
+}
+
+/// A call as `apply_chat_template` takes it.
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    id: String,
+    function: Called,
+}
+
+#[derive(Deserialize)]
+struct Called {
+    name: String,
+    arguments: serde_json::Value,
+}
+
+impl Call {
+    fn into_call(self) -> ToolCall {
+        let Called { name, arguments } = self.function;
+        ToolCall { id: self.id, name, arguments: arguments.to_string() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Function {
+    function: Declared,
+}
+
+#[derive(Deserialize)]
+struct Declared {
+    name: String,
+    #[serde(default)]
+    description: String,
+    parameters: serde_json::Value,
+}
+
+impl Function {
+    fn into_tool(self) -> Tool {
+        let Declared { name, description, parameters } = self.function;
+        Tool { name, description, parameters: parameters.to_string() }
+    }
 }
 
 fn vectors_folder() -> PathBuf {
@@ -108,9 +155,15 @@ fn check_chat(name: &str, path: &Path) {
         let messages: Vec<_> = case
             .messages
             .into_iter()
-            .map(|Message { role, content }| ChatMessage { role, content })
+            .map(|Message { role, content, tool_calls, tool_call_id }| ChatMessage {
+                role,
+                content,
+                tool_calls: tool_calls.into_iter().map(Call::into_call).collect(),
+                tool_call_id,
+            })
             .collect();
-        let text = model.render_turns(&messages, case.add_generation_prompt);
+        let tools: Vec<_> = case.tools.into_iter().map(Function::into_tool).collect();
+        let text = model.render_turns(&messages, &tools, case.add_generation_prompt);
         assert_eq!(text.as_deref(), Ok(case.text.as_str()), "{name}");
     }
 }
@@ -120,6 +173,25 @@ fn the_tiny_model_agrees() {
     let path = vectors_folder().join("tiny-qwen3.gguf");
     check_tokenizer("tiny-qwen3", &path);
     check_chat("tiny-qwen3", &path);
+}
+
+/// The marks of a call are tokens that a text is made of: a constraint passes through them, as one token or spelled,
+/// and a reader sees them.
+#[test]
+fn the_marks_of_a_call_are_text() {
+    let model = open(&pulled("qwen2.5-coder-0.5b"));
+    for (mark, id) in [("<tool_call>", 151_657), ("</tool_call>", 151_658)] {
+        assert_eq!(model.token_bytes(id), mark.as_bytes());
+        assert_eq!(model.encode_prompt(mark).expect("encodes"), [id]);
+        assert!(!model.is_end(id));
+        let spelled: Vec<_> =
+            mark.chars().flat_map(|c| model.encode_text(&c.to_string())).flatten().collect();
+        assert_eq!(spelled.len(), mark.len());
+        assert_eq!(
+            spelled.iter().flat_map(|id| model.token_bytes(*id)).copied().collect::<Vec<_>>(),
+            mark.as_bytes()
+        );
+    }
 }
 
 #[test]
@@ -180,9 +252,9 @@ fn models_that_differ_in_their_template_share_a_vocabulary() {
     let folder = tempfile::tempdir().unwrap();
     let changed = folder.path().join("changed.gguf");
     std::fs::write(&changed, bytes).unwrap();
-    let question = [ChatMessage { role: "user".into(), content: "hello".into() }];
+    let question = [ChatMessage::new("user", "hello")];
     let (original, changed) = (open(&original), open(&changed));
-    assert_ne!(original.render(&question).unwrap(), changed.render(&question).unwrap());
+    assert_ne!(original.render(&question, &[]).unwrap(), changed.render(&question, &[]).unwrap());
     assert_eq!(original.digest(), changed.digest());
 }
 
@@ -207,7 +279,7 @@ proptest! {
             let ids = model.encode_prompt(&text).expect("encodes");
             prop_assert!(ids.iter().all(|id| (*id as usize) < model.vocab_size()));
             // A damaged template may refuse; it must not do worse.
-            let _ = model.render(&[ChatMessage { role: "user".to_owned(), content: text }]);
+            let _ = model.render(&[ChatMessage::new("user", text)], &[]);
         }
     }
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use understudy_engine::codec::Codec;
 use understudy_grammars::measure::{Case, Sample};
 use understudy_grammars::{
-    GraphqlSpec, JsonSpec, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec, Whitespace,
+    CallsSpec, GraphqlSpec, JsonSpec, Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec, ToolSpec,
+    Whitespace,
 };
 
 use crate::error::Error;
@@ -20,6 +21,35 @@ pub fn schemas(folder: &Path, codec: &dyn Codec) -> Result<Vec<Case>, Error> {
         let name = case["name"].as_str().map_or_else(|| stem(&file), str::to_owned);
         let pattern = Pattern::Json(JsonSpec::new(case["schema"].to_string()));
         cases.push(Case { name, pattern, samples: samples(&case["tests"], codec)? });
+    }
+    Ok(cases)
+}
+
+/// What a model says before it calls a tool.
+const SAID: &str = "I will look that up for you; it should take no more than a second or two.\n";
+
+/// The same schemas as parameters of a tool, and instances that are objects as calls of it; with `text`, after a
+/// sentence.
+pub fn calls(schemas: &[Case], text: bool, codec: &dyn Codec) -> Result<Vec<Case>, Error> {
+    let said = if text { SAID } else { "" };
+    let called = |sample: &Sample| {
+        let bytes: Vec<u8> = sample.tokens.iter().flat_map(|id| codec.token_bytes(*id)).copied().collect();
+        let arguments = String::from_utf8_lossy(&bytes);
+        valid(
+            &format!("{said}<tool_call>\n{{\"name\": \"tool\", \"arguments\": {arguments}}}\n</tool_call>"),
+            codec,
+        )
+    };
+    let mut cases = Vec::new();
+    for case in schemas {
+        let Pattern::Json(spec) = &case.pattern else { continue };
+        let tools = vec![ToolSpec { name: "tool".into(), parameters: spec.schema.clone() }];
+        let is_call = |sample: &&Sample| {
+            sample.valid && sample.tokens.first().is_some_and(|id| codec.token_bytes(*id).starts_with(b"{"))
+        };
+        let samples = case.samples.iter().filter(is_call).map(called).collect::<Result<_, _>>()?;
+        let pattern = Pattern::Calls(CallsSpec { tools, text, many: true });
+        cases.push(Case { name: case.name.clone(), pattern, samples });
     }
     Ok(cases)
 }

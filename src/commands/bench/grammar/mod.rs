@@ -50,19 +50,25 @@ pub fn run(args: &BenchGrammar) -> Result<(), Error> {
     report.insert("spider".into(), judged(&judge(&sql, &vocabulary, &budget), args.verdicts));
     let graphql = corpus::graphql(&data.join("graphql"), codec.as_ref())?;
     report.insert("graphql".into(), judged(&judge(&graphql, &vocabulary, &budget), args.verdicts));
+    let calls = corpus::calls(&schemas, false, codec.as_ref())?;
+    report.insert("calls".into(), judged(&judge(&calls, &vocabulary, &budget), args.verdicts));
+    let after_text = corpus::calls(&schemas, true, codec.as_ref())?;
+    report
+        .insert("calls_after_text".into(), judged(&judge(&after_text, &vocabulary, &budget), args.verdicts));
     if args.triples > 0 {
         report.insert(
             "completion".into(),
-            completed(&in_parallel(&[&schemas[..], &sql, &graphql].concat(), |part, share| {
-                complete(part, &vocabulary, args.triples * share.0 / share.1, args.seed, false)
-            })),
+            completed(&in_parallel(
+                &[&schemas[..], &calls, &after_text, &sql, &graphql].concat(),
+                |part, share| complete(part, &vocabulary, args.triples * share.0 / share.1, args.seed, false),
+            )),
         );
     }
     if args.pairs > 0 {
         report.insert(
             "exactness".into(),
             exactness(&in_parallel(
-                &[&schemas[..], &sql, &graphql[..graphql.len().min(1)]].concat(),
+                &[&schemas[..], &calls, &after_text, &sql, &graphql[..graphql.len().min(1)]].concat(),
                 |part, share| exact(part, &vocabulary, args.pairs * share.0 / share.1, args.seed),
             )),
         );
