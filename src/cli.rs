@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use answering::{Answering, Ask, Chat, Constrained, DialectName};
-pub use bench::{BenchCommand, BenchEngine, BenchGrammar, BenchPolicy, BenchRouter, BenchServe};
+pub use bench::{BenchCommand, BenchEngine, BenchGrammar, BenchPolicy, BenchRouter, BenchServe, Overload};
 pub use calibrate::{Calibrate, GoalArgs, Report};
 pub use eval::{Eval, EvalCommand, EvalRun};
 pub use ledger::{LedgerCommand, LedgerExport, LedgerPurge, LedgerStats, Selected};

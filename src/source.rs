@@ -9,7 +9,10 @@ use tokio_stream::StreamExt;
 use understudy_agents::{Client, Events};
 use understudy_backend::RequestCtx;
 use understudy_engine::device::DeviceChoice;
-use understudy_gateway::{Answer, GgufEngines, Node, NodeConfig, config::Ledger};
+use understudy_gateway::{
+    Answer, GgufEngines, Node, NodeConfig,
+    config::{Ledger, Limits},
+};
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
 
@@ -64,7 +67,7 @@ impl Source {
             Self::Remote(client) => Ok(Stream::Remote(client.generate(request, timeout).await?)),
             Self::Local(node) => {
                 let ctx = RequestCtx::new(request_id(&request)).with_timeout(timeout);
-                Ok(Stream::Local(node.inference().generate(ctx, request)?))
+                Ok(Stream::Local(node.inference().generate(ctx, request).await?))
             }
         }
     }
@@ -118,11 +121,12 @@ impl Reached {
     }
 }
 
-/// Settings of a node in this process: whoever runs it could read any file themselves, and a question asked in
-/// passing leaves no trace.
+/// Settings of a node in this process: whoever runs it could read any file themselves, a question asked in passing
+/// leaves no trace, and who asks their own node would rather wait than be refused.
 fn own() -> NodeConfig {
     let ledger = Ledger { enabled: false, ..Ledger::default() };
-    NodeConfig { databases: Databases::Anywhere, ledger, ..NodeConfig::default() }
+    let limits = Limits { longest_wait_ms: 600_000, ..Limits::default() };
+    NodeConfig { databases: Databases::Anywhere, ledger, limits, ..NodeConfig::default() }
 }
 
 /// A node with the real engines.

@@ -36,7 +36,7 @@ async fn ask(node: &Node, item: &Labelled, policy: &str) -> Finished {
         max_tokens: Some(item.max_tokens),
         ..GenerateRequest::default()
     };
-    let mut answer = node.inference().generate(RequestCtx::new(&*item.id), request).expect("accepted");
+    let mut answer = node.inference().generate(RequestCtx::new(&*item.id), request).await.expect("accepted");
     while let Some(event) = answer.next().await {
         if let Some(Event::Finished(finished)) = event.expect("an event").event {
             return finished;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use common::answers::{ANSWER, answered, becomes_idle, begun, direct, read_to_end, status};
+use common::answers::{ANSWER, answered, becomes_idle, begun, direct, read_to_end, refusal, status};
 use common::node::{SOON, Server};
 use common::{ENDLESS, PATIENCE, SMALL, ensure_models, exit_code, tiny, tiny_twin, understudy, written};
 use serde_json::Value;
@@ -173,6 +173,47 @@ async fn a_draining_node_takes_nothing_new() {
     let mut server = server;
     assert_eq!(server.ended(SOON), Some(0));
     assert!(terminated.elapsed() < Duration::from_secs(5), "{:?}", terminated.elapsed());
+}
+
+#[tokio::test]
+async fn a_terminated_node_refuses_who_waits_and_finishes_who_runs() {
+    ensure_models();
+    let limits = "[limits]\nrunning = 1\n[timeouts]\ndrain_ms = 60000\n";
+    let config = format!("[[ladder]]\nmodel = {SMALL:?}\n{limits}");
+    let mut server = Server::with_config(&config);
+    let client = server.client().await;
+    let (events, shown) = begun(&client, direct(SMALL, "Tell me a long story about the sea.", 24)).await;
+    let others: Vec<_> = (0..3)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { refusal(&client, direct(SMALL, "Hi", 1)).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.terminate();
+    for other in others {
+        let error = other.await.expect("a refusal");
+        assert_eq!(error.code, "DRAINING", "{error:?}");
+        assert!(error.retry_after.is_some());
+    }
+    let answer = read_to_end(events, shown).await.expect("the stream is finished");
+    assert!(["stop", "length"].contains(&answer.finished.finish_reason.as_str()), "{:?}", answer.finished);
+    assert_eq!(server.ended(SOON), Some(0));
+}
+
+#[tokio::test]
+async fn a_full_context_ends_an_answer_and_a_longer_prompt_is_refused() {
+    let model = tiny();
+    let small = "[engine]\ncontext_tokens = 64\nkv_tokens = 128\n";
+    let server = Server::with_config(&format!("[[ladder]]\nmodel = {model:?}\n{small}"));
+    let client = server.client().await;
+    let full = answered(&client, direct(&model, "hi", 500)).await.finished;
+    let usage = full.usage.expect("usage");
+    assert_eq!(full.finish_reason, "length", "{full:?}");
+    assert_eq!(usage.prompt_tokens + usage.completion_tokens, 64, "{usage:?}");
+    let error = refusal(&client, direct(&model, &"word ".repeat(100), 1)).await;
+    assert_eq!(error.code, "CONTEXT_OVERFLOW");
+    assert_eq!(error.metadata.get("context").map(String::as_str), Some("64"), "{error:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ pub const REQUEST_ID_METADATA: &str = "x-request-id";
 /// Metadata: the protocol version that a client speaks, a decimal number.
 pub const PROTOCOL_METADATA: &str = "understudy-protocol";
 
+/// Metadata of an answer: how long the request waited for a place, in microseconds.
+pub const QUEUED_METADATA: &str = "understudy-queued-us";
+
 /// Metadata: W3C trace context, passed on unread.
 pub const TRACEPARENT_METADATA: &str = "traceparent";
 

@@ -25,6 +25,9 @@ pub enum BenchCommand {
     )]
     Router(BenchRouter),
     /// Several answers at once over the public API: their sum, how evenly they come, and what a long prompt does to them.
+    #[command(
+        after_help = "Examples:\n  understudy bench serve\n  understudy bench serve --streams 1,4,16,64 --gen-tokens 32\n  understudy bench serve --overload --times 10 --seconds 60 --json\n  understudy bench serve --overhead"
+    )]
     Serve(BenchServe),
 }
 
@@ -78,9 +81,10 @@ pub struct BenchServe {
     /// A model of the node.
     #[arg(long, value_name = "MODEL", default_value = "smollm2-135m")]
     pub model: String,
-    /// Answers at once.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub streams: u32,
+    /// Answers at once. Several numbers, such as 1,4,16,64, are measured one after another, over the model and over an
+    /// engine that computes nothing, without long prompts and shared beginnings.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "8", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub streams: Vec<u32>,
     /// A file with a prompt on each line, in place of made-up ones; as many streams.
     #[arg(long, value_name = "FILE", conflicts_with = "streams")]
     pub prompts: Option<PathBuf>,
@@ -94,11 +98,44 @@ pub struct BenchServe {
     #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub shared_prefix: u32,
     /// Address of a node; by default the one that runs here, else one in this process.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["overload", "overhead"])]
     pub server: Option<String>,
+    /// What the gateway adds to an engine of this process: to the first token, and per token.
+    #[arg(long, conflicts_with_all = ["overload", "prompts"])]
+    pub overhead: bool,
+    /// Many more requests than can be answered.
+    #[command(flatten)]
+    pub overload: Overload,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `bench serve --overload`.
+#[derive(Debug, Args)]
+pub struct Overload {
+    /// Many times what a node can do, over an engine that computes nothing: what it goes on doing, how fast it refuses the rest,
+    /// how long a person waits, and whether its memory grows.
+    #[arg(long, conflicts_with = "prompts")]
+    pub overload: bool,
+    /// The load, in multiples of the capacity that was measured before.
+    #[arg(long, value_name = "X", default_value_t = 10.0, value_parser = times, requires = "overload")]
+    pub times: f64,
+    /// How long, after a second to warm up.
+    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = seconds, requires = "overload")]
+    pub seconds: f64,
+    /// What a step of the engine takes.
+    #[arg(long, value_name = "MS", default_value_t = 10.0, value_parser = seconds, requires = "overload")]
+    pub step_ms: f64,
+    /// Sequences that it decodes in a step.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = sequences, requires = "overload")]
+    pub sequences: usize,
+    /// Mean tokens of an answer.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=10_000), requires = "overload")]
+    pub tokens: u32,
+    /// What random gaps and lengths follow.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "overload")]
+    pub seed: u64,
 }
 
 /// `bench grammar`.
@@ -183,6 +220,27 @@ pub struct BenchEngine {
 
 fn activations(name: &str) -> Result<Activations, String> {
     Activations::named(name).ok_or_else(|| "it is f32, int16, mixed or int8".to_owned())
+}
+
+fn times(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(times) if (1.0..=100.0).contains(&times) => Ok(times),
+        _ => Err("a number from 1 to 100".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(time) if (0.1..=3600.0).contains(&time) => Ok(time),
+        _ => Err("a number from 0.1 to 3600".into()),
+    }
+}
+
+fn sequences(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=1024).contains(&count) => Ok(count),
+        _ => Err("a number from 1 to 1024".into()),
+    }
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -79,7 +79,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
                 State::Answering(answer, _) => {
                     tokio::select! {
                         biased;
-                        command = self.commands.next(), if !self.closed => self.command(command),
+                        command = self.commands.next(), if !self.closed => self.command(command).await,
                         event = answer.next() => return event.map(|event| self.event(event)),
                     }
                 }
@@ -88,7 +88,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
                     Ok(())
                 }
                 State::Begin | State::Waiting(..) => match self.in_time().await {
-                    Ok(command) => self.command(command),
+                    Ok(command) => self.command(command).await,
                     Err(failure) => Err(failure),
                 },
             };
@@ -104,7 +104,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
         Ok(self.ctx.bound(async { Ok(commands.next().await) }).await?)
     }
 
-    fn command(&mut self, command: Option<Result<GenerateCommand, Status>>) -> Result<(), Failure> {
+    async fn command(&mut self, command: Option<Result<GenerateCommand, Status>>) -> Result<(), Failure> {
         let Some(command) = command else {
             self.closed = true;
             return Ok(());
@@ -115,7 +115,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
         match (command.command, &mut self.state) {
             (Some(Command::Start(request)), State::Begin) => {
                 self.request = request;
-                self.ask()
+                self.ask().await
             }
             (Some(Command::Start(_)), _) => Err(invalid("start", "is for the first command")),
             (Some(Command::Cancel(_)), State::Answering(_, cancel)) => {
@@ -145,7 +145,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
                         ..Message::default()
                     });
                 }
-                self.ask()
+                self.ask().await
             }
             (Some(Command::ToolResult(_)), State::Answering(..)) => {
                 Err(invalid("tool_result", "came before the answer that calls the tool has ended"))
@@ -157,7 +157,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
     }
 
     /// Asks for the next answer.
-    fn ask(&mut self) -> Result<(), Failure> {
+    async fn ask(&mut self) -> Result<(), Failure> {
         self.answers += 1;
         if self.answers > MOST_ANSWERS {
             return Err(invalid("tool_result", &format!("would lead to more than {MOST_ANSWERS} answers")));
@@ -169,7 +169,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
             ctx.request_id = RequestId(format!("{}.{}", self.ctx.request_id.0, self.answers));
         }
         let cancel = ctx.cancel.clone();
-        let answer = self.inference.generate(ctx, self.request.clone())?;
+        let answer = self.inference.generate(ctx, self.request.clone()).await?;
         self.state = State::Answering(Box::new(answer), cancel);
         Ok(())
     }

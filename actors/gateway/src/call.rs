@@ -11,7 +11,7 @@ use tonic::Request;
 use understudy_backend::RequestCtx;
 use understudy_proto::{PROTOCOL_VERSION, names};
 
-use crate::{Caller, Failure, codes};
+use crate::{Admission, Caller, Failure, codes};
 
 /// Our deadline is this much before the caller's: the transport cuts a call at its deadline
 /// with a bare status, and ours, with details or the text so far, should arrive before it.
@@ -19,9 +19,15 @@ const HEAD_START: Duration = Duration::from_millis(20);
 
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// The context of a gRPC call, as [`context`] makes it.
-pub(crate) fn of<T>(request: &Request<T>, named: &str, longest: Duration) -> Result<RequestCtx, Failure> {
+/// The context of a gRPC call, as [`context`] makes it. Admission gets to know the caller.
+pub(crate) fn of<T>(
+    admission: &Admission,
+    request: &Request<T>,
+    named: &str,
+    longest: Duration,
+) -> Result<RequestCtx, Failure> {
     let caller = request.extensions().get().cloned().unwrap_or_default();
+    admission.meet(&caller);
     context(request.metadata().as_ref(), &caller, named, longest)
 }
 

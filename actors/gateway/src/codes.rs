@@ -58,7 +58,9 @@ codes! {
     LEDGER_UNAVAILABLE, FailedPrecondition, 3, "`understudy doctor` says what is wrong with the ledger; a node keeps one while ledger.enabled is true.";
 
     // The node cannot, now.
-    OVERLOADED, ResourceExhausted, 1, "Try again after the time that the answer names, or raise limits.max_requests.";
+    OVERLOADED, ResourceExhausted, 1, "Try again after the time that the answer names, or raise limits.max_requests or limits.longest_wait_ms.";
+    TENANT_LIMIT, ResourceExhausted, 1, "Send fewer requests, try again after the time that the answer names, or have the tenant's limit raised.";
+    SLOW_READER, Aborted, 1, "Read the answer as it comes, or raise timeouts.slow_reader_ms.";
     MODEL_UNAVAILABLE, Unavailable, 1, "Wait until `understudy ps` shows the model as ready, or load it again.";
     MEMORY_IN_USE, ResourceExhausted, 1, "Try again when the models that the message names are idle, or raise engine.memory.";
     OUT_OF_KV, ResourceExhausted, 1, "Try again when other requests are done, or raise engine.kv_tokens.";

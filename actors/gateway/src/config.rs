@@ -13,7 +13,7 @@ use understudy_hub::{Home, PullError};
 use understudy_router::{Databases, rules::Rule};
 use understudy_telemetry::Settings;
 
-use crate::{Failure, codes};
+use crate::{Failure, admission::Capacity, codes};
 
 /// A node's settings, from a TOML file. Every field has a default; an unknown one is refused.
 ///
@@ -192,12 +192,17 @@ impl Default for Ledger {
     }
 }
 
-/// Capacities. Whatever does not fit is refused at once with `OVERLOADED`.
+/// Capacities. What does not fit, and is not expected to fit in time, is refused at once with `OVERLOADED`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests in flight over all models. Each may hold a 4 MiB prompt. Default 64.
+    /// Requests that run or wait, over all models. Each may hold a 4 MiB prompt. Default 64.
     pub max_requests: usize,
+    /// Requests that run; the others wait. 0 is as many as a model decodes, `engine.max_sequences`, but no more than
+    /// `max_requests`. Default 0.
+    pub running: usize,
+    /// The longest wait for a place, in milliseconds; 0 lets nobody wait. Default 30000.
+    pub longest_wait_ms: u64,
     /// Requests that wait for one model's sequences. Default 32.
     pub queue_per_model: usize,
     /// Streams that watch models. Default 32.
@@ -208,7 +213,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_requests: 64, queue_per_model: 32, max_watchers: 32, streams_per_connection: 256 }
+        Self {
+            max_requests: 64,
+            running: 0,
+            longest_wait_ms: 30_000,
+            queue_per_model: 32,
+            max_watchers: 32,
+            streams_per_connection: 256,
+        }
     }
 }
 
@@ -224,11 +236,13 @@ pub struct Timeouts {
     /// A connection that is silent this long is pinged, and closed when it stays silent as
     /// long again. Default 20000.
     pub keepalive_ms: u64,
+    /// An answer whose reader takes nothing for so long is cut. Default 30000.
+    pub slow_reader_ms: u64,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { request_ms: 600_000, drain_ms: 10_000, keepalive_ms: 20_000 }
+        Self { request_ms: 600_000, drain_ms: 10_000, keepalive_ms: 20_000, slow_reader_ms: 30_000 }
     }
 }
 
@@ -272,6 +286,17 @@ impl NodeConfig {
         }
     }
 
+    /// What admission needs of it.
+    pub fn capacity(&self) -> Capacity {
+        let Limits { max_requests: requests, running, longest_wait_ms, .. } = self.limits;
+        Capacity {
+            running: if running == 0 { self.engine.max_sequences.min(requests) } else { running },
+            requests,
+            longest_wait: Duration::from_millis(longest_wait_ms),
+            slow_reader: Duration::from_millis(self.timeouts.slow_reader_ms),
+        }
+    }
+
     fn first_problem(&self) -> Option<String> {
         let positive = [
             ("engine.context_tokens", self.engine.context_tokens),
@@ -285,6 +310,7 @@ impl NodeConfig {
             ("limits.streams_per_connection", self.limits.streams_per_connection as usize),
             ("timeouts.request_ms", self.timeouts.request_ms as usize),
             ("timeouts.keepalive_ms", self.timeouts.keepalive_ms as usize),
+            ("timeouts.slow_reader_ms", self.timeouts.slow_reader_ms as usize),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Some(format!("{name} must be at least 1"));
@@ -294,6 +320,9 @@ impl NodeConfig {
         }
         if let Some(problem) = self.telemetry.problem() {
             return Some(problem);
+        }
+        if self.limits.running > self.limits.max_requests {
+            return Some("limits.running must be at most limits.max_requests".into());
         }
         if self.engine.pin.iter().any(|name| name.trim().is_empty()) {
             return Some("engine.pin has an empty name".into());
@@ -341,6 +370,7 @@ mod tests {
             ("[[ladder]]\nmodel = \" \"", "ladder[0].model"),
             ("[timeouts]\nrequest_ms = -1", "request_ms"),
             ("[telemetry]\notlp_endpoint = \"localhost:4317\"", "telemetry.otlp_endpoint"),
+            ("[limits]\nrunning = 65", "limits.running"),
         ] {
             let error = NodeConfig::parse(text, "node.toml").unwrap_err();
             assert_eq!(error.code, codes::CONFIG_INVALID);

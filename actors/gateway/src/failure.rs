@@ -34,13 +34,24 @@ pub struct Failure {
     pub fields: Vec<(String, String)>,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
+    /// The allowance that the request would go beyond.
+    pub quota: Option<Box<Quota>>,
+}
+
+/// What somebody may take, as `google.rpc.QuotaFailure` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// Whose it is, such as `tenant:a`.
+    pub subject: String,
+    /// How much, such as `60 requests per minute`.
+    pub description: String,
 }
 
 impl Failure {
     /// A failure that needs no further facts.
     pub fn new(code: &'static ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, message, metadata: BTreeMap::new(), fields: Vec::new(), retry_after: None }
+        Self { code, message, metadata: BTreeMap::new(), fields: Vec::new(), retry_after: None, quota: None }
     }
 
     /// With a fact for programs.
@@ -60,6 +71,12 @@ impl Failure {
         self.retry_after = Some(delay);
         self
     }
+
+    /// With the allowance that the request would go beyond.
+    pub fn beyond(mut self, quota: Quota) -> Self {
+        self.quota = Some(Box::new(quota));
+        self
+    }
 }
 
 impl From<Failure> for Status {
@@ -76,6 +93,12 @@ impl From<Failure> for Status {
         details.set_error_info(failure.code.name, ERROR_DOMAIN, metadata);
         for (path, why) in failure.fields.iter().take(MOST_FIELDS) {
             details.add_bad_request_violation(clip(path, LONGEST_DETAIL), clip(why, LONGEST_DETAIL));
+        }
+        if let Some(Quota { subject, description }) = failure.quota.as_deref() {
+            details.add_quota_failure_violation(
+                clip(subject, LONGEST_DETAIL),
+                clip(description, LONGEST_DETAIL),
+            );
         }
         if failure.retry_after.is_some() {
             details.set_retry_info(failure.retry_after);

@@ -3,34 +3,32 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
-use futures::{
-    FutureExt as _,
-    stream::{self, Stream, StreamExt as _},
-};
+use futures::stream::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
 use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
 use understudy_engine::{
     codec::{Codec, CodecError},
     verbs::TokenId,
 };
 use understudy_ledger::LedgerHandle;
-use understudy_proto::names;
-use understudy_proto::v1::{
-    self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateCommand, GenerateEvent,
-    GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
+use understudy_proto::{
+    names,
+    v1::{
+        self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateCommand, GenerateEvent,
+        GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
+    },
 };
-use understudy_router::{AnswerEvent, AnswerStream, Pattern, RouterError, RouterHandle};
-use understudy_telemetry::{Observation, Operation, Telemetry};
+use understudy_router::{Pattern, RouterHandle};
+use understudy_telemetry::{Operation, Telemetry};
 
 use crate::{
-    Admission, Caller, Failure,
-    admission::Place,
+    Admission, Answer, Caller, Failure,
+    answer::Telling,
     bidi, call, codes,
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
-    tools,
     wire::{self, invalid},
 };
 
@@ -59,105 +57,6 @@ pub struct Defaults {
     pub deadline: Duration,
 }
 
-/// One answer, event by event. Dropping it cancels the request.
-pub struct Answer {
-    events: AnswerStream,
-    admission: Admission,
-    /// Its entry, if the node keeps a ledger.
-    note: Option<Box<Note>>,
-    /// Its metrics and its trace.
-    observation: Box<Observation>,
-    /// Values of the text so far, if they are wanted.
-    partials: Option<Partials>,
-    /// Its request, if the answer may have calls.
-    calls_of: Option<String>,
-    /// An event that waits for the last of them.
-    held: Option<Result<AnswerEvent, RouterError>>,
-    ended: bool,
-    _place: Place,
-}
-
-/// What comes next in an answer.
-enum Step {
-    Event(Option<Result<AnswerEvent, RouterError>>),
-    /// The value of its text.
-    Value(v1::Partial),
-}
-
-impl Answer {
-    /// The next event; `None` after the last one or after an error.
-    pub async fn next(&mut self) -> Option<Result<GenerateEvent, Failure>> {
-        if self.ended {
-            return None;
-        }
-        let event = match self.step().await {
-            Step::Value(partial) => return Some(Ok(GenerateEvent { event: Some(Event::Partial(partial)) })),
-            Step::Event(Some(Ok(event))) => {
-                self.note.iter_mut().for_each(|note| note.follow(&event));
-                self.observation.follow(&event);
-                let mut event = wire::generate_event(event);
-                if let (Some(Event::Finished(end)), Some(request)) = (&mut event.event, &self.calls_of) {
-                    tools::conclude(request, end);
-                }
-                Ok(event)
-            }
-            Step::Event(Some(Err(error))) => Err(self.explained(error.into())),
-            Step::Event(None) => {
-                Err(Failure::new(codes::INTERNAL, "the answer ended without its last event"))
-            }
-        };
-        if let Err(failure) = &event {
-            self.observation.fail(failure.code.name);
-        }
-        self.ended = !matches!(&event, Ok(GenerateEvent { event: Some(event) }) if !matches!(event, Event::Finished(_)));
-        Some(event)
-    }
-
-    /// The router's next event; before it, if there is time or it is the last, news of the value.
-    async fn step(&mut self) -> Step {
-        if let Some(held) = self.held.take() {
-            return Step::Event(Some(held));
-        }
-        let Some(partials) = &mut self.partials else { return Step::Event(self.events.next().await) };
-        let waiting = self.events.next().now_or_never();
-        let event = match waiting {
-            Some(event) => event,
-            None => match partials.news() {
-                Some(news) => return Step::Value(news),
-                None => self.events.next().await,
-            },
-        };
-        if let Some(Ok(event)) = &event {
-            partials.follow(event);
-        }
-        if let Some(Ok(AnswerEvent::Finished(_))) = &event
-            && let Some(news) = partials.news()
-        {
-            self.held = event;
-            return Step::Value(news);
-        }
-        Step::Event(event)
-    }
-
-    /// The header `traceparent` that names this request in its trace, for the answer's own headers.
-    pub fn traceparent(&self) -> &str {
-        self.observation.traceparent()
-    }
-
-    /// The events as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = Result<GenerateEvent, Failure>> + Send + 'static {
-        stream::unfold(self, async |mut answer| answer.next().await.map(|event| (event, answer)))
-    }
-
-    /// Whoever was cancelled because the node stops should hear so.
-    fn explained(&self, failure: Failure) -> Failure {
-        if failure.code == codes::CANCELLED && self.admission.was_cut() {
-            return Failure::new(codes::DRAINING, "the node stopped before the answer was complete");
-        }
-        failure
-    }
-}
-
 impl Inference {
     /// Answers through `router`; the other verbs go to `slots` directly.
     pub fn new(
@@ -180,23 +79,26 @@ impl Inference {
     /// # Errors
     /// `REQUEST_INVALID` for a malformed id or deadline, `PROTOCOL_TOO_NEW`.
     pub fn context(&self, headers: &HeaderMap, caller: &Caller) -> Result<RequestCtx, Failure> {
+        self.admission.meet(caller);
         call::context(headers, caller, "", self.defaults.deadline)
     }
 
-    /// One answer.
+    /// One answer, once there is a place for it. Dropping the future gives the wait up.
     ///
     /// # Errors
-    /// Whatever is wrong with the request, `OVERLOADED`, `DRAINING`. Errors that come up
-    /// later arrive in the answer.
-    pub fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+    /// Whatever is wrong with the request, `OVERLOADED`, `TENANT_LIMIT`, `DRAINING`, `DEADLINE` while it waited. Errors that
+    /// come up later arrive in the answer.
+    pub async fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         ctx.priority = ctx.priority.max(wire::priority(&request));
-        self.admit(ctx, request).inspect_err(|failure| self.telemetry.refused(failure.code.name))
+        let admitted = self.admit(ctx, request).await;
+        admitted.inspect_err(|failure| self.telemetry.refused(failure.code.name))
     }
 
-    fn admit(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+    async fn admit(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         let waiting = self.telemetry.waiting(ctx.priority);
-        let place = self.admission.enter(&ctx)?;
-        let waited = waiting.over();
+        // Before anything is parsed: a refusal has to be cheap.
+        let place = self.admission.enter(&ctx).await?;
+        drop(waiting);
         let partials = request.stream_partial.then(Partials::default);
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
@@ -204,24 +106,13 @@ impl Inference {
         let calls_of =
             matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
-        let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request, waited));
+        let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request, place.waited()));
         let events = self.router.answer(ctx, request).map_err(|error| {
             let failure = Failure::from(error);
             observation.fail(failure.code.name);
             failure
         })?;
-        let admission = self.admission.clone();
-        Ok(Answer {
-            events,
-            admission,
-            note,
-            observation,
-            partials,
-            calls_of,
-            held: None,
-            ended: false,
-            _place: place,
-        })
+        Ok(Answer::new(Telling::new(events, note, observation, partials, calls_of), place))
     }
 
     /// A text as a vector.
@@ -240,7 +131,7 @@ impl Inference {
     }
 
     async fn embedded(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.enter(&ctx).await?;
         if request.text.is_empty() {
             return Err(Failure::new(codes::PROMPT_EMPTY, "the text is empty").with_field("text", "is empty"));
         }
@@ -257,7 +148,7 @@ impl Inference {
     /// # Errors
     /// `PROMPT_EMPTY`, `REQUEST_INVALID`, `CONTEXT_OVERFLOW`, or why the model is not there.
     pub async fn score(&self, ctx: RequestCtx, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.enter(&ctx).await?;
         let work = ScoreWork::of(request.messages, request.candidates, request.ids)?;
         let backend = self.backend(&ctx, &request.model).await?;
         let (prompt, candidates) = encoded(&ctx, backend.codec(), move |codec| work.tokens(codec)).await?;
@@ -276,7 +167,7 @@ impl Inference {
         ctx: RequestCtx,
         request: TokenizeRequest,
     ) -> Result<TokenizeResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.visit(&ctx)?;
         let backend = self.backend(&ctx, &request.model).await?;
         let ids: Vec<TokenId> =
             encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
@@ -292,7 +183,7 @@ impl Inference {
         ctx: RequestCtx,
         request: FeedbackRequest,
     ) -> Result<FeedbackResponse, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.visit(&ctx)?;
         if !(1..=LONGEST_SOURCE).contains(&request.source.len()) {
             return Err(invalid("source", "must have 1 to 64 bytes"));
         }
@@ -302,6 +193,10 @@ impl Inference {
         let noted = ledger.feedback(&request.request_id, request.ok, &request.source);
         let known = ctx.bound(async { Ok::<_, BackendError>(noted.await) }).await??;
         Ok(FeedbackResponse { known })
+    }
+
+    fn call<T>(&self, request: &Request<T>, named: &str) -> Result<RequestCtx, Failure> {
+        call::of(&self.admission, request, named, self.defaults.deadline)
     }
 
     async fn backend(&self, ctx: &RequestCtx, model: &str) -> Result<Arc<dyn Backend>, Failure> {
@@ -336,11 +231,12 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Self::GenerateStream>, Status> {
-        let ctx = call::of(&request, &request.get_ref().request_id, self.defaults.deadline)?;
-        let answer = Inference::generate(self, ctx, request.into_inner())?;
+        let ctx = self.call(&request, &request.get_ref().request_id)?;
+        let answer = Inference::generate(self, ctx, request.into_inner()).await?;
         let traceparent = answer.traceparent().parse().ok();
-        let mut response =
-            Response::new(answer.into_stream().map(|event| event.map_err(Status::from)).boxed());
+        let queued = MetadataValue::from(u64::try_from(answer.waited().as_micros()).unwrap_or(u64::MAX));
+        let mut response = Response::new(answer.map(|event| event.map_err(Status::from)).boxed());
+        response.metadata_mut().insert(names::QUEUED_METADATA, queued);
         if let Some(traceparent) = traceparent {
             response.metadata_mut().insert(names::TRACEPARENT_METADATA, traceparent);
         }
@@ -353,17 +249,17 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<Streaming<GenerateCommand>>,
     ) -> Result<Response<Self::GenerateBidiStream>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(bidi::answers(self.clone(), ctx, request.into_inner()).boxed()))
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::embed(self, ctx, request.into_inner()).await?))
     }
 
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::score(self, ctx, request.into_inner()).await?))
     }
 
@@ -371,7 +267,7 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<TokenizeRequest>,
     ) -> Result<Response<TokenizeResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::tokenize(self, ctx, request.into_inner()).await?))
     }
 
@@ -379,7 +275,7 @@ impl v1::inference_server::Inference for Inference {
         &self,
         request: Request<FeedbackRequest>,
     ) -> Result<Response<FeedbackResponse>, Status> {
-        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        let ctx = self.call(&request, "")?;
         Ok(Response::new(Inference::feedback(self, ctx, request.into_inner()).await?))
     }
 }

@@ -4,20 +4,21 @@
 //! |---|---|
 //! | [`node`] | [`Node`]: starts, answers in this process, serves, drains |
 //! | [`config`] | [`NodeConfig`]: every setting with its default and unit |
+//! | [`answer`] | [`Answer`]: one answer, event by event |
 //! | [`inference`] | [`Inference`]: generate, embed, score, tokenize |
 //! | [`models`] | [`Models`]: list, load, unload, watch |
 //! | [`caller`] | [`Caller`]: who calls, and what they may |
 //! | [`tools`] | tools of a request, and calls in its answer |
-//! | [`admission`] | [`Admission`]: how many requests at once, and how a node drains |
+//! | [`admission`] | [`Admission`]: how many requests at once, who waits, and how a node drains |
 //! | [`engines`] | [`GgufEngines`]: the real engines of a node |
 //! | [`codes`] | the table of error codes, read by gateway, CLI and book |
 //! | [`failure`] | [`Failure`]: a refusal with code, facts, fields, help and retry |
 //! | [`server`] | sockets and limits of the transport |
 //!
 //! **Invariants.** Every call has a deadline: the caller's, and never later than the
-//! node's. A caller that leaves cancels its request. Nothing waits here: what does not fit
-//! is refused at once with `OVERLOADED` and a time to try again. Every refusal carries a
-//! code of [`codes::ALL`], whatever the caller sent.
+//! node's. A caller that leaves cancels its request. A request waits only for a place that it is
+//! expected to get in time; else it is refused at once with `OVERLOADED` and a time to try again.
+//! Every refusal carries a code of [`codes::ALL`], whatever the caller sent.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -48,7 +49,7 @@
 //! let node = Node::assemble(config, Parts { router, slots, control: Arc::new(NoModels) });
 //!
 //! let request = GenerateRequest { prompt: "2+2?".into(), ..Default::default() };
-//! let mut answer = node.inference().generate(RequestCtx::new("r1"), request).unwrap();
+//! let mut answer = node.inference().generate(RequestCtx::new("r1"), request).await.unwrap();
 //! let mut text = String::new();
 //! while let Some(event) = answer.next().await {
 //!     if let Some(Event::Finished(finished)) = event.unwrap().event {
@@ -60,6 +61,7 @@
 //! ```
 
 pub mod admission;
+pub mod answer;
 mod bidi;
 mod call;
 pub mod caller;
@@ -85,12 +87,13 @@ mod web;
 mod wire;
 
 pub use admission::Admission;
+pub use answer::Answer;
 pub use caller::Caller;
 pub use codes::ErrorCode;
 pub use config::NodeConfig;
 pub use engines::GgufEngines;
 pub use failure::Failure;
-pub use inference::{Answer, Inference};
+pub use inference::Inference;
 pub use models::{ModelControl, Models};
 pub use node::{Node, Parts};
 pub use server::Addresses;

@@ -90,7 +90,7 @@ impl Models {
         ctx: RequestCtx,
         model: String,
     ) -> Result<ReceiverStream<Result<ModelStatus, Failure>>, Failure> {
-        let place = self.admission.enter(&ctx)?;
+        let place = self.admission.visit(&ctx)?;
         let (statuses, receiver) = mpsc::channel(LOAD_CHANNEL_CAPACITY);
         tokio::spawn(self.clone().follow_load(ctx, model, statuses, place));
         Ok(ReceiverStream::new(receiver))
@@ -133,6 +133,10 @@ impl Models {
         }
     }
 
+    fn context<T>(&self, request: &Request<T>, longest: Duration) -> Result<RequestCtx, Failure> {
+        call::of(&self.admission, request, "", longest)
+    }
+
     fn listed(&self, model: &str) -> Option<ModelStatus> {
         self.control.list().into_iter().find(|status| status.model == model)
     }
@@ -142,7 +146,7 @@ impl Models {
     /// # Errors
     /// `MODEL_UNKNOWN`, `DEADLINE`, `OVERLOADED`, `DRAINING`.
     pub async fn unload(&self, ctx: RequestCtx, model: &str) -> Result<ModelStatus, Failure> {
-        let _place = self.admission.enter(&ctx)?;
+        let _place = self.admission.visit(&ctx)?;
         let control = &self.control;
         ctx.bound(async { Ok(control.unload(&ctx, model).await) }).await?
     }
@@ -156,7 +160,7 @@ impl Models {
         &self,
         ctx: RequestCtx,
     ) -> Result<impl Stream<Item = Result<ModelStatus, Failure>> + Send + 'static, Failure> {
-        let place = self.watchers.enter(&ctx)?;
+        let place = self.watchers.visit(&ctx)?;
         let watcher = Watcher {
             changes: self.control.changes(),
             control: self.control.clone(),
@@ -247,23 +251,23 @@ impl v1::models_server::Models for Models {
         &self,
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        call::of(&request, "", self.longest_call)?;
+        self.context(&request, self.longest_call)?;
         Ok(Response::new(ListModelsResponse { models: Models::list(self) }))
     }
 
     async fn load(&self, request: Request<LoadModelRequest>) -> Result<Response<StatusStream>, Status> {
-        let ctx = call::of(&request, "", self.longest_call)?;
+        let ctx = self.context(&request, self.longest_call)?;
         let statuses = Models::load(self, ctx, request.into_inner().model)?;
         Ok(Response::new(statuses.map(|status| status.map_err(Status::from)).boxed()))
     }
 
     async fn unload(&self, request: Request<UnloadModelRequest>) -> Result<Response<ModelStatus>, Status> {
-        let ctx = call::of(&request, "", self.longest_call)?;
+        let ctx = self.context(&request, self.longest_call)?;
         Ok(Response::new(Models::unload(self, ctx, &request.into_inner().model).await?))
     }
 
     async fn watch(&self, request: Request<WatchModelsRequest>) -> Result<Response<StatusStream>, Status> {
-        let ctx = call::of(&request, "", LONGEST_WATCH)?;
+        let ctx = self.context(&request, LONGEST_WATCH)?;
         let statuses = Models::watch(self, ctx)?;
         Ok(Response::new(statuses.map(|status| status.map_err(Status::from)).boxed()))
     }

@@ -54,8 +54,8 @@ pub struct Node {
 impl Node {
     /// A node of these parts. `config.ladder` names the default models.
     pub fn assemble(config: NodeConfig, parts: Parts) -> Self {
-        let admission = Admission::new(config.limits.max_requests);
-        let watchers = Admission::new(config.limits.max_watchers);
+        let admission = Admission::new(config.capacity());
+        let watchers = Admission::for_visits(config.limits.max_watchers);
         let longest_call = config.timeouts.request();
         let defaults = Defaults {
             model: config.ladder.first().map(|rung| rung.model.clone()).unwrap_or_default(),
@@ -124,8 +124,8 @@ impl Node {
         Ok(addresses)
     }
 
-    /// Stops: health turns to not serving and new requests are refused at once; requests in
-    /// flight finish within the drain time, then are cancelled; then the sockets close.
+    /// Stops: health turns to not serving; new requests and those that wait are refused at once; those that run finish
+    /// within the drain time, then are cancelled; then the sockets close.
     /// Answers how many were cancelled.
     pub async fn drain(&self) -> usize {
         self.watchers.close();
@@ -196,7 +196,12 @@ impl Node {
         })
     }
 
-    /// Requests in flight.
+    /// How many requests run and wait, and how long a wait is expected.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Requests that run or wait.
     pub fn in_flight(&self) -> usize {
         self.admission.in_flight()
     }

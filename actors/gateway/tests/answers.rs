@@ -60,7 +60,7 @@ async fn a_cascade_escalates_and_the_text_shown_is_the_final_one() {
 async fn the_node_answers_in_process_with_the_same_events() {
     let harness = start("").await;
     let ctx = understudy_backend::RequestCtx::new("local");
-    let mut answer = harness.node.inference().generate(ctx, ask_small("2+2?")).unwrap();
+    let mut answer = harness.node.inference().generate(ctx, ask_small("2+2?")).await.unwrap();
     let mut last = None;
     while let Some(event) = answer.next().await {
         last = event.unwrap().event;

@@ -97,7 +97,7 @@ async fn who_lags_skips_values_but_neither_text_nor_the_last_value() {
     let harness = city(Duration::ZERO).await;
     let mut answer = {
         let ctx = understudy_backend::RequestCtx::new("slow");
-        harness.node.inference().generate(ctx, partially(ask_small("city"))).unwrap()
+        harness.node.inference().generate(ctx, partially(ask_small("city"))).await.unwrap()
     };
     // The whole answer waits before the first of it is taken.
     harness.within(SOON, "the answer", |harness| harness.small.open_sequences() > 0).await;

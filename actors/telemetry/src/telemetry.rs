@@ -85,7 +85,7 @@ impl Telemetry {
         self.0.instruments.refusals.add(1, &[KeyValue::new("code", code)]);
     }
 
-    /// A request begins to wait for its turn, until the answer's [`over`](Waiting::over), or until it is dropped.
+    /// A request begins to wait for its turn, until the answer is dropped.
     pub fn waiting(&self, priority: Priority) -> Waiting {
         let priority = KeyValue::new("priority", word(priority));
         self.0.instruments.waiting.add(1, std::slice::from_ref(&priority));
@@ -113,13 +113,6 @@ pub struct Waiting {
     telemetry: Telemetry,
     priority: KeyValue,
     since: Instant,
-}
-
-impl Waiting {
-    /// The request has its turn; answers how long it waited.
-    pub fn over(self) -> Duration {
-        self.since.elapsed()
-    }
 }
 
 impl Drop for Waiting {

@@ -1,8 +1,15 @@
-//! `understudy bench serve`: a node under several answers at once.
+//! `understudy bench serve`: a node under several answers at once, under too many, and beside its engine.
+
+mod levels;
+mod overhead;
+mod overload;
+mod scripted;
+mod spread;
 
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use understudy_agents::load::{Load, Plan, Spread, measure, story_prompts};
 
 use crate::cli::BenchServe;
@@ -14,12 +21,35 @@ use crate::source::Reached;
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 pub async fn run(args: BenchServe) -> Result<(), Error> {
-    let prompts = match &args.prompts {
-        Some(file) => read_prompts(file)?,
-        None => story_prompts(args.streams as usize),
-    };
+    if args.overload.overload {
+        let report = overload::measure(&args.overload).await?;
+        return shown(args.json, &report, report.lines());
+    }
+    if args.overhead {
+        let report = overhead::measure().await?;
+        return shown(args.json, &report, report.lines());
+    }
+    match (args.streams.as_slice(), &args.prompts) {
+        (_, Some(file)) => together(&args, read_prompts(file)?).await,
+        ([streams], None) => together(&args, story_prompts(*streams as usize)).await,
+        _ => {
+            let report = levels::run(&args).await?;
+            shown(args.json, &report, report.lines())
+        }
+    }
+}
+
+fn shown(json: bool, report: &impl Serialize, lines: Vec<String>) -> Result<(), Error> {
+    match json {
+        true => line(&serde_json::to_string(report).map_err(|error| Error::internal(error.to_string()))?),
+        false => lines.iter().try_for_each(|text| line(text)),
+    }
+}
+
+/// One number of streams, with what a long prompt and a shared beginning do.
+async fn together(args: &BenchServe, prompts: Vec<String>) -> Result<(), Error> {
     let plan = Plan {
-        model: args.model,
+        model: args.model.clone(),
         prompts,
         gen_tokens: args.gen_tokens,
         long_words: args.long_prompt as usize,

@@ -17,7 +17,7 @@ use understudy_proto::v1::{Finished, GenerateRequest, generate_event::Event};
 
 /// An answer inside this process, to its end.
 async fn answer(node: &Node, ctx: RequestCtx, request: GenerateRequest) -> Result<Finished, Failure> {
-    let mut answer = node.inference().generate(ctx, request)?;
+    let mut answer = node.inference().generate(ctx, request).await?;
     while let Some(event) = answer.next().await {
         if let Some(Event::Finished(end)) = event?.event {
             return Ok(end);
