@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
+use understudy_telemetry::logs::{self, Format};
 
 /// Masks of grammars are some thousand small allocations each: with the C library's allocator they take a
 /// fifth longer.
@@ -51,12 +52,13 @@ fn init_logs(cli: &cli::Cli) {
         1 => "info",
         _ => "debug,h2=info,hyper=info,tower=info",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(is_terminal)
-        .with_writer(std::io::stderr)
-        .init();
+    let format = match cli.log_format {
+        cli::LogFormat::Text => Format::Text { ansi: std::io::stderr().is_terminal() },
+        cli::LogFormat::Json => Format::Json,
+    };
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    // A variable that is no filter is as good as none.
+    if wanted.is_empty() || logs::init(format, &wanted).is_err() {
+        logs::init(format, default).expect("the default filters are filters");
+    }
 }

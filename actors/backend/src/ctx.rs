@@ -34,7 +34,7 @@ pub struct RequestCtx {
     pub deadline: Option<Instant>,
     /// Polled by engines at each decode step and prefill chunk.
     pub cancel: CancellationToken,
-    /// W3C trace context, passed on unread.
+    /// W3C trace context: the caller's, and inside a node its own, to pass on.
     pub traceparent: Option<String>,
 }
 
@@ -61,6 +61,14 @@ impl RequestCtx {
     /// Time left; `None` when there is no deadline.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// What log lines about this request carry: its id, and its place in a trace where it has one. Enabled as
+    /// long as errors are.
+    pub fn log_span(&self) -> tracing::Span {
+        let mut parts = self.traceparent.as_deref().unwrap_or_default().split('-').skip(1);
+        let (trace_id, span_id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        tracing::error_span!("request", request_id = %self.request_id, trace_id, span_id)
     }
 
     /// Waits for `work`, but no longer than the deadline or a cancellation.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use ractor::{ActorCell, ActorRef};
 use tokio::sync::{mpsc, oneshot, watch};
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx, Slots};
+use understudy_engine::tick::EngineStats;
 
 use crate::model_actor::{ModelActor, ModelMsg, Slot, SlotConfig, SlotState, SlotStatus};
 use crate::source::{EngineFactory, ModelSource};
@@ -57,6 +58,13 @@ impl LocalSlots {
     pub fn list(&self) -> Vec<SlotStatus> {
         let slots: Vec<Arc<Slot>> = self.lock().values().cloned().collect();
         slots.iter().map(|slot| slot.status()).collect()
+    }
+
+    /// The counters of every engine that runs, by model.
+    pub fn engine_stats(&self) -> Vec<(String, EngineStats)> {
+        let slots: Vec<Arc<Slot>> = self.lock().values().cloned().collect();
+        let stats = |slot: &Arc<Slot>| Some((slot.model.clone(), slot.current.get()?.stats()));
+        slots.iter().filter_map(stats).collect()
     }
 
     /// The status of a slot, now and later; `None` if there is no such slot.

@@ -13,6 +13,7 @@ use futures::{
 };
 use understudy_proto::v1::{self, GenerateEvent, generate_event::Event};
 use understudy_router::{AnswerEvent, AnswerStream, RouterError};
+use understudy_telemetry::Observation;
 
 use crate::{
     Failure,
@@ -29,13 +30,21 @@ use crate::{
 pub struct Answer {
     seat: Arc<Seat>,
     waited: Duration,
+    traceparent: String,
     /// None after the last event or an error.
     place: Option<Place>,
 }
 
 impl Answer {
     pub(crate) fn new(telling: Telling, place: Place) -> Self {
-        Self { seat: place.serve(telling.into_stream()), waited: place.waited(), place: Some(place) }
+        let traceparent = telling.observation.traceparent().to_owned();
+        let seat = place.serve(telling.into_stream());
+        Self { seat, waited: place.waited(), traceparent, place: Some(place) }
+    }
+
+    /// The header `traceparent` that names this request in its trace, for the answer's own headers.
+    pub fn traceparent(&self) -> &str {
+        &self.traceparent
     }
 
     /// How long the request waited for its place.
@@ -112,6 +121,8 @@ pub(crate) struct Telling {
     events: AnswerStream,
     /// Its entry, if the node keeps a ledger.
     note: Option<Box<Note>>,
+    /// Its metrics and its trace. Dropped before the end, it counts the request as abandoned.
+    observation: Box<Observation>,
     /// Values of the text so far, if they are wanted.
     partials: Option<Partials>,
     /// Its request, if the answer may have calls.
@@ -131,10 +142,11 @@ impl Telling {
     pub(crate) fn new(
         events: AnswerStream,
         note: Option<Box<Note>>,
+        observation: Box<Observation>,
         partials: Option<Partials>,
         calls_of: Option<String>,
     ) -> Self {
-        Self { events, note, partials, calls_of, held: None }
+        Self { events, note, observation, partials, calls_of, held: None }
     }
 
     fn into_stream(self) -> BoxStream<'static, Result<GenerateEvent, Failure>> {
@@ -147,13 +159,18 @@ impl Telling {
             Step::Event(event) => match event? {
                 Ok(event) => {
                     self.note.iter_mut().for_each(|note| note.follow(&event));
+                    self.observation.follow(&event);
                     let mut event = wire::generate_event(event);
                     if let (Some(Event::Finished(end)), Some(request)) = (&mut event.event, &self.calls_of) {
                         tools::conclude(request, end);
                     }
                     Ok(event)
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    self.observation.fail(failure.code.name);
+                    Err(failure)
+                }
             },
         })
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use understudy_engine::{device::DeviceChoice, engine::EngineOptions, model::Activations};
 use understudy_hub::{Home, PullError};
 use understudy_router::{Databases, rules::Rule};
+use understudy_telemetry::Settings;
 
 use crate::{Failure, admission::Capacity, codes};
 
@@ -54,6 +55,8 @@ pub struct NodeConfig {
     pub databases: Databases,
     /// What is kept of requests.
     pub ledger: Ledger,
+    /// What is told to a collector.
+    pub telemetry: Settings,
     /// Most of everything that can pile up.
     pub limits: Limits,
     /// Times.
@@ -309,6 +312,9 @@ impl NodeConfig {
         if self.engine.kv_tokens < self.engine.context_tokens {
             return Some("engine.kv_tokens must be at least engine.context_tokens".into());
         }
+        if let Some(problem) = self.telemetry.problem() {
+            return Some(problem);
+        }
         if self.limits.running > self.limits.max_requests {
             return Some("limits.running must be at most limits.max_requests".into());
         }
@@ -368,6 +374,7 @@ mod tests {
             ("[[ladder]]\nmodel = \"a\"\n[[ladder]]\nmodel = \"a\"", "ladder[1].model"),
             ("[[ladder]]\nmodel = \" \"", "ladder[0].model"),
             ("[timeouts]\nrequest_ms = -1", "request_ms"),
+            ("[telemetry]\notlp_endpoint = \"localhost:4317\"", "telemetry.otlp_endpoint"),
             ("[limits]\nrunning = 65", "limits.running"),
         ] {
             let error = NodeConfig::parse(text, "node.toml").unwrap_err();

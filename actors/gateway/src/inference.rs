@@ -20,6 +20,7 @@ use understudy_proto::{
     },
 };
 use understudy_router::{Pattern, RouterHandle};
+use understudy_telemetry::{Operation, Telemetry};
 
 use crate::{
     Admission, Answer, Caller, Failure,
@@ -39,6 +40,7 @@ pub struct Inference {
     admission: Admission,
     defaults: Defaults,
     ledger: Option<LedgerHandle>,
+    telemetry: Telemetry,
 }
 
 /// Bytes of the name of who gives feedback.
@@ -62,8 +64,9 @@ impl Inference {
         slots: Arc<dyn Slots>,
         admission: Admission,
         defaults: Defaults,
+        telemetry: Telemetry,
     ) -> Self {
-        Self { router, slots, admission, defaults, ledger: None }
+        Self { router, slots, admission, defaults, ledger: None, telemetry }
     }
 
     /// The same service, which keeps a ledger.
@@ -87,8 +90,15 @@ impl Inference {
     /// come up later arrive in the answer.
     pub async fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
         ctx.priority = ctx.priority.max(wire::priority(&request));
+        let admitted = self.admit(ctx, request).await;
+        admitted.inspect_err(|failure| self.telemetry.refused(failure.code.name))
+    }
+
+    async fn admit(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+        let waiting = self.telemetry.waiting(ctx.priority);
         // Before anything is parsed: a refusal has to be cheap.
         let place = self.admission.enter(&ctx).await?;
+        drop(waiting);
         let partials = request.stream_partial.then(Partials::default);
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
@@ -96,15 +106,31 @@ impl Inference {
         let calls_of =
             matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
-        let events = self.router.answer(ctx, request)?;
-        Ok(Answer::new(Telling::new(events, note, partials, calls_of), place))
+        let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request, place.waited()));
+        let events = self.router.answer(ctx, request).map_err(|error| {
+            let failure = Failure::from(error);
+            observation.fail(failure.code.name);
+            failure
+        })?;
+        Ok(Answer::new(Telling::new(events, note, observation, partials, calls_of), place))
     }
 
     /// A text as a vector.
     ///
     /// # Errors
     /// `PROMPT_EMPTY`, `CONTEXT_OVERFLOW`, or why the model is not there.
-    pub async fn embed(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
+    pub async fn embed(&self, mut ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
+        let model = if request.model.is_empty() { &self.defaults.model } else { &request.model };
+        let mut observation = self.telemetry.calling(&mut ctx, Operation::Embeddings, model);
+        let embedded = self.embedded(ctx, request).await;
+        match &embedded {
+            Ok(vector) => observation.served(&vector.model, vector.tokens),
+            Err(failure) => observation.fail(failure.code.name),
+        }
+        embedded
+    }
+
+    async fn embedded(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
         let _place = self.admission.enter(&ctx).await?;
         if request.text.is_empty() {
             return Err(Failure::new(codes::PROMPT_EMPTY, "the text is empty").with_field("text", "is empty"));
@@ -207,9 +233,13 @@ impl v1::inference_server::Inference for Inference {
     ) -> Result<Response<Self::GenerateStream>, Status> {
         let ctx = self.call(&request, &request.get_ref().request_id)?;
         let answer = Inference::generate(self, ctx, request.into_inner()).await?;
+        let traceparent = answer.traceparent().parse().ok();
         let queued = MetadataValue::from(u64::try_from(answer.waited().as_micros()).unwrap_or(u64::MAX));
         let mut response = Response::new(answer.map(|event| event.map_err(Status::from)).boxed());
         response.metadata_mut().insert(names::QUEUED_METADATA, queued);
+        if let Some(traceparent) = traceparent {
+            response.metadata_mut().insert(names::TRACEPARENT_METADATA, traceparent);
+        }
         Ok(response)
     }
 

@@ -74,6 +74,7 @@ mod constraint;
 mod door;
 pub mod engines;
 pub mod failure;
+mod figures;
 mod file_watch;
 mod health;
 mod http;

@@ -21,7 +21,7 @@ use understudy_actors::{
     tree::{NodeTree, TreeOptions},
 };
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
-use understudy_engine::model::gates::Gate;
+use understudy_engine::{model::gates::Gate, tick::EngineStats};
 use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved};
 use understudy_proto::v1::{ModelStatus, NumericsGate};
 use understudy_router::{RouterActor, RouterHandle};
@@ -213,6 +213,10 @@ impl ModelControl for LocalControl {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changed.clone()
+    }
+
+    fn engines(&self) -> Vec<(String, EngineStats)> {
+        self.slots.engine_stats()
     }
 
     async fn load(

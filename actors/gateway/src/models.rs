@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
+use understudy_engine::tick::EngineStats;
 use understudy_proto::v1::{
     self, ListModelsRequest, ListModelsResponse, LoadModelRequest, ModelStatus, UnloadModelRequest,
     WatchModelsRequest,
@@ -35,6 +36,11 @@ pub trait ModelControl: Send + Sync + 'static {
 
     /// Changes whenever some status of [`list`](Self::list) does.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Counters of the engines that run, by model.
+    fn engines(&self) -> Vec<(String, EngineStats)> {
+        Vec::new()
+    }
 
     /// Makes a model ready, also one that failed too often to be tried again by itself.
     /// What does not fit into `progress` is skipped.

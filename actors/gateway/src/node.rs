@@ -12,9 +12,11 @@ use understudy_actors::{
 use understudy_backend::Slots;
 use understudy_ledger::LedgerHandle;
 use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::Rules};
+use understudy_telemetry::Telemetry;
 
 use crate::{
     Addresses, Admission, ConnectionCounts, Failure, Inference, Keyring, ModelControl, Models, NodeConfig,
+    codes, figures,
     health::Health,
     http,
     inference::Defaults,
@@ -47,6 +49,7 @@ pub struct Node {
     servers: Mutex<Option<Servers>>,
     tree: Mutex<Option<NodeTree>>,
     ledger: Option<LedgerHandle>,
+    telemetry: Telemetry,
     health: Arc<NodeHealth>,
 }
 
@@ -61,8 +64,9 @@ impl Node {
             max_tokens: config.answer.max_tokens,
             deadline: longest_call,
         };
-        let inference =
-            Inference::new(parts.router.clone(), parts.slots.clone(), admission.clone(), defaults);
+        let telemetry = figures::telemetry(&config, &parts.control);
+        let (router, slots) = (parts.router.clone(), parts.slots.clone());
+        let inference = Inference::new(router, slots, admission.clone(), defaults, telemetry.clone());
         let models = Models::new(parts.control.clone(), admission.clone(), watchers.clone(), longest_call);
         let tree = Mutex::new(None);
         let health = Arc::new(NodeHealth::default());
@@ -77,6 +81,7 @@ impl Node {
             servers: Mutex::new(None),
             tree,
             ledger: None,
+            telemetry,
             health,
         }
     }
@@ -121,7 +126,7 @@ impl Node {
             self.keys.clone(),
             services,
             health_service,
-            http::routes(readiness).merge(pages),
+            http::routes(readiness, self.telemetry.clone()).merge(pages),
         )?;
         let addresses = started.addresses;
         *servers = Some(started);
@@ -151,6 +156,7 @@ impl Node {
             }
         }
         tracing::info!(cut, "node drained");
+        self.telemetry.finish().await;
         cut
     }
 
@@ -182,6 +188,22 @@ impl Node {
     /// Whether this process should go on: when it asks to leave, [`drain`](Self::drain) and exit.
     pub fn health(&self) -> watch::Receiver<HealthSignal> {
         self.health.subscribe()
+    }
+
+    /// Its metrics, traces and sums.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Changes what this process logs from now on, such as `info` or `warn,understudy_router=debug`. Answers the
+    /// filter as it was understood.
+    ///
+    /// # Errors
+    /// `REQUEST_INVALID`; nothing changed then.
+    pub fn set_log_filter(&self, filter: &str) -> Result<String, Failure> {
+        understudy_telemetry::logs::set_filter(filter).map_err(|error| {
+            Failure::new(codes::REQUEST_INVALID, error.to_string()).with_field("filter", error.to_string())
+        })
     }
 
     /// How many requests run and wait, and how long a wait is expected.

@@ -7,6 +7,7 @@ use futures::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::bias;
 use crate::desk::{Desk, Job, Trouble};
@@ -120,7 +121,8 @@ impl Actor for RequestActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(admission) = state.take() {
-            serve(*admission).await;
+            let span = admission.job.ctx.log_span();
+            serve(*admission).instrument(span).await;
         }
         myself.stop(None);
         Ok(())
@@ -207,7 +209,7 @@ fn finished(desk: Desk<'_>, reason: FinishReason, plan: &Plan) -> Finished {
     };
     let account = books.find(model);
     let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-    let rungs = books.rungs(&spans);
+    let rungs = books.rungs(&spans, screen.begun());
     costs.note(&rungs);
     let shown = screen.owner();
     let candidates = books.candidates.iter().map(|(of, record)| {

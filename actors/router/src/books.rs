@@ -82,11 +82,11 @@ impl Books {
         self.candidates.extend(part.candidates);
     }
 
-    /// Cost per model, given who wrote the text.
-    pub(crate) fn rungs(&self, spans: &[Span]) -> Vec<RungCost> {
+    /// Cost per model, given who wrote the text and when the request began.
+    pub(crate) fn rungs(&self, spans: &[Span], begun: Instant) -> Vec<RungCost> {
         let kept =
             |model: &str| spans.iter().filter(|span| span.author == model).map(|span| span.tokens).sum();
-        self.accounts.iter().map(|account| account.close(kept(&account.model))).collect()
+        self.accounts.iter().map(|account| account.close(kept(&account.model), begun)).collect()
     }
 }
 
@@ -98,6 +98,11 @@ impl Account {
         let now = Instant::now();
         self.first_token.get_or_insert(now);
         self.last_token = Some(now);
+    }
+
+    /// Books that the model answered other than by a token.
+    pub(crate) fn heard(&mut self) {
+        self.last_token = Some(Instant::now());
     }
 
     /// Books tokens that were made and thrown away unseen.
@@ -142,8 +147,10 @@ impl Account {
         self.last_token = self.last_token.max(part.last_token);
     }
 
-    fn close(&self, kept: u32) -> RungCost {
-        let wall = self.asked.zip(self.last_token).map_or(Duration::ZERO, |(asked, last)| last - asked);
+    fn close(&self, kept: u32, begun: Instant) -> RungCost {
+        let asked = self.asked.unwrap_or(begun);
+        let heard = self.last_token.unwrap_or(asked);
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
         RungCost {
             model: self.model.clone(),
             prompt_tokens: self.prompt_tokens as u32,
@@ -151,8 +158,11 @@ impl Account {
             tokens_kept: kept,
             tokens_wasted: self.generated.saturating_sub(kept) + (self.drafted - self.stood),
             tokens_drafted: self.drafted,
+            drafts_refused: self.drafted - self.stood,
             cost: self.cost,
-            wall_ms: wall.as_secs_f64() * 1e3,
+            asked_ms: ms(asked.saturating_duration_since(begun)),
+            heard_ms: ms(heard.saturating_duration_since(begun)),
+            wall_ms: ms(heard.saturating_duration_since(asked)),
         }
     }
 }

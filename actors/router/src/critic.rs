@@ -23,6 +23,8 @@ pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) ->
     let words = ["Yes", "No"].map(|word| codec.encode_text(word).map_err(RouterError::from));
     let [yes, no] = words;
     let tokens = prompt.len();
+    // Opened here, so that the account knows when the critic was asked.
+    desk.books.account(critic);
     let opened =
         backend.open(&job.ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await?;
     let scored = backend.score(&job.ctx, opened.seq, vec![yes?, no?]).await;
@@ -35,6 +37,7 @@ pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) ->
         account.numerics.clone_from(&backend.card().numerics);
     }
     account.cost += cost;
+    account.heard();
     let [yes, no] = scores.as_slice() else {
         return Err(RouterError::Internal("a score is missing".into()).into());
     };

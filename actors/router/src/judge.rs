@@ -48,6 +48,7 @@ pub(crate) async fn judge(
         let agrees = other.outcome.as_ref() == Some(&outcome);
         evidence.insert(AGREES.into(), f64::from(u8::from(agrees)));
     }
+    let judged_ms = desk.screen.elapsed().as_secs_f64() * 1e3;
     let validators: Vec<ValidatorRecord> = findings.into_iter().map(record).collect();
     let doubt = doubt(&validators);
     let (confidence, preference) = weigh(desk, model, candidate, &evidence, doubt.is_some());
@@ -60,6 +61,7 @@ pub(crate) async fn judge(
             evidence,
             outcome: Some(outcome),
             validators,
+            judged_ms,
         },
     ));
     Ok(Judgement { confidence, preference, doubt })

@@ -36,6 +36,12 @@ pub struct RungCost {
     pub tokens_drafted: u32,
     /// Engine work.
     pub cost: Cost,
+    /// Of the drafted tokens, those that did not stand.
+    pub drafts_refused: u32,
+    /// When the rung was first asked, in milliseconds after the request.
+    pub asked_ms: f64,
+    /// When it was last heard, likewise; as `asked_ms` where it never was.
+    pub heard_ms: f64,
     /// Wall time from asking the rung to its last token.
     pub wall_ms: f64,
 }
@@ -135,6 +141,8 @@ pub struct CandidateRecord {
     pub outcome: Option<String>,
     /// What each validator said.
     pub validators: Vec<ValidatorRecord>,
+    /// When it was judged, in milliseconds after the request; the validators had run just before.
+    pub judged_ms: f64,
 }
 
 /// What a validator said.

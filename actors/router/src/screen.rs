@@ -215,6 +215,11 @@ impl Screen {
         &self.text
     }
 
+    /// When the request began.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// Time from the request to the first text, or until now.
     pub(crate) fn first_text(&self) -> Duration {
         self.first_delta.unwrap_or_else(|| self.begun.elapsed())

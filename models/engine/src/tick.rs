@@ -44,6 +44,10 @@ pub struct EngineStats {
     pub kv_pages_used: usize,
     /// KV pages in all.
     pub kv_pages_total: usize,
+    /// Bytes of one.
+    pub kv_page_bytes: u64,
+    /// Forward passes, each once whoever had rows in it.
+    pub passes: u64,
     /// Sum of the cost of all jobs.
     pub total: Cost,
     /// What passes waited for masks.

@@ -11,7 +11,7 @@ use understudy_backend::{BackendError, RequestCtx, RunStream, SeqId, backend::RU
 use understudy_engine::{
     EngineError,
     pace::Pace,
-    tick::Pulse,
+    tick::{EngineStats, Pulse},
     verbs::{Cost, JobId, Outcome, SeqKey, Verb},
 };
 
@@ -32,6 +32,8 @@ pub struct EngineHandle {
     pub(super) meters: Meters,
     /// As of the last pass.
     pace: Mutex<Pace>,
+    /// Likewise.
+    stats: Mutex<EngineStats>,
     pub(super) loop_pulse: Pulse,
     engine_pulse: Pulse,
     boot: u64,
@@ -70,6 +72,7 @@ impl EngineHandle {
             replies: Replies::default(),
             meters: Meters::default(),
             pace: Mutex::default(),
+            stats: Mutex::default(),
             loop_pulse: Pulse::default(),
             engine_pulse: Pulse::default(),
             boot: NEXT_BOOT.fetch_add(1, Ordering::Relaxed),
@@ -221,6 +224,15 @@ impl EngineHandle {
     /// What passes took lately, by the rows of a single request.
     pub fn pace(&self) -> Pace {
         *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine's counters as of the last pass.
+    pub fn stats(&self) -> EngineStats {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_stats(&self, stats: EngineStats) {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 
     pub(super) fn set_pace(&self, pace: Pace) {

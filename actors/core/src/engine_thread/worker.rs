@@ -172,6 +172,7 @@ impl Worker {
             // Before the answers: who reads one finds what it took.
             self.handle.set_pace(self.engine.pace());
         }
+        self.handle.set_stats(self.engine.stats());
         let mut steps = 0;
         for (job, event) in std::mem::take(&mut self.events) {
             match event {

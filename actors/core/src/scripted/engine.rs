@@ -235,6 +235,7 @@ impl TickEngine for ScriptedEngine {
             sequences: self.sequences.len(),
             jobs: self.runs.len() + self.quick.len(),
             total: self.total,
+            passes: self.script.shared.ticks.load(Ordering::SeqCst),
             ..EngineStats::default()
         }
     }

@@ -102,6 +102,8 @@ impl TickEngine for BertEngine {
     }
 
     fn stats(&self) -> EngineStats {
-        EngineStats { jobs: self.waiting.len(), total: self.total, ..EngineStats::default() }
+        // A text is a pass.
+        let passes = self.total.forward_passes;
+        EngineStats { jobs: self.waiting.len(), total: self.total, passes, ..EngineStats::default() }
     }
 }

@@ -87,6 +87,7 @@ pub struct Engine {
     pacer: Pacer,
     shares: Vec<Share>,
     pass: PassMemory,
+    passes: u64,
     total: Cost,
 }
 
@@ -144,6 +145,7 @@ impl Engine {
             pacer: Pacer::new(),
             shares: Vec::new(),
             pass: PassMemory::default(),
+            passes: 0,
             total: Cost::default(),
             decoder,
             pulse,
@@ -213,6 +215,7 @@ impl Engine {
             return self.fail_pass(&error);
         }
         let took = started.elapsed();
+        self.passes += 1;
         let (decoding, prompt) = plan::rows_by_kind(&self.shares);
         self.pacer.note(decoding, prompt, took);
         if let ([_], 0) = (&self.shares[..], prompt) {
@@ -377,6 +380,8 @@ impl TickEngine for Engine {
             jobs: self.jobs.len(),
             kv_pages_used: self.pages.held(),
             kv_pages_total: self.pages.total(),
+            kv_page_bytes: self.decoder.kv_bytes_per_token() * PAGE_LEN as u64,
+            passes: self.passes,
             total: self.total,
             masks: self.masks.stats(),
         }
