@@ -110,14 +110,18 @@ fn is_object(json: &str) -> bool {
     serde_json::from_str::<Map<String, Value>>(json).is_ok()
 }
 
-/// Adds the calls that the text asks for. A call that was cut off is none.
+/// Adds the calls that the text asks for. A call that was cut off is none, and an answer that was given up asks for
+/// nothing.
 pub(crate) fn conclude(request_id: &str, end: &mut v1::Finished) {
+    let is_over = ["stop", "constraint"].contains(&end.finish_reason.as_str());
+    if !is_over && end.finish_reason != "length" {
+        return;
+    }
     let (_, calls) = CallReader::read(&end.text);
     let whole = calls.into_iter().enumerate().filter(|(_, (_, arguments))| is_object(arguments));
     end.tool_calls = whole
         .map(|(index, (name, arguments))| v1::ToolCall { id: call_id(request_id, index), name, arguments })
         .collect();
-    let is_over = ["stop", "constraint"].contains(&end.finish_reason.as_str());
     if is_over && !end.tool_calls.is_empty() {
         end.finish_reason = CALLED.to_owned();
     }
@@ -239,6 +243,7 @@ mod tests {
             (whole.as_str(), "constraint", 1, "tool_calls"),
             (&format!("I look.\n{whole}\n{whole}"), "stop", 2, "tool_calls"),
             (&cut, "length", 1, "length"),
+            (&cut, "cancelled", 0, "cancelled"),
             ("no call", "stop", 0, "stop"),
         ] {
             let mut end =

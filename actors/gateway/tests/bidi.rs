@@ -5,12 +5,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Harness, SOON, ask_small, event_of, start};
+use common::{Harness, SOON, ask_small, event_of, start, start_with};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
+use understudy_backend::fake::{FakeBackend, Reply};
 use understudy_proto::v1::{
-    CancelAnswer, Finished, GenerateCommand, GenerateEvent, GenerateRequest, ToolResult,
+    CancelAnswer, Finished, GenerateCommand, GenerateEvent, GenerateRequest, Tool, ToolResult,
     generate_command::Command, generate_event::Event, inference_client::InferenceClient,
 };
 
@@ -64,6 +65,22 @@ async fn one_answer_ends_the_call() {
     call.say(Command::Start(ask_small("2+2"))).await;
     let (shown, finished) = call.finished().await.unwrap();
     assert_eq!((shown.as_str(), finished.text.as_str()), ("4", "4"));
+    assert!(call.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_result_leads_to_the_next_answer() {
+    let wish = "<tool_call>\n{\"name\": \"find\", \"arguments\": {}}\n</tool_call>";
+    let small =
+        FakeBackend::new("small").when("look", Reply::text(wish)).when("<tool>7\n", Reply::text("It is 7."));
+    let harness = start_with("", small).await;
+    let mut call = Call::open(&harness, SOON).await;
+    let tools = vec![Tool { name: "find".into(), ..Default::default() }];
+    call.say(Command::Start(GenerateRequest { tools, ..ask_small("look") })).await;
+    let (_, finished) = call.finished().await.unwrap();
+    assert_eq!((finished.finish_reason.as_str(), finished.tool_calls.len()), ("tool_calls", 1));
+    call.say(result(&finished.tool_calls[0].id)).await;
+    assert_eq!(call.finished().await.unwrap().1.text, "It is 7.");
     assert!(call.next().await.unwrap().is_none());
 }
 

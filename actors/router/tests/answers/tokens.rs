@@ -5,7 +5,10 @@ use std::sync::Arc;
 use understudy_backend::fake::{ByteCodec, FakeBackend, Reply};
 use understudy_engine::codec::{ChatMessage, Codec, CodecError, Tool};
 use understudy_engine::verbs::{SamplerSpec, TokenId};
-use understudy_router::{AnswerEvent, AnswerRequest, Pattern, RouterError, TokenLogprob};
+use understudy_grammars::{Budget, Grammar};
+use understudy_router::{
+    AnswerEvent, AnswerRequest, CallsSpec, Pattern, RouterError, TokenLogprob, ToolSpec, gate, vocabulary_of,
+};
 
 use crate::told::{Told, ask_for, question, says, sure, unsure};
 
@@ -97,8 +100,10 @@ async fn where_there_was_no_choice_a_token_is_certain() {
     assert_eq!(certain, [false, true, true, true, true, true, true]);
 }
 
-/// The same tokens, said to be others.
+/// The same tokens, said to be others, and the marks of a call as tokens besides.
 struct Foreign;
+
+const MARKS: [&str; 2] = ["<tool_call>", "</tool_call>"];
 
 impl Codec for Foreign {
     fn render(&self, messages: &[ChatMessage], tools: &[Tool]) -> Result<String, CodecError> {
@@ -112,13 +117,14 @@ impl Codec for Foreign {
     }
     fn token_bytes(&self, id: TokenId) -> &[u8] {
         static CODEC: ByteCodec = ByteCodec;
-        CODEC.token_bytes(id)
+        let mark = (id as usize).checked_sub(ByteCodec::VOCAB).and_then(|mark| MARKS.get(mark));
+        mark.map_or_else(|| CODEC.token_bytes(id), |mark| mark.as_bytes())
     }
     fn is_end(&self, id: TokenId) -> bool {
         ByteCodec.is_end(id)
     }
     fn vocab_size(&self) -> usize {
-        ByteCodec::VOCAB
+        ByteCodec::VOCAB + MARKS.len()
     }
     fn digest(&self) -> &str {
         "foreign"
@@ -159,5 +165,34 @@ async fn a_lane_of_a_request_is_no_lane_of_its_candidates() {
         let sampler = SamplerSpec { lane, ..SamplerSpec::default() };
         let told = ask_for(AnswerRequest { sampler, ..question("direct") }, &[&model]).await;
         assert_eq!(told.finished().text, text, "lane {lane}");
+    }
+}
+
+/// A call passes through the tokens that are its marks, and through their letters.
+#[test]
+fn the_marks_of_a_call_may_be_tokens_or_spelled() {
+    let codec = Arc::new(Foreign);
+    let vocabulary = Arc::new(vocabulary_of(&*codec));
+    let tool = ToolSpec { name: "find".into(), parameters: String::new() };
+    let (open, close) = (ByteCodec::VOCAB as TokenId, ByteCodec::VOCAB as TokenId + 1);
+    let spelled = |text: &str| ByteCodec.encode_text(text).expect("bytes");
+    let middle = spelled("\n{\"name\": \"find\", \"arguments\": {\"q\": 7}}\n");
+    for text in [false, true] {
+        let spec = CallsSpec { tools: vec![tool.clone()], text, many: true };
+        let grammar =
+            Grammar::compile(&Pattern::Calls(spec), &vocabulary, &Budget::default()).expect("compiles");
+        for (begin, end) in [
+            (vec![open], vec![close]),
+            (spelled(MARKS[0]), spelled(MARKS[1])),
+            (vec![open], spelled(MARKS[1])),
+        ] {
+            let mut gate = gate(&grammar, codec.clone(), &[], 500).expect("a gate");
+            for token in [begin, middle.clone(), end].concat() {
+                let mut allowed = vec![0; codec.vocab_size().div_ceil(32)];
+                gate.mask(&mut allowed);
+                assert!(allowed[token as usize / 32] >> (token % 32) & 1 == 1, "{text}: {token}");
+                assert!(gate.accept(token), "{text}: {token}");
+            }
+        }
     }
 }
