@@ -21,11 +21,11 @@ fuzz_target!(|template: &str| {
     let gguf = Gguf::open(on_disk(&file.bytes())).expect("the file itself is sound");
     let Ok(text) = TextModel::from_gguf(&gguf) else { return };
     let message =
-        |role: &str, content: &str| ChatMessage { role: role.to_owned(), content: content.to_owned() };
+        |role: &str, content: &str| ChatMessage::new(role, content);
     let turns =
         [message("system", "Be brief."), message("user", " Grüße, 2 + 2? "), message("assistant", "4")];
     for messages in [&turns[..], &turns[1..2]] {
-        if let Ok(rendered) = text.render_turns(messages, true) {
+        if let Ok(rendered) = text.render_turns(messages, &[], true) {
             assert!(rendered.len() < MOST_BYTES, "{} bytes rendered", rendered.len());
         }
     }

@@ -27,6 +27,17 @@ pub enum GrammarError {
     /// A JSON Schema that cannot be used.
     #[error(transparent)]
     Schema(#[from] crate::json::SchemaError),
+    /// Tools that cannot be told apart or named, none, or too many.
+    #[error("the tools are not usable: {0}")]
+    Tools(String),
+    /// A tool whose parameters cannot be used.
+    #[error("the parameters of the tool {name:?}: {error}")]
+    Tool {
+        /// The tool.
+        name: String,
+        /// What is wrong with them.
+        error: Box<GrammarError>,
+    },
     /// The text of the SQL schema cannot be read, or has something of which names cannot be told.
     #[error("the SQL schema is not usable: {0}")]
     SqlSchema(String),

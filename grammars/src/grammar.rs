@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::calls::Calls;
 use crate::graphql::Graphql;
 use crate::machine::{DEAD, Language, Machine, StateId, StateMask};
 use crate::matcher::Matcher;
@@ -123,6 +124,7 @@ impl Grammar {
     ) -> Result<Arc<Self>, GrammarError> {
         pattern.check()?;
         let machine = match pattern {
+            Pattern::Calls(spec) => machine(Calls::new(spec, vocabulary, budget)?, vocabulary),
             Pattern::Regex(expression) => machine(Plain::regex(expression, vocabulary, budget)?, vocabulary),
             Pattern::Choice(options) => machine(Plain::choice(options, vocabulary, budget)?, vocabulary),
             Pattern::Graphql(spec) => machine(Graphql::new(spec, vocabulary, budget)?, vocabulary),

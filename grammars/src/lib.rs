@@ -10,6 +10,7 @@
 //! | [`protobuf`] | Protobuf messages in the text format and as JSON, and their encoding |
 //! | [`sql`] | SQL whose names are those of a schema |
 //! | [`graphql`] | GraphQL operations under a schema |
+//! | [`calls`] | calls of tools in an answer, and [`CallReader`], which tells them from its text |
 //! | [`lark`] | texts of a grammar of one's own, in Lark's syntax |
 //! | [`cache`] | [`GrammarCache`]: compiled grammars by vocabulary and pattern, bounded |
 //! | [`measure`] | what constraints cost and whether they keep their promises, on given cases |
@@ -43,6 +44,7 @@
 
 mod bits;
 pub mod cache;
+pub mod calls;
 pub mod constraint;
 pub mod error;
 pub mod grammar;
@@ -63,6 +65,7 @@ pub mod vocabulary;
 mod whitespace;
 
 pub use cache::GrammarCache;
+pub use calls::{CallPiece, CallReader, CallsSpec, ToolSpec};
 pub use constraint::Constraint;
 pub use error::GrammarError;
 pub use grammar::{Budget, Grammar};

@@ -1,6 +1,6 @@
 //! Patterns as a caller states them.
 
-use crate::{GrammarError, GraphqlSpec, JsonSpec, LarkSpec, ProtoFormat, ProtobufSpec, SqlSpec};
+use crate::{CallsSpec, GrammarError, GraphqlSpec, JsonSpec, LarkSpec, ProtoFormat, ProtobufSpec, SqlSpec};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub enum Pattern {
     Graphql(GraphqlSpec),
     /// Texts of a grammar in Lark's syntax.
     Lark(LarkSpec),
+    /// Calls of tools, with or without text before them.
+    Calls(CallsSpec),
 }
 
 impl Pattern {
@@ -28,14 +30,19 @@ impl Pattern {
         match self {
             Self::Json(_) => true,
             Self::Protobuf(spec) => spec.format == ProtoFormat::Json,
-            Self::Regex(_) | Self::Choice(_) | Self::Graphql(_) | Self::Lark(_) | Self::Sql(_) => false,
+            Self::Regex(_)
+            | Self::Choice(_)
+            | Self::Graphql(_)
+            | Self::Lark(_)
+            | Self::Sql(_)
+            | Self::Calls(_) => false,
         }
     }
 
     /// Whether the pattern is well formed. Cheap: nothing is compiled.
     ///
     /// # Errors
-    /// [`GrammarError::Regex`], [`GrammarError::EmptyChoice`] or [`GrammarError::SqlSchema`].
+    /// [`GrammarError::Regex`], [`GrammarError::EmptyChoice`], [`GrammarError::SqlSchema`] or [`GrammarError::Tools`].
     pub fn check(&self) -> Result<(), GrammarError> {
         match self {
             Self::Regex(expression) => regex_syntax::parse(expression)
@@ -46,6 +53,7 @@ impl Pattern {
             }
             Self::Choice(_) | Self::Json(_) | Self::Graphql(_) | Self::Protobuf(_) | Self::Lark(_) => Ok(()),
             Self::Sql(spec) => spec.check(),
+            Self::Calls(spec) => spec.check(),
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum Whitespace {
     /// Not at all: the shortest texts, and the most forced tokens. In Protobuf's text format fields are set
     /// apart by one space.
     None,
+    /// One space at most, in the same places: all on one line.
+    Line,
     /// As printers do it: by a space, or by a new line and up to 40 spaces or tabs; in JSON after `{`, `[`, `,`
     /// and `:` and before `}` and `]`. Where more is allowed, small models wander in it.
     Usual,
@@ -23,6 +25,7 @@ impl Whitespace {
     pub(crate) const fn optional(self) -> &'static str {
         match self {
             Self::None => "",
+            Self::Line => " ?",
             Self::Usual => concat!(blank!(), "?"),
         }
     }

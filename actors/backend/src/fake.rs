@@ -27,8 +27,8 @@
 //! let backend = FakeBackend::new("small").when("2+2", Reply::text("4").logprob_at(0, -0.7));
 //! let ctx = RequestCtx::new("r1");
 //! let codec = backend.codec();
-//! let ask = [ChatMessage { role: "user".into(), content: "what is 2+2?".into() }];
-//! let prompt = codec.encode_prompt(&codec.render(&ask).unwrap()).unwrap();
+//! let ask = [ChatMessage::new("user", "what is 2+2?")];
+//! let prompt = codec.encode_prompt(&codec.render(&ask, &[]).unwrap()).unwrap();
 //! let at = prompt.len();
 //! let opened = backend
 //!     .open(&ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None })

@@ -19,7 +19,7 @@ use understudy_proto::v1::{
     self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
     ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
 };
-use understudy_router::{AnswerEvent, AnswerStream, RouterError, RouterHandle};
+use understudy_router::{AnswerEvent, AnswerStream, Pattern, RouterError, RouterHandle};
 
 use crate::{
     Admission, Caller, Failure,
@@ -28,6 +28,7 @@ use crate::{
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
+    tools,
     wire::{self, invalid},
 };
 
@@ -63,6 +64,8 @@ pub struct Answer {
     note: Option<Box<Note>>,
     /// Values of the text so far, if they are wanted.
     partials: Option<Partials>,
+    /// Its request, if the answer may have calls.
+    calls_of: Option<String>,
     /// An event that waits for the last of them.
     held: Option<Result<AnswerEvent, RouterError>>,
     ended: bool,
@@ -86,7 +89,11 @@ impl Answer {
             Step::Value(partial) => return Some(Ok(GenerateEvent { event: Some(Event::Partial(partial)) })),
             Step::Event(Some(Ok(event))) => {
                 self.note.iter_mut().for_each(|note| note.follow(&event));
-                Ok(wire::generate_event(event))
+                let mut event = wire::generate_event(event);
+                if let (Some(Event::Finished(end)), Some(request)) = (&mut event.event, &self.calls_of) {
+                    tools::conclude(request, end);
+                }
+                Ok(event)
             }
             Step::Event(Some(Err(error))) => Err(self.explained(error.into())),
             Step::Event(None) => {
@@ -183,10 +190,11 @@ impl Inference {
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
+        let calls_of = matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let events = self.router.answer(ctx, request)?;
         let admission = self.admission.clone();
-        Ok(Answer { events, admission, note, partials, held: None, ended: false, _place: place })
+        Ok(Answer { events, admission, note, partials, calls_of, held: None, ended: false, _place: place })
     }
 
     /// A text as a vector.

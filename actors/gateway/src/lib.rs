@@ -7,6 +7,7 @@
 //! | [`inference`] | [`Inference`]: generate, embed, score, tokenize |
 //! | [`models`] | [`Models`]: list, load, unload, watch |
 //! | [`caller`] | [`Caller`]: who calls, and what they may |
+//! | [`tools`] | tools of a request, and calls in its answer |
 //! | [`admission`] | [`Admission`]: how many requests at once, and how a node drains |
 //! | [`engines`] | [`GgufEngines`]: the real engines of a node |
 //! | [`codes`] | the table of error codes, read by gateway, CLI and book |
@@ -77,6 +78,7 @@ mod notes;
 mod partials;
 mod score;
 pub mod server;
+pub mod tools;
 mod wire;
 
 pub use admission::Admission;

@@ -1,6 +1,9 @@
 //! What the node's ledger gets to know of answers.
 
+use std::borrow::Cow;
+
 use understudy_backend::RequestCtx;
+use understudy_engine::codec::ChatMessage;
 use understudy_ledger::{
     Account, Candidate, Decision, Entry, LedgerError, LedgerHandle, Options, RungCost, Span, Timing, Usage,
     Validation,
@@ -35,7 +38,8 @@ pub(crate) struct Note {
 
 impl Note {
     pub(crate) fn begin(ledger: &LedgerHandle, ctx: &RequestCtx, request: &AnswerRequest) -> Self {
-        let turns = request.messages.iter().map(|turn| (turn.role.as_str(), turn.content.as_str()));
+        let texts: Vec<_> = request.messages.iter().map(said).collect();
+        let turns = request.messages.iter().zip(&texts).map(|(turn, text)| (turn.role.as_str(), &**text));
         let prompt = ledger.prompt(turns);
         let entry = Entry {
             request_id: ctx.request_id.0.clone(),
@@ -60,6 +64,15 @@ impl Note {
             _ => {}
         }
     }
+}
+
+/// A turn's text, and its calls after it.
+fn said(turn: &ChatMessage) -> Cow<'_, str> {
+    if turn.tool_calls.is_empty() {
+        return Cow::Borrowed(&turn.content);
+    }
+    let calls = turn.tool_calls.iter().map(|call| format!("\n{}({})", call.name, call.arguments));
+    Cow::Owned(turn.content.clone() + &calls.collect::<String>())
 }
 
 fn complete(entry: Entry, end: &Finished) -> Entry {

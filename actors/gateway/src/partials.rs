@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn delta(text: &str) -> AnswerEvent {
-        AnswerEvent::Delta { model: "m".into(), text: text.into(), tokens: 1 }
+        AnswerEvent::Delta { model: "m".into(), text: text.into(), tokens: 1, logprobs: Vec::new() }
     }
 
     fn json(partials: &mut Partials) -> Option<String> {
@@ -90,9 +90,9 @@ mod tests {
         let mut partials = Partials::default();
         partials.follow(&delta("[\"ab"));
         assert_eq!(json(&mut partials).as_deref(), Some("[\"ab\"]"));
-        partials.follow(&AnswerEvent::Retracted { bytes: 1, model: "m".into(), reason: String::new() });
+        partials.follow(&AnswerEvent::Retracted { bytes: 1, tokens: 0, model: "m".into(), reason: String::new() });
         assert_eq!(json(&mut partials).as_deref(), Some("[\"a\"]"));
-        partials.follow(&AnswerEvent::Retracted { bytes: 3, model: "m".into(), reason: String::new() });
+        partials.follow(&AnswerEvent::Retracted { bytes: 3, tokens: 0, model: "m".into(), reason: String::new() });
         assert_eq!(json(&mut partials), None);
         partials.follow(&delta("[\"a"));
         assert_eq!(json(&mut partials).as_deref(), Some("[\"a\"]"), "the reader was told to forget it");

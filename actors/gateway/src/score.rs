@@ -55,7 +55,7 @@ impl ScoreWork {
     pub(crate) fn tokens(self, codec: &dyn Codec) -> Result<(Vec<TokenId>, Vec<Vec<TokenId>>), CodecError> {
         match self {
             Self::Answers { messages, candidates } => {
-                let prompt = codec.encode_prompt(&codec.render(&messages)?)?;
+                let prompt = codec.encode_prompt(&codec.render(&messages, &[])?)?;
                 let candidates: Result<_, _> =
                     candidates.iter().map(|text| codec.encode_text(text)).collect();
                 Ok((prompt, candidates?))

@@ -4,10 +4,12 @@ use understudy_backend::Priority;
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, generate_event::Event};
 use understudy_router::{
-    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, Pattern, PolicySpec, ValidatorSpec,
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, Pattern, PolicySpec, TokenLogprob,
+    ValidatorSpec,
 };
 
 use crate::constraint::pattern;
+use crate::tools::{self, Tools};
 use crate::{Failure, codes};
 
 /// Reads a request. What the router checks itself is left to it.
@@ -18,16 +20,19 @@ pub(crate) fn answer_request(
     mut request: v1::GenerateRequest,
     default_max_tokens: u32,
 ) -> Result<AnswerRequest, Failure> {
-    let constraint = request.constraint.take().map(pattern).transpose()?;
+    let tools = Tools::of(&request)?;
+    let constraint = request.constraint.take().map(pattern).transpose()?.or(tools.constraint);
     if request.stream_partial && !constraint.as_ref().is_some_and(Pattern::is_json) {
         return Err(invalid("stream_partial", "needs a constraint of JSON"));
     }
     Ok(AnswerRequest {
         policy: policy(&request)?,
         messages: conversation(request.messages, request.prompt)?,
+        tools: tools.told,
         ladder: request.ladder,
         max_tokens: request.max_tokens.unwrap_or(default_max_tokens),
-        sampler: request.sampling.map(sampler).unwrap_or_default(),
+        sampler: SamplerSpec { lane: request.lane, ..request.sampling.map(sampler).unwrap_or_default() },
+        top_logprobs: request.top_logprobs.map(|count| u8::try_from(count).unwrap_or(u8::MAX)),
         stop: request.stop,
         constraint,
         task: request.task,
@@ -68,10 +73,12 @@ pub(crate) fn priority(request: &v1::GenerateRequest) -> Priority {
 
 /// A conversation that ends with some text.
 pub(crate) fn chat(messages: Vec<v1::Message>) -> Result<Vec<ChatMessage>, Failure> {
-    if messages.last().is_none_or(|last| last.content.trim().is_empty()) {
+    // A tool may have nothing to say.
+    let says_nothing = |last: &v1::Message| last.role != "tool" && last.content.trim().is_empty();
+    if messages.last().is_none_or(says_nothing) {
         return Err(Failure::new(codes::PROMPT_EMPTY, "the prompt is empty").with_field("prompt", "is empty"));
     }
-    Ok(messages.into_iter().map(|m| ChatMessage { role: m.role, content: m.content }).collect())
+    tools::turns(messages)
 }
 
 fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
@@ -95,7 +102,10 @@ fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
 
 fn sampler(sampling: v1::Sampling) -> SamplerSpec {
     let defaults = SamplerSpec::default();
+    let mut bias: Vec<_> = sampling.logit_bias.into_iter().collect();
+    bias.sort_unstable_by_key(|entry| entry.0);
     SamplerSpec {
+        logit_bias: bias.into(),
         temperature: sampling.temperature,
         top_k: sampling.top_k,
         top_p: sampling.top_p.unwrap_or(defaults.top_p),
@@ -121,19 +131,29 @@ pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
         AnswerEvent::Loading { model, source, done, total } => {
             Event::Loading(v1::Loading { model, source, done_bytes: done, total_bytes: total })
         }
-        AnswerEvent::Delta { model, text, tokens } => {
-            Event::Delta(v1::Delta { model, text, tokens, logprobs: Vec::new() })
+        AnswerEvent::Delta { model, text, tokens, logprobs } => {
+            let logprobs = logprobs.into_iter().map(token_logprob).collect();
+            Event::Delta(v1::Delta { model, text, tokens, logprobs })
         }
         AnswerEvent::Decided(decided) if decided.kind == DecisionKind::Escalate => {
             Event::Escalated(v1::Escalated { decision: Some(decision(decided)) })
         }
         AnswerEvent::Decided(decided) => Event::Decided(decision(decided)),
-        AnswerEvent::Retracted { bytes, model, reason } => {
-            Event::Retracted(v1::Retracted { bytes: bytes as u64, model, reason })
+        AnswerEvent::Retracted { bytes, tokens, model, reason } => {
+            Event::Retracted(v1::Retracted { bytes: bytes as u64, model, reason, tokens })
         }
         AnswerEvent::Finished(end) => Event::Finished(finished(*end)),
     };
     v1::GenerateEvent { event: Some(event) }
+}
+
+fn token_logprob(told: TokenLogprob) -> v1::TokenLogprob {
+    v1::TokenLogprob {
+        id: told.id,
+        token: told.bytes,
+        logprob: told.logprob,
+        top: told.top.into_iter().map(token_logprob).collect(),
+    }
 }
 
 fn finished(end: Finished) -> v1::Finished {
@@ -230,7 +250,7 @@ mod tests {
         let request = answer_request(ask("hi"), 77).unwrap();
         assert_eq!(request.policy, "cascade".parse().unwrap());
         assert_eq!((request.max_tokens, &request.sampler), (77, &SamplerSpec::default()));
-        assert_eq!(request.messages, [ChatMessage { role: "user".into(), content: "hi".into() }]);
+        assert_eq!(request.messages, [ChatMessage::new("user", "hi")]);
         let sampling = v1::Sampling { temperature: 0.5, ..Default::default() };
         let request =
             answer_request(v1::GenerateRequest { sampling: Some(sampling), ..ask("hi") }, 77).unwrap();

@@ -8,6 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
+use crate::bias;
 use crate::desk::{Desk, Job, Trouble};
 use crate::judge::judge;
 use crate::plan::{Cast, Plan};
@@ -156,7 +157,11 @@ async fn serve(admission: Admission) {
 /// Runs the request's policy. Text and books are complete when it returns.
 async fn answer(desk: &mut Desk<'_>, plan: &Plan) -> Result<FinishReason, RouterError> {
     let mut candidate = desk.candidate();
-    let written = plan.policy.write(desk, &plan.cast, &mut candidate).await;
+    let written = match desk.job.ctx.bound(async { Ok(bias::check(desk, &plan.cast).await) }).await {
+        Ok(Ok(())) => plan.policy.write(desk, &plan.cast, &mut candidate).await,
+        Ok(Err(trouble)) => Err(trouble),
+        Err(over) => Err(over.into()),
+    };
     let trouble = match written {
         Ok(Written::Done(reason)) => match evidence(desk, &plan.cast, &candidate).await {
             Ok(()) => return Ok(reason),

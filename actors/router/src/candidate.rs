@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use understudy_engine::text::TextStream;
 use understudy_engine::verbs::{StepResult, TokenId};
 
-use crate::FinishReason;
+use crate::{FinishReason, TokenLogprob};
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 
@@ -31,6 +31,8 @@ pub(crate) struct Written {
     pub(crate) end: usize,
     /// Bytes of text that were certain once it was there.
     pub(crate) shown: usize,
+    /// What is told of it, where the request asks for log-probabilities.
+    pub(crate) told: Option<Arc<TokenLogprob>>,
 }
 
 /// What is judged: a candidate, and how often it was over and went on after all.
@@ -124,7 +126,15 @@ impl Candidate {
             why: self.why.clone(),
             end: self.bytes.len(),
             shown: self.text.len(),
+            told: None,
         });
+    }
+
+    /// Keeps what is to be told of the last token.
+    pub(crate) fn tell(&mut self, told: TokenLogprob) {
+        if let Some(last) = self.tokens.last_mut() {
+            last.told = Some(Arc::new(told));
+        }
     }
 
     /// Keeps the first `count` tokens. The text that is certain then is a beginning of what it was.
@@ -172,7 +182,7 @@ mod tests {
     }
 
     fn step(token: TokenId) -> StepResult {
-        StepResult { token, logprob: -0.1, signals: None, forced: false }
+        StepResult { token, logprob: -0.1, signals: None, forced: false, alternatives: None }
     }
 
     #[test]

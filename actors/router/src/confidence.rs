@@ -138,7 +138,7 @@ const NATS_LIMIT: f32 = 20.0;
 impl Features {
     /// Of a candidate's tokens.
     pub(crate) fn of_candidate(candidate: &Candidate, truncated: bool) -> Option<Self> {
-        let steps: Vec<StepResult> = candidate.steps().copied().collect();
+        let steps: Vec<StepResult> = candidate.steps().cloned().collect();
         Self::of(&steps, truncated)
     }
 
@@ -218,7 +218,7 @@ impl Weights {
 
     /// The confidence of a candidate; see [`judge`](Self::judge).
     pub(crate) fn judge_candidate(&self, candidate: &Candidate, truncated: bool) -> f32 {
-        let steps: Vec<StepResult> = candidate.steps().copied().collect();
+        let steps: Vec<StepResult> = candidate.steps().cloned().collect();
         self.judge(&steps, truncated)
     }
 
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     fn step(logprob: f32, entropy: f32, margin: f32) -> StepResult {
-        StepResult { token: 1, logprob, signals: Some(Signals { entropy, margin }), forced: false }
+        StepResult { token: 1, logprob, signals: Some(Signals { entropy, margin }), forced: false, alternatives: None }
     }
 
     /// Tokens count up, so that nothing loops.

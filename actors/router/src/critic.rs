@@ -17,7 +17,7 @@ pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) ->
     let codec = backend.codec();
     let messages = question(&job.request.messages, answer);
     let prompt =
-        codec.render(&messages).and_then(|text| codec.encode_prompt(&text)).map_err(RouterError::from)?;
+        codec.render(&messages, &[]).and_then(|text| codec.encode_prompt(&text)).map_err(RouterError::from)?;
     let words = ["Yes", "No"].map(|word| codec.encode_text(word).map_err(RouterError::from));
     let [yes, no] = words;
     let tokens = prompt.len();
@@ -47,5 +47,5 @@ fn question(messages: &[ChatMessage], answer: &str) -> Vec<ChatMessage> {
         beginning(asked),
         beginning(answer)
     );
-    vec![ChatMessage { role: "user".into(), content }]
+    vec![ChatMessage::new("user", content)]
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use understudy_backend::{BackendError, RequestCtx, Slots};
+use tokio::sync::mpsc;
+use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
 use understudy_engine::EngineError;
+use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{SignalMode, StepResult};
 
 use crate::books::Books;
@@ -13,8 +15,10 @@ use crate::constraints::Constraints;
 use crate::costs::Costs;
 use crate::drafters::Records;
 use crate::screen::Screen;
-use crate::{AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, RouterConfig, RouterError};
+use crate::{AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, RouterConfig, RouterError, TokenLogprob};
 
+/// Load events on their way to the reader; more are skipped, they are informative.
+const PROGRESS_CAPACITY: usize = 8;
 /// A draft is judged every so many tokens.
 const JUDGE_EVERY: usize = 8;
 
@@ -116,6 +120,23 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
+    /// Asks the slots for a model, passing progress on.
+    pub(crate) async fn backend(
+        &self,
+        ctx: &RequestCtx,
+        model: &str,
+    ) -> Result<Arc<dyn Backend>, BackendError> {
+        let (sender, mut progress) = mpsc::channel(PROGRESS_CAPACITY);
+        let mut ready = self.job.slots.backend(ctx, model, sender);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = progress.recv() => self.screen.loading(event),
+                ready = &mut ready => return ready,
+            }
+        }
+    }
+
     /// An empty answer.
     pub(crate) fn candidate(&self) -> Candidate {
         Candidate::new(&self.job.request.stop)
@@ -141,10 +162,13 @@ impl<'a> Desk<'a> {
         candidate: &mut Candidate,
         author: &Author,
         step: StepResult,
-        bytes: &[u8],
+        codec: &dyn Codec,
     ) -> Result<(), Trouble> {
         self.books.account(&author.model).token(step.forced);
+        let told = self.job.request.top_logprobs.map(|_| TokenLogprob::of(&step, codec));
+        let bytes = codec.token_bytes(step.token);
         candidate.push(author, step, bytes);
+        told.into_iter().for_each(|told| candidate.tell(told));
         Ok(self.screen.show(candidate).await?)
     }
 

@@ -1,5 +1,8 @@
 //! What the router streams back.
 
+use understudy_engine::codec::Codec;
+use understudy_engine::verbs::{StepResult, TokenId};
+
 use crate::ledger::{Decision, Ledger};
 
 /// Why an answer ended.
@@ -62,6 +65,28 @@ pub struct Finished {
     pub ledger: Ledger,
 }
 
+/// A token and how likely the model found it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    /// In its author's vocabulary.
+    pub id: TokenId,
+    /// May be part of a character; empty for special tokens.
+    pub bytes: Vec<u8>,
+    /// At temperature 1 and over what the constraint allows; 0 where there was no choice.
+    pub logprob: f32,
+    /// The likeliest tokens at its place, best first.
+    pub top: Vec<TokenLogprob>,
+}
+
+impl TokenLogprob {
+    /// What is to be told of a token, spelled by its author's codec.
+    pub(crate) fn of(step: &StepResult, codec: &dyn Codec) -> Self {
+        let told = |id, logprob, top| Self { id, bytes: codec.token_bytes(id).to_vec(), logprob, top };
+        let others = step.alternatives.iter().flat_map(|others| others.iter());
+        told(step.token, step.logprob, others.map(|(id, logprob)| told(*id, *logprob, Vec::new())).collect())
+    }
+}
+
 /// One event of an answer. Every answer ends with exactly one `Finished`, or the stream
 /// itself ends with an error.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +119,9 @@ pub enum AnswerEvent {
         text: String,
         /// Tokens behind it.
         tokens: u32,
+        /// Each token that this text completes, if the request asks for them: text that was held back
+        /// comes with the last of its tokens.
+        logprobs: Vec<TokenLogprob>,
     },
     /// A decision was taken.
     Decided(Decision),
@@ -101,6 +129,8 @@ pub enum AnswerEvent {
     Retracted {
         /// How many bytes.
         bytes: usize,
+        /// Of the tokens told in `logprobs`, so many at the end are withdrawn with them.
+        tokens: u32,
         /// Author of the withdrawn text.
         model: String,
         /// Why.

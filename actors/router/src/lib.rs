@@ -39,6 +39,7 @@
 //! ```
 
 pub mod actor;
+mod bias;
 mod books;
 mod candidate;
 pub mod confidence;
@@ -72,14 +73,15 @@ pub use actor::RouterActor;
 pub use config::{Databases, RouterConfig, Rung};
 pub use constraints::{gate, vocabulary_of};
 pub use error::RouterError;
-pub use events::{AnswerEvent, FinishReason, Finished};
+pub use events::{AnswerEvent, FinishReason, Finished, TokenLogprob};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
 pub use ledger::{CandidateRecord, Decision, DecisionKind, Ledger, RungCost, Span, ValidatorRecord, Verdict};
 pub use policy_spec::PolicySpec;
 pub use request::{AnswerRequest, ValidatorSpec};
+pub use session::MOST_LANE;
 pub use transcript::Transcript;
 pub use understudy_calibration::LadderProfile;
 pub use understudy_grammars::{
-    Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial, Pattern, ProtoFormat, ProtoSource,
-    ProtobufSpec, SqlSpec, Whitespace,
+    CallPiece, CallReader, CallsSpec, Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial,
+    Pattern, ProtoFormat, ProtoSource, ProtobufSpec, SqlSpec, ToolSpec, Whitespace,
 };

@@ -1,16 +1,19 @@
 //! Checks a request before anything is done, and resolves its ladder.
 
+use understudy_engine::sampling::check_bias;
 use understudy_engine::verbs::SamplerSpec;
 use understudy_grammars::Pattern;
 
 use crate::config::{check_ladder, check_share};
 use crate::policies::{self, Policy};
-use crate::{AnswerRequest, RouterConfig, RouterError, ValidatorSpec};
+use crate::{AnswerRequest, MOST_LANE, RouterConfig, RouterError, ValidatorSpec, bias};
 
 /// Roles that chat templates know.
 const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
 /// A stop text longer than this would hold back that much of the answer.
 const LONGEST_STOP: usize = 256;
+/// Alternatives told of a token, as OpenAI's interface has it.
+const MOST_ALTERNATIVES: u8 = 20;
 /// Each is waited for.
 const MOST_VALIDATORS: usize = 8;
 /// More options are better stated as a grammar.
@@ -68,6 +71,7 @@ impl Plan {
         check_messages(request)?;
         check_budget(request, config)?;
         check_sampler(&request.sampler)?;
+        check_told(request)?;
         check_constraint(request.constraint.as_ref())?;
         check_validators(request, config)?;
         let profile = config.profile_of(&request.task);
@@ -106,7 +110,8 @@ fn check_messages(request: &AnswerRequest) -> Result<(), RouterError> {
     let Some(last) = request.messages.last() else {
         return Err(RouterError::invalid("messages", "must not be empty"));
     };
-    if last.content.trim().is_empty() {
+    // A tool may have nothing to say.
+    if last.role != "tool" && last.content.trim().is_empty() {
         return Err(RouterError::invalid("messages", "the last message has no text"));
     }
     match request.messages.iter().find(|message| !ROLES.contains(&message.role.as_str())) {
@@ -149,7 +154,21 @@ fn check_sampler(sampler: &SamplerSpec) -> Result<(), RouterError> {
     check_share("min_p", sampler.min_p)?;
     within("repetition_penalty", sampler.repetition_penalty, 0.01, 100.0)?;
     within("frequency_penalty", sampler.frequency_penalty, -100.0, 100.0)?;
-    within("presence_penalty", sampler.presence_penalty, -100.0, 100.0)
+    within("presence_penalty", sampler.presence_penalty, -100.0, 100.0)?;
+    // Which ids there are is known once the first rung is.
+    let biased = check_bias(&sampler.logit_bias, usize::MAX);
+    biased.map_err(|wrong| RouterError::invalid(bias::FIELD, wrong.to_string()))
+}
+
+fn check_told(request: &AnswerRequest) -> Result<(), RouterError> {
+    if let Some(count) = request.top_logprobs.filter(|count| *count > MOST_ALTERNATIVES) {
+        let why = format!("{count} is more than {MOST_ALTERNATIVES}");
+        return Err(RouterError::invalid("top_logprobs", why));
+    }
+    match request.sampler.lane {
+        0..=MOST_LANE => Ok(()),
+        lane => Err(RouterError::invalid("lane", format!("{lane} is more than {MOST_LANE}"))),
+    }
 }
 
 fn check_constraint(constraint: Option<&Pattern>) -> Result<(), RouterError> {
@@ -202,7 +221,7 @@ mod tests {
     #[test]
     fn every_wrong_field_is_named() {
         let config = RouterConfig::with_ladder(["a", "b"]);
-        let wrong: [(&str, Spoil); 21] = [
+        let wrong: [(&str, Spoil); 26] = [
             ("messages", |r| r.messages.clear()),
             ("messages", |r| r.messages[0].content = " \n".into()),
             ("messages", |r| r.messages[0].role = "robot".into()),
@@ -215,6 +234,11 @@ mod tests {
             ("min_p", |r| r.sampler.min_p = f32::NAN),
             ("repetition_penalty", |r| r.sampler.repetition_penalty = 0.0),
             ("frequency_penalty", |r| r.sampler.frequency_penalty = f32::INFINITY),
+            ("sampling.logit_bias", |r| r.sampler.logit_bias = [(3, 100.5)].into()),
+            ("sampling.logit_bias", |r| r.sampler.logit_bias = [(3, f32::NAN)].into()),
+            ("sampling.logit_bias", |r| r.sampler.logit_bias = (0..1025).map(|id| (id, 1.0)).collect()),
+            ("lane", |r| r.sampler.lane = 65_536),
+            ("top_logprobs", |r| r.top_logprobs = Some(21)),
             ("stop", |r| r.stop = vec!["x".into(); 17]),
             ("stop", |r| r.stop = vec![String::new()]),
             ("ladder", |r| r.ladder = vec!["a".into(), "a".into()]),

@@ -40,6 +40,7 @@ pub(crate) fn constraint_name(constraint: &Pattern) -> &'static str {
         Pattern::Graphql(_) => "graphql",
         Pattern::Protobuf(_) => "protobuf",
         Pattern::Lark(_) => "lark",
+        Pattern::Calls(_) => "calls",
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use understudy_backend::{BackendError, LoadEvent, RequestCtx};
 
-use crate::candidate::{Author, Candidate, Revision};
+use crate::candidate::{Author, Candidate, Revision, Written};
 use crate::{AnswerEvent, RouterError, Span};
 
 pub(crate) type AnswerItem = Result<AnswerEvent, RouterError>;
@@ -28,6 +28,8 @@ pub(crate) struct Screen {
     /// The candidate shown.
     owner: Option<Revision>,
     marks: Vec<Mark>,
+    /// Marks whose text is out; those after it wait for theirs to be certain.
+    out: usize,
     text: String,
     /// Reason of the retraction to come, should another candidate take over.
     takeover: String,
@@ -39,6 +41,8 @@ struct Mark {
     author: Author,
     why: Arc<str>,
     end: usize,
+    /// Its log-probability is told.
+    is_told: bool,
 }
 
 impl Screen {
@@ -49,6 +53,7 @@ impl Screen {
             begun,
             owner: None,
             marks: Vec::new(),
+            out: 0,
             text: String::new(),
             takeover: String::new(),
             first_delta: None,
@@ -63,6 +68,7 @@ impl Screen {
             begun: self.begun,
             owner: None,
             marks: Vec::new(),
+            out: 0,
             text: String::new(),
             takeover: String::new(),
             first_delta: None,
@@ -94,18 +100,19 @@ impl Screen {
         for group in tokens[same..].chunk_by(|a, b| a.author.model == b.author.model) {
             let Some(last) = group.last() else { continue };
             let text = candidate.text()[self.text.len()..last.shown].to_owned();
-            self.send_text(&last.author, text, group.len() as u32).await?;
             let marks = group.iter().map(|one| Mark {
                 author: one.author.clone(),
                 why: one.why.clone(),
                 end: one.shown,
+                is_told: one.told.is_some(),
             });
             self.marks.extend(marks);
+            self.send_text(&last.author, text, group.len() as u32, tokens).await?;
         }
         // What the decoder held until the end belongs to the last token.
         let rest = candidate.text()[self.text.len()..].to_owned();
         if let Some(author) = self.marks.last().map(|last| last.author.clone()) {
-            self.send_text(&author, rest, 0).await?;
+            self.send_text(&author, rest, 0, tokens).await?;
         }
         if let Some(last) = self.marks.last_mut() {
             last.end = self.text.len();
@@ -113,11 +120,23 @@ impl Screen {
         Ok(())
     }
 
-    async fn send_text(&mut self, author: &Author, text: String, tokens: u32) -> Result<(), BackendError> {
+    /// Sends the text of the last mark, with what is to be told of the tokens of the candidate since the last
+    /// text.
+    async fn send_text(
+        &mut self,
+        author: &Author,
+        text: String,
+        count: u32,
+        tokens: &[Written],
+    ) -> Result<(), BackendError> {
         if text.is_empty() {
             return Ok(());
         }
-        self.send(AnswerEvent::Delta { model: author.model.to_string(), text: text.clone(), tokens }).await?;
+        let since = tokens.get(self.out..self.marks.len()).unwrap_or_default();
+        let logprobs = since.iter().filter_map(|token| token.told.as_deref().cloned()).collect();
+        self.out = self.marks.len();
+        let (model, shown) = (author.model.to_string(), text.clone());
+        self.send(AnswerEvent::Delta { model, text: shown, tokens: count, logprobs }).await?;
         self.text.push_str(&text);
         self.first_delta.get_or_insert_with(|| self.begun.elapsed());
         Ok(())
@@ -129,10 +148,23 @@ impl Screen {
         if bytes > 0 {
             let model = self.marks.last().map_or_else(String::new, |mark| mark.author.model.to_string());
             self.text.truncate(len);
-            self.send(AnswerEvent::Retracted { bytes, model, reason: reason.into() }).await?;
+            let tokens = self.take_in(len, count);
+            self.send(AnswerEvent::Retracted { bytes, tokens, model, reason: reason.into() }).await?;
         }
         self.marks.truncate(count);
         Ok(())
+    }
+
+    /// Marks that have no text of their own within the first `len` bytes, or are not among the first `count`,
+    /// wait again; how many of them were told.
+    fn take_in(&mut self, len: usize, count: usize) -> u32 {
+        let starts = std::iter::once(0).chain(self.marks.iter().map(|mark| mark.end));
+        let with_text = |(mark, start): (&Mark, usize)| mark.end.min(len) > start;
+        let kept = self.marks.iter().zip(starts).take(count.min(self.out)).map(with_text).collect::<Vec<_>>();
+        let stays = kept.iter().rposition(|has_text| *has_text).map_or(0, |last| last + 1);
+        let withdrawn = self.marks.get(stays..self.out).unwrap_or_default();
+        self.out = stays;
+        withdrawn.iter().filter(|mark| mark.is_told).count() as u32
     }
 
     /// Why the text shown will be withdrawn, should it be.

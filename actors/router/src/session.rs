@@ -7,11 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use understudy_backend::{Backend, BackendError, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
-use understudy_engine::codec::{ChatMessage, Codec};
+use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{
     Draft, RunSpec, SamplerSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec,
 };
@@ -19,16 +18,20 @@ use understudy_engine::verbs::{
 use crate::RouterError;
 use crate::candidate::{Author, Candidate, Written};
 use crate::desk::{Desk, Trouble};
+use crate::request::Conversation;
 
 /// How often a model is tried before its answer is interrupted.
 const MAX_ATTEMPTS: u32 = 2;
-/// Load events on their way to the reader; more are skipped, they are informative.
-const PROGRESS_CAPACITY: usize = 8;
 /// How long a stopped run may take to say what it cost. An engine polls cancellation at
 /// each token, so a live one answers within a token's time.
 const DRAIN_LIMIT: Duration = Duration::from_millis(250);
 /// Pauses between questions after a lost model: doubling, from and to.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+
+/// Lanes of one answer's candidates: the lower bits of a sequence's lane.
+const LANE_BITS: u32 = 16;
+/// The largest lane of a request.
+pub const MOST_LANE: u32 = u32::MAX >> LANE_BITS;
 
 /// A model and its sequence.
 pub(crate) struct Session {
@@ -156,7 +159,7 @@ impl Session {
         let backend = self.find_backend(&ctx, desk).await?;
         let codec = backend.codec();
         let prompt = ctx
-            .bound(async { Ok(prompt_ids(desk.job.request.messages.clone(), codec.clone()).await) })
+            .bound(async { Ok(prompt_ids(desk.job.request.conversation(), codec.clone()).await) })
             .await??;
         // What is emitted goes in with the prompt where it is spelled in this vocabulary.
         let held = candidate.ids_in(codec.digest()).unwrap_or_default();
@@ -172,7 +175,9 @@ impl Session {
         };
         let asked = job.request.sampler.clone();
         let temperature = desk.temperature.unwrap_or(asked.temperature);
-        let sampler = SamplerSpec { lane: desk.lane, temperature, ..asked };
+        let lane = (asked.lane << LANE_BITS) | desk.lane;
+        let alternatives = job.request.top_logprobs.unwrap_or(0);
+        let sampler = SamplerSpec { lane, temperature, alternatives, ..asked };
         let ids = [prompt.as_slice(), &held].concat();
         let opened = backend.open(&ctx, OpenRequest { prompt: ids, sampler, gate }).await?;
         let account = desk.books.account(&self.model);
@@ -265,7 +270,7 @@ impl Session {
         let give_up = Instant::now() + Duration::from_millis(desk.job.config.resume_wait_ms);
         let mut pause = RETRY_PAUSE.0;
         loop {
-            let asked = ctx.bound(self.ask_slots(ctx, desk));
+            let asked = ctx.bound(desk.backend(ctx, &self.model));
             let asked = match self.attempt {
                 0 => asked.await,
                 _ => tokio::time::timeout_at(give_up, asked).await.unwrap_or_else(|_| Err(self.too_long())),
@@ -289,19 +294,6 @@ impl Session {
 
     fn too_long(&self) -> BackendError {
         BackendError::EngineLost { model: self.model.clone(), why: "it did not come back in time".into() }
-    }
-
-    /// Asks the slots once, passing progress on.
-    async fn ask_slots(&self, ctx: &RequestCtx, desk: &Desk<'_>) -> Result<Arc<dyn Backend>, BackendError> {
-        let (sender, mut progress) = mpsc::channel(PROGRESS_CAPACITY);
-        let mut ready = desk.job.slots.backend(ctx, &self.model, sender);
-        loop {
-            tokio::select! {
-                biased;
-                Some(event) = progress.recv() => desk.screen.loading(event),
-                ready = &mut ready => return ready,
-            }
-        }
     }
 }
 
@@ -375,10 +367,10 @@ impl Run {
 
 /// Renders and tokenizes on a blocking thread: conversations can be long.
 pub(crate) async fn prompt_ids(
-    messages: Vec<ChatMessage>,
+    (messages, tools): Conversation,
     codec: Arc<dyn Codec>,
 ) -> Result<Vec<TokenId>, RouterError> {
-    let encode = move || codec.encode_prompt(&codec.render(&messages)?);
+    let encode = move || codec.encode_prompt(&codec.render(&messages, &tools)?);
     let encoded = tokio::task::spawn_blocking(encode).await;
     Ok(encoded.map_err(|failed| RouterError::Internal(failed.to_string()))??)
 }

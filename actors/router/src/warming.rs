@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use understudy_backend::{OpenRequest, RequestCtx, RunEvent, Slots};
-use understudy_engine::codec::ChatMessage;
 use understudy_engine::verbs::{Cost, RunSpec, SamplerSpec, SignalMode, StopWhen};
 
 use crate::desk::{Desk, Trouble};
+use crate::request::Conversation;
 use crate::session::prompt_ids;
 
 /// How long a cancelled one may take to say what it cost.
@@ -36,7 +36,7 @@ impl Warming {
             cancel.clone(),
             job.slots.clone(),
             model.to_owned(),
-            job.request.messages.clone(),
+            job.request.conversation(),
         );
         Self {
             model: model.to_owned(),
@@ -69,12 +69,12 @@ async fn read_prompt(
     cancel: CancellationToken,
     slots: Arc<dyn Slots>,
     model: String,
-    messages: Vec<ChatMessage>,
+    conversation: Conversation,
 ) -> Result<Cost, Trouble> {
     let ctx = RequestCtx { cancel, ..listen.clone() };
     let (progress, _) = tokio::sync::mpsc::channel(1);
     let backend = ctx.bound(slots.backend(&ctx, &model, progress)).await?;
-    let prompt = prompt_ids(messages, backend.codec()).await?;
+    let prompt = prompt_ids(conversation, backend.codec()).await?;
     let at = prompt.len();
     let request = OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None };
     // Not tied to `cancel`: the sequence has to be there still when the run says what it cost.

@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::SchemaError;
 use super::array::Array;
-use super::formula::{ALWAYS, F, Formulas, NEVER};
+use super::formula::{ALWAYS, F, Formulas, Kind, NEVER};
 use super::keys::{Key, Keys};
 use super::object::Object;
 use super::schema::Document;
@@ -45,6 +45,8 @@ pub(crate) struct Json {
     pub(super) patience: Budget,
     pub(super) punctuation: Punctuation,
     whitespace: Whitespace,
+    /// Values are objects, whatever the schema says.
+    only_objects: bool,
     root: F,
     pub(super) keys: Vec<Arc<Keys>>,
     /// Which of them a formula says something of.
@@ -111,6 +113,7 @@ impl Json {
     pub(super) fn new(
         document: Document,
         whitespace: Whitespace,
+        only_objects: bool,
         vocabulary: &Arc<Vocabulary>,
         budget: &Budget,
     ) -> Result<Self, GrammarError> {
@@ -122,6 +125,7 @@ impl Json {
             patience: *budget,
             punctuation: Punctuation::new(whitespace, vocabulary, budget)?,
             whitespace,
+            only_objects,
             root: ALWAYS,
             keys: Vec::new(),
             mentioned: HashMap::new(),
@@ -141,6 +145,10 @@ impl Json {
             trouble: None,
         };
         json.root = json.document.part(&mut json.formulas, "");
+        if only_objects {
+            let object = json.formulas.kinds(&[Kind::Object]);
+            json.root = json.formulas.all([json.root, object]);
+        }
         json.document.check(&mut json.formulas, json.root)?;
         if !json.is_possible(&Frame::Value(json.root)) {
             return Err(json.trouble.take().unwrap_or(SchemaError::Unsatisfiable).into());
@@ -220,6 +228,29 @@ impl Json {
         self.closes[frame].cost != ENDLESS
     }
 
+    /// Formulas and answers that are kept.
+    pub(crate) fn known(&self) -> usize {
+        self.formulas.len() + self.closes.len() + self.allowed_keys.len() + self.mentioned.len()
+    }
+
+    /// Begins afresh; whether it did.
+    pub(crate) fn forget_all(&mut self) -> bool {
+        let document = self.document.afresh();
+        match Self::new(document, self.whitespace, self.only_objects, &self.vocabulary, &self.budget) {
+            Ok(fresh) => {
+                *self = fresh;
+                true
+            }
+            // It could be made before; only its budget of time can have run out.
+            Err(_) => false,
+        }
+    }
+
+    /// What is due of a whole text.
+    pub(crate) fn whole(&self) -> Frame {
+        Frame::Value(self.root)
+    }
+
     pub(super) fn keys(&self, keys: u32) -> &Arc<Keys> {
         &self.keys[keys as usize]
     }
@@ -274,7 +305,7 @@ impl Language for Json {
     type Frame = Frame;
 
     fn start(&mut self) -> Vec<Vec<Frame>> {
-        vec![vec![Frame::Value(self.root)]]
+        vec![vec![self.whole()]]
     }
 
     fn offer(&mut self, frame: &Frame) -> Offer {
@@ -358,19 +389,7 @@ impl Language for Json {
     }
 
     fn forget(&mut self) -> bool {
-        let known = self.formulas.len() + self.closes.len() + self.allowed_keys.len() + self.mentioned.len();
-        if known <= KNOWN {
-            return false;
-        }
-        let document = self.document.afresh();
-        match Self::new(document, self.whitespace, &self.vocabulary, &self.budget) {
-            Ok(fresh) => {
-                *self = fresh;
-                true
-            }
-            // It could be made before; only its budget of time can have run out.
-            Err(_) => false,
-        }
+        self.known() > KNOWN && self.forget_all()
     }
 
     fn ways(&mut self, frame: &Frame) -> Option<Vec<TextThen<Frame>>> {

@@ -71,14 +71,27 @@ impl JsonSpec {
 /// Largest schema read, in bytes.
 const LARGEST: usize = 8 << 20;
 
+/// The language of a schema.
 pub(crate) fn compile(
     spec: &JsonSpec,
     vocabulary: &Arc<Vocabulary>,
     budget: &Budget,
 ) -> Result<Json, GrammarError> {
+    Json::new(document(spec)?, spec.whitespace, false, vocabulary, budget)
+}
+
+/// The same of those of its values that are objects.
+pub(crate) fn compile_objects(
+    spec: &JsonSpec,
+    vocabulary: &Arc<Vocabulary>,
+    budget: &Budget,
+) -> Result<Json, GrammarError> {
+    Json::new(document(spec)?, spec.whitespace, true, vocabulary, budget)
+}
+
+fn document(spec: &JsonSpec) -> Result<schema::Document, GrammarError> {
     if spec.schema.len() > LARGEST {
         return Err(GrammarError::TooLarge { what: "bytes of schema", limit: LARGEST });
     }
-    let document = schema::Document::new(&spec.schema, spec.formats)?;
-    Json::new(document, spec.whitespace, vocabulary, budget)
+    Ok(schema::Document::new(&spec.schema, spec.formats)?)
 }

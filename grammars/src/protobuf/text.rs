@@ -15,6 +15,7 @@ pub(super) fn marks(scalars: &Scalars<'_>, whitespace: Whitespace) -> Result<Mar
     let mark = |expression: &str| scalars.regex(&expression.replace('_', whitespace.optional()));
     let (next, colon) = match whitespace {
         Whitespace::None => (" ", ":"),
+        Whitespace::Line => (" ", ": ?"),
         Whitespace::Usual => (LOOSE, ": ?"),
     };
     Ok(Marks {
@@ -27,7 +28,7 @@ pub(super) fn marks(scalars: &Scalars<'_>, whitespace: Whitespace) -> Result<Mar
         close_list: mark(r"_\]")?,
         comma: mark(",_")?,
         colon: mark(colon)?,
-        gap: (whitespace == Whitespace::Usual).then(|| mark(" ")).transpose()?,
+        gap: (whitespace != Whitespace::None).then(|| mark(" ")).transpose()?,
         // No type is tagged here.
         value: mark(":")?,
     })

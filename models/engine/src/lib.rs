@@ -44,7 +44,7 @@
 //!
 //! let prompt = text.encode_prompt("Once upon a time")?;
 //! let at = prompt.len();
-//! let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None };
+//! let open = OpenSpec { prompt, ..OpenSpec::default() };
 //! engine.submit(JobId(1), Verb::Open(open));
 //! let mut events = Vec::new();
 //! engine.tick(&mut events);

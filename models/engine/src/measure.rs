@@ -124,7 +124,7 @@ pub fn peak_rss_bytes() -> Option<u64> {
 /// [`EngineError`] when the prompt does not fit.
 pub fn first_token(engine: &mut dyn TickEngine, prompt: Vec<TokenId>) -> Result<(), EngineError> {
     let (mut events, at) = (Vec::new(), prompt.len());
-    let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None };
+    let open = OpenSpec { prompt, ..OpenSpec::default() };
     engine.submit(JobId(1), Verb::Open(open));
     engine.tick(&mut events);
     let mut seq = None;
@@ -244,7 +244,7 @@ impl Bench {
             let id = |index: u32| (self.prompts * 7919 + index * 37) % self.vocab;
             let prompt = (0..prompt).map(id).collect();
             let gate = allowed.map(|count| SomeTokens::boxed(count, self.vocab));
-            let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate };
+            let open = OpenSpec { prompt, gate, ..OpenSpec::default() };
             self.engine.submit(JobId(u64::from(stream)), Verb::Open(open));
         }
         self.engine.tick(&mut events);

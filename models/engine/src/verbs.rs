@@ -3,6 +3,8 @@
 //! Everything here is plain data. A policy never touches tensors and an engine
 //! never knows a policy; these types are all that crosses between them.
 
+use std::sync::Arc;
+
 use crate::gate::TokenGate;
 
 /// A token id in the model's vocabulary.
@@ -24,7 +26,7 @@ pub struct SeqKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(pub u64);
 
-/// How the next token is chosen. `temperature == 0` is greedy.
+/// How the next token is chosen, and what is told of it. `temperature == 0` is greedy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplerSpec {
     /// Softmax temperature; 0 picks the most likely token.
@@ -47,6 +49,11 @@ pub struct SamplerSpec {
     pub seed: u64,
     /// Distinguishes parallel samples of one request.
     pub lane: u32,
+    /// Added to the logits of tokens before anything else is done with them, log-probabilities and signals
+    /// included; ids ascend. See [`check_bias`](crate::sampling::check_bias).
+    pub logit_bias: Arc<[(TokenId, f32)]>,
+    /// Of so many of the likeliest tokens [`StepResult::alternatives`] tells; 0 is none and costs nothing.
+    pub alternatives: u8,
 }
 
 impl Default for SamplerSpec {
@@ -62,6 +69,8 @@ impl Default for SamplerSpec {
             penalty_window: 64,
             seed: 0,
             lane: 0,
+            logit_bias: Arc::default(),
+            alternatives: 0,
         }
     }
 }
@@ -88,17 +97,28 @@ pub struct Signals {
 }
 
 /// One generated token.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepResult {
     /// The token.
     pub token: TokenId,
-    /// Natural log of its probability under the model (temperature 1, penalties off,
+    /// Natural log of its probability under the model (temperature 1, penalties off, bias included,
     /// over the rows that the gate allows).
     pub logprob: f32,
     /// Present as the run's [`SignalMode`] asked.
     pub signals: Option<Signals>,
     /// The gate left no other choice; excluded from confidence.
     pub forced: bool,
+    /// The likeliest tokens at its place with their log-probabilities, best first, as many as
+    /// [`SamplerSpec::alternatives`] asks for. Behind a pointer, since hardly anybody asks; none where
+    /// there was no choice.
+    pub alternatives: Option<Arc<[(TokenId, f32)]>>,
+}
+
+impl StepResult {
+    /// A token that has no alternative: certain, and chosen without arithmetic.
+    pub fn forced(token: TokenId) -> Self {
+        Self { token, logprob: 0.0, signals: None, forced: true, alternatives: None }
+    }
 }
 
 /// When a run ends before its token budget. End-of-generation tokens always end it.
@@ -210,6 +230,7 @@ pub struct Verified {
 }
 
 /// What `open` needs.
+#[derive(Default)]
 pub struct OpenSpec {
     /// Prompt ids, at least one.
     pub prompt: Vec<TokenId>,
@@ -217,6 +238,9 @@ pub struct OpenSpec {
     pub sampler: SamplerSpec,
     /// Which tokens are allowed.
     pub gate: Option<Box<dyn TokenGate>>,
+    /// Whose it is: prefixes are shared within a partition only, so that no tenant learns from the time of
+    /// an answer what another one has asked.
+    pub partition: Arc<str>,
 }
 
 /// A verb, as submitted. Every verb that changes a sequence names the length it

@@ -49,7 +49,7 @@ fn allocations(engine: &mut Engine, streams: &[Stream]) -> u64 {
     for (index, (sampler, gate, _)) in streams.iter().enumerate() {
         let prompt = (0..20).map(|at| (at * 31 + index as u32 * 7 + 3) % 490).collect();
         let gate = gate.clone().map(|gate| Box::new(gate) as Box<dyn TokenGate>);
-        let open = Verb::Open(OpenSpec { prompt, sampler: sampler.clone(), gate });
+        let open = Verb::Open(OpenSpec { prompt, sampler: sampler.clone(), gate, ..OpenSpec::default() });
         engine.submit(JobId(index as u64), open);
     }
     engine.tick(&mut events);

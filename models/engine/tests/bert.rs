@@ -78,7 +78,7 @@ fn what_looks_like_a_special_token_is_text() {
 #[test]
 fn what_an_encoder_cannot_do_is_refused_by_name() {
     let (mut engine, _) = open();
-    let open = OpenSpec { prompt: vec![101], sampler: SamplerSpec::default(), gate: None };
+    let open = OpenSpec { prompt: vec![101], ..OpenSpec::default() };
     engine.submit(JobId(1), Verb::Open(open));
     engine.submit(JobId(2), Verb::Embed { ids: Vec::new() });
     engine.submit(JobId(3), Verb::Embed { ids: vec![101; 513] });

@@ -88,9 +88,9 @@ fn tokens_spell_their_text() {
 
 #[test]
 fn templates_and_ends_are_the_checkpoints_own() {
-    let hello = [ChatMessage { role: "user".to_owned(), content: "Hi".to_owned() }];
+    let hello = [ChatMessage::new("user", "Hi")];
     let qwen = text_of("tiny-qwen2");
-    assert_eq!(qwen.render(&hello).unwrap(), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    assert_eq!(qwen.render(&hello, &[]).unwrap(), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
     assert!(qwen.begin_token().is_none());
     assert!(qwen.is_end(qwen.control_token("<|im_end|>").unwrap()));
     // Text that only looks like a control token is text.
@@ -147,9 +147,9 @@ fn smollm2_as_a_checkpoint_is_still_smollm2() {
         );
     }
     assert_eq!(ours.end_tokens(), theirs.end_tokens());
-    let hello = [ChatMessage { role: "user".to_owned(), content: "Hi".to_owned() }];
-    let rendered = ours.render(&hello).unwrap();
-    assert_eq!(rendered, theirs.render(&hello).unwrap());
+    let hello = [ChatMessage::new("user", "Hi")];
+    let rendered = ours.render(&hello, &[]).unwrap();
+    assert_eq!(rendered, theirs.render(&hello, &[]).unwrap());
     assert_eq!(ours.encode_prompt(&rendered).unwrap(), theirs.encode_prompt(&rendered).unwrap());
 
     // In floats it reads half a gigabyte for each token: two prompts are enough.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use understudy_engine::codec::{ChatMessage, Codec};
+use understudy_engine::codec::{ChatMessage, Codec, Tool, ToolCall};
 use understudy_engine::gguf::Gguf;
 use understudy_engine::text::{TextModel, TextStream};
 
@@ -28,6 +28,8 @@ struct TokenizerCase {
 #[derive(Deserialize)]
 struct ChatCase {
     messages: Vec<Message>,
+    #[serde(default)]
+    tools: Vec<Function>,
     add_generation_prompt: bool,
     text: String,
 }
@@ -36,6 +38,51 @@ struct ChatCase {
 struct Message {
     role: String,
     content: String,
+    #[serde(default)]
+    tool_calls: Vec<Call>,
+    #[serde(default)]
+    tool_call_id: String,
+}
+
+/// A call as `apply_chat_template` takes it.
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    id: String,
+    function: Called,
+}
+
+#[derive(Deserialize)]
+struct Called {
+    name: String,
+    arguments: serde_json::Value,
+}
+
+impl Call {
+    fn into_call(self) -> ToolCall {
+        let Called { name, arguments } = self.function;
+        ToolCall { id: self.id, name, arguments: arguments.to_string() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Function {
+    function: Declared,
+}
+
+#[derive(Deserialize)]
+struct Declared {
+    name: String,
+    #[serde(default)]
+    description: String,
+    parameters: serde_json::Value,
+}
+
+impl Function {
+    fn into_tool(self) -> Tool {
+        let Declared { name, description, parameters } = self.function;
+        Tool { name, description, parameters: parameters.to_string() }
+    }
 }
 
 fn vectors_folder() -> PathBuf {
@@ -108,9 +155,15 @@ fn check_chat(name: &str, path: &Path) {
         let messages: Vec<_> = case
             .messages
             .into_iter()
-            .map(|Message { role, content }| ChatMessage { role, content })
+            .map(|Message { role, content, tool_calls, tool_call_id }| ChatMessage {
+                role,
+                content,
+                tool_calls: tool_calls.into_iter().map(Call::into_call).collect(),
+                tool_call_id,
+            })
             .collect();
-        let text = model.render_turns(&messages, case.add_generation_prompt);
+        let tools: Vec<_> = case.tools.into_iter().map(Function::into_tool).collect();
+        let text = model.render_turns(&messages, &tools, case.add_generation_prompt);
         assert_eq!(text.as_deref(), Ok(case.text.as_str()), "{name}");
     }
 }
@@ -180,9 +233,9 @@ fn models_that_differ_in_their_template_share_a_vocabulary() {
     let folder = tempfile::tempdir().unwrap();
     let changed = folder.path().join("changed.gguf");
     std::fs::write(&changed, bytes).unwrap();
-    let question = [ChatMessage { role: "user".into(), content: "hello".into() }];
+    let question = [ChatMessage::new("user", "hello")];
     let (original, changed) = (open(&original), open(&changed));
-    assert_ne!(original.render(&question).unwrap(), changed.render(&question).unwrap());
+    assert_ne!(original.render(&question, &[]).unwrap(), changed.render(&question, &[]).unwrap());
     assert_eq!(original.digest(), changed.digest());
 }
 
@@ -207,7 +260,7 @@ proptest! {
             let ids = model.encode_prompt(&text).expect("encodes");
             prop_assert!(ids.iter().all(|id| (*id as usize) < model.vocab_size()));
             // A damaged template may refuse; it must not do worse.
-            let _ = model.render(&[ChatMessage { role: "user".to_owned(), content: text }]);
+            let _ = model.render(&[ChatMessage::new("user", text)], &[]);
         }
     }
 }

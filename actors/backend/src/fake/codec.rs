@@ -1,12 +1,13 @@
 //! One token per byte.
 
 use understudy_engine::{
-    codec::{ChatMessage, Codec, CodecError},
+    codec::{ChatMessage, Codec, CodecError, Tool},
     verbs::TokenId,
 };
 
 /// Ids 0..=255 are bytes, 256 ends the generation. Conversations render as
-/// `<role>content\n` per message, then `<assistant>`.
+/// `<role>content\n` per message, then `<assistant>`. Tools are named before them, as
+/// `<tools>name name\n`, and calls after a turn's content, as `name(arguments)`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ByteCodec;
 
@@ -30,9 +31,15 @@ static BYTES: [u8; 256] = {
 };
 
 impl Codec for ByteCodec {
-    fn render(&self, messages: &[ChatMessage]) -> Result<String, CodecError> {
-        let turns: String = messages.iter().map(|m| format!("<{}>{}\n", m.role, m.content)).collect();
-        Ok(turns + Self::ASSISTANT)
+    fn render(&self, messages: &[ChatMessage], tools: &[Tool]) -> Result<String, CodecError> {
+        let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
+        let told = if names.is_empty() { String::new() } else { format!("<tools>{}\n", names.join(" ")) };
+        let turn = |message: &ChatMessage| {
+            let calls = message.tool_calls.iter().map(|call| format!("{}({})", call.name, call.arguments));
+            format!("<{}>{}{}\n", message.role, message.content, calls.collect::<String>())
+        };
+        let turns: String = messages.iter().map(turn).collect();
+        Ok(told + &turns + Self::ASSISTANT)
     }
 
     fn encode_prompt(&self, rendered: &str) -> Result<Vec<TokenId>, CodecError> {

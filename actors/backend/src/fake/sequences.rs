@@ -179,7 +179,7 @@ impl Sequences {
         }
         sequence.append(token)?;
         let signals = (spec.signals != SignalMode::None).then_some(signals);
-        Ok(Next::Token(StepResult { token, logprob: if forced { 0.0 } else { logprob }, signals, forced }))
+        Ok(Next::Token(StepResult { token, logprob: if forced { 0.0 } else { logprob }, signals, forced, alternatives: None }))
     }
 
     /// The sequence's reply and the position in it.

@@ -182,7 +182,7 @@ fn letter(n: usize) -> TokenId {
 
 fn step(n: usize, signals: SignalMode) -> StepResult {
     let signals = (signals != SignalMode::None).then_some(Signals { entropy: 0.1, margin: 0.9 });
-    StepResult { token: letter(n), logprob: -0.1, signals, forced: false }
+    StepResult { token: letter(n), logprob: -0.1, signals, forced: false, alternatives: None }
 }
 
 impl TickEngine for ScriptedEngine {

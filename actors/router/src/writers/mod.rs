@@ -55,7 +55,7 @@ pub(crate) struct TheEnd;
 impl Until for TheEnd {}
 
 /// How far a writer came.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Advance {
     /// The candidate is complete.
     Done(FinishReason),

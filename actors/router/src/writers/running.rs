@@ -76,7 +76,7 @@ impl Running {
                 return Ok(Read::Enough(Advance::Refused(step)));
             }
             self.session.keep(&step);
-            desk.write(candidate, &author, step, codec.token_bytes(step.token)).await?;
+            desk.write(candidate, &author, step, &*codec).await?;
             if let Some(end) = turn_ends(desk, candidate, until) {
                 return Ok(Read::Enough(end));
             }

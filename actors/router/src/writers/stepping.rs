@@ -128,13 +128,14 @@ impl Stepping {
         let mut steps = verified.steps.into_iter();
         // Nothing follows a stop text, whoever wrote it.
         let mut end = candidate.is_stopped().then_some(Advance::Done(FinishReason::Stop));
-        while let (None, Some(step)) = (end, steps.next()) {
+        while end.is_none() {
+            let Some(step) = steps.next() else { break };
             if until.refuses(candidate, &step, codec.token_bytes(step.token)) {
                 desk.books.account(&author.model).unseen(1);
                 end = Some(Advance::Refused(step));
                 break;
             }
-            desk.write(candidate, &author, step, codec.token_bytes(step.token)).await?;
+            desk.write(candidate, &author, step, &*codec).await?;
             end = turn_ends(desk, candidate, until);
         }
         desk.books.account(&author.model).unseen(steps.len() as u32);

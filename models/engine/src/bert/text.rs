@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
 use crate::checkpoint::{CheckpointError, Folder};
-use crate::codec::{ChatMessage, Codec, CodecError};
+use crate::codec::{ChatMessage, Codec, CodecError, Tool};
 use crate::verbs::TokenId;
 
 const FILE: &str = "tokenizer.json";
@@ -65,7 +65,7 @@ impl BertText {
 
 impl Codec for BertText {
     /// An encoder has no conversations: the texts, one after another.
-    fn render(&self, messages: &[ChatMessage]) -> Result<String, CodecError> {
+    fn render(&self, messages: &[ChatMessage], _: &[Tool]) -> Result<String, CodecError> {
         let texts: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
         Ok(texts.join("\n\n"))
     }

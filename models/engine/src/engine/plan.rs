@@ -89,6 +89,9 @@ fn leave_out_who_waits(jobs: &[Job], sequences: &SequenceTable, shares: &mut Vec
         let (Ok(one_seq), Ok(other_seq), true) = (one_seq, other_seq, is_ahead && other.left() > 0) else {
             return false;
         };
+        if one_seq.partition != other_seq.partition {
+            return false;
+        }
         let page = one_seq.next_page(one.want_from).filter(|page| !one.hidden && other.from < page.end);
         page.is_some_and(|page| other_seq.tokens.get(..page.end) == Some(&one_seq.tokens[..page.end]))
     };

@@ -1,13 +1,13 @@
 //! Sequences: their tokens, their pages, and the slots they live in.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::EngineError;
 use crate::engine::gated::Gated;
-use crate::gate::TokenGate;
-use crate::kv::{PAGE_LEN, PageId, PageTable};
+use crate::kv::{PAGE_LEN, PageId, PageTable, Parent};
 use crate::model::Decoder;
-use crate::verbs::{JobId, SamplerSpec, SeqKey, TokenId};
+use crate::verbs::{JobId, OpenSpec, SamplerSpec, SeqKey, TokenId};
 
 /// One sequence. `computed <= tokens.len()`; the rest waits for a forward pass.
 pub(super) struct Sequence {
@@ -24,6 +24,8 @@ pub(super) struct Sequence {
     pub gated_from: usize,
     pub sampler: SamplerSpec,
     pub gate: Option<Gated>,
+    /// Pages are shared with sequences of the same one only.
+    pub partition: Arc<str>,
     pub busy: Option<JobId>,
 }
 
@@ -114,12 +116,11 @@ impl SequenceTable {
 impl Sequence {
     /// A sequence of a prompt, with whatever the prefix tree has of it and pages for the rest.
     pub fn open(
-        prompt: Vec<TokenId>,
-        sampler: SamplerSpec,
-        gate: Option<Box<dyn TokenGate>>,
+        spec: OpenSpec,
         pages: &mut PageTable,
     ) -> Result<Self, EngineError> {
-        let cached = pages.match_prefix(&prompt);
+        let OpenSpec { prompt, sampler, gate, partition } = spec;
+        let cached = pages.match_prefix(&partition, &prompt);
         let mut sequence = Self {
             computed: cached.len() * PAGE_LEN,
             sealed: cached.len(),
@@ -129,6 +130,7 @@ impl Sequence {
             tokens: prompt,
             sampler,
             gate: gate.map(Gated::new),
+            partition,
             busy: None,
         };
         match sequence.reserve(sequence.tokens.len(), pages) {
@@ -163,14 +165,21 @@ impl Sequence {
     pub fn adopt(&mut self, limit: usize, pages: &mut PageTable) -> usize {
         let before = self.computed;
         while let Some(page) = self.next_page(limit) {
-            let parent = self.sealed.checked_sub(1).map(|index| self.pages[index]);
-            let Some(found) = pages.find(parent, &self.tokens[page.clone()]) else { break };
+            let Some(found) = pages.find(self.parent(), &self.tokens[page.clone()]) else { break };
             pages.adopt(found);
             self.replace_page(self.sealed, found, pages);
             self.sealed += 1;
             self.computed = page.end;
         }
         self.computed - before
+    }
+
+    /// What the first page that is not in the prefix tree comes after.
+    fn parent(&self) -> Parent<'_> {
+        match self.sealed.checked_sub(1) {
+            None => Parent::Root(&self.partition),
+            Some(last) => Parent::Page(self.pages[last]),
+        }
     }
 
     fn replace_page(&mut self, index: usize, page: PageId, pages: &mut PageTable) {
@@ -229,7 +238,7 @@ impl Sequence {
     pub fn advance(&mut self, computed: usize, pages: &mut PageTable) {
         self.computed = computed;
         while (self.sealed + 1) * PAGE_LEN <= computed {
-            let parent = self.sealed.checked_sub(1).map(|index| self.pages[index]);
+            let parent = self.parent();
             let tokens = &self.tokens[self.sealed * PAGE_LEN..(self.sealed + 1) * PAGE_LEN];
             match pages.find(parent, tokens) {
                 Some(twin) if twin != self.pages[self.sealed] => {
@@ -344,6 +353,7 @@ impl Sequence {
             gated_from: self.gated_from,
             sampler: SamplerSpec { lane, ..self.sampler.clone() },
             gate: self.gate.as_ref().map(Gated::fork),
+            partition: self.partition.clone(),
             busy: None,
         }
     }

@@ -31,8 +31,7 @@ impl Engine {
                     break;
                 }
                 *produced += 1;
-                let step = StepResult { token, logprob: 0.0, signals: None, forced: true };
-                events.push((job.id, JobEvent::Step(step)));
+                events.push((job.id, JobEvent::Step(StepResult::forced(token))));
             }
         }
         self.finish_spent(events);

@@ -6,11 +6,15 @@ use crate::engine::job::{Job, Work};
 use crate::engine::plan::MAX_WANTED_ROWS;
 use crate::engine::sequence::Sequence;
 use crate::engine::verify::Verification;
-use crate::sampling::check_draft;
+use crate::sampling::{check_bias, check_draft};
 use crate::verbs::{
-    Acceptance, Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, RunSpec, SamplerSpec, SeqKey, StopReason,
+    Acceptance, Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, RunSpec, SeqKey, StopReason,
     TokenId, Verb, VerifySpec,
 };
+
+/// The partition of all texts to embed. They take no keys and values from each other, since each computes
+/// every row, and give none to a prompt.
+const EMBEDDINGS: &str = "\0embeddings";
 
 impl Engine {
     pub(super) fn accept(&mut self, id: JobId, verb: Verb) {
@@ -40,10 +44,11 @@ impl Engine {
     fn open(&mut self, spec: OpenSpec) -> Result<Outcome, EngineError> {
         self.check_ids("the prompt", &spec.prompt)?;
         self.check_fits(spec.prompt.len())?;
+        check_bias(&spec.sampler.logit_bias, self.decoder.config().vocab)?;
         if self.sequences.is_full() {
             return Err(EngineError::OutOfKv("every sequence slot is in use".into()));
         }
-        let sequence = Sequence::open(spec.prompt, spec.sampler, spec.gate, &mut self.pages)?;
+        let sequence = Sequence::open(spec, &mut self.pages)?;
         let cached = sequence.computed;
         match self.sequences.insert(sequence) {
             Some(seq) => Ok(Outcome::Opened { seq, cached }),
@@ -154,7 +159,8 @@ impl Engine {
     }
 
     fn embed(&mut self, id: JobId, ids: Vec<TokenId>) -> Result<Option<Outcome>, EngineError> {
-        let opened = self.open(OpenSpec { prompt: ids, sampler: SamplerSpec::default(), gate: None })?;
+        let partition = EMBEDDINGS.into();
+        let opened = self.open(OpenSpec { prompt: ids, partition, ..OpenSpec::default() })?;
         let Outcome::Opened { seq, .. } = opened else { return Ok(Some(opened)) };
         let sequence = self.sequences.get_mut(seq)?;
         // Hidden states are not cached, only keys and values: every row is computed.

@@ -65,7 +65,7 @@ impl Driver {
     }
 
     fn open(&mut self, prompt: &[TokenId], sampler: SamplerSpec) -> SeqKey {
-        match self.ask(Verb::Open(OpenSpec { prompt: prompt.to_vec(), sampler, gate: None })) {
+        match self.ask(Verb::Open(OpenSpec { prompt: prompt.to_vec(), sampler, ..OpenSpec::default() })) {
             Ok(Outcome::Opened { seq, .. }) => seq,
             other => panic!("{other:?}"),
         }
@@ -82,7 +82,7 @@ impl Driver {
         let steps = self.events.iter().filter(|(id, _)| *id == job);
         steps
             .filter_map(|(_, event)| match event {
-                JobEvent::Step(step) => Some(*step),
+                JobEvent::Step(step) => Some(step.clone()),
                 JobEvent::Done { .. } => None,
             })
             .collect()
@@ -174,7 +174,7 @@ fn a_shared_prefix_is_computed_once_and_changes_nothing() {
     driver.ask(Verb::Close { seq: first }).unwrap();
 
     let opened =
-        driver.ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), gate: None })).unwrap();
+        driver.ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), ..OpenSpec::default() })).unwrap();
     let Outcome::Opened { seq, cached } = opened else { panic!("{opened:?}") };
     assert_eq!(cached, 128, "four whole pages of 32");
     let before = driver.engine.stats().total.prefill_rows;
@@ -301,7 +301,7 @@ fn costs_of_all_jobs_add_up_to_the_engines_counters() {
 fn refusals_name_the_reason_and_change_nothing() {
     let options = EngineOptions { max_sequences: 2, kv_tokens: 128, context: 96, ..EngineOptions::default() };
     let mut driver = Driver::with(&options);
-    let open = |prompt: Vec<TokenId>| Verb::Open(OpenSpec { prompt, sampler: warm(), gate: None });
+    let open = |prompt: Vec<TokenId>| Verb::Open(OpenSpec { prompt, sampler: warm(), ..OpenSpec::default() });
     assert_eq!(driver.ask(open(vec![])), Err(EngineError::Empty("the prompt")));
     assert_eq!(
         driver.ask(open(prompt(97, 0))),

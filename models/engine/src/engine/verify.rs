@@ -98,7 +98,7 @@ impl Verification {
             if self.left() == 0 || sequence.tokens.len() >= limits.context || !sequence.push(token) {
                 return;
             }
-            self.verified.steps.push(StepResult { token, logprob: 0.0, signals: None, forced: true });
+            self.verified.steps.push(StepResult::forced(token));
         }
     }
 

@@ -7,7 +7,7 @@
 pub mod pages;
 pub mod store;
 
-pub use pages::PageTable;
+pub use pages::{PageTable, Parent};
 pub use store::KvStore;
 
 /// Tokens per page.

@@ -12,6 +12,7 @@
 //! goes. A page is found at least as often as those behind it, so a prefix goes from its end.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::kv::{PAGE_LEN, PageId};
 use crate::verbs::TokenId;
@@ -20,8 +21,21 @@ use crate::verbs::TokenId;
 /// rather than wrong.
 type NodeId = u64;
 
-/// The empty prefix.
-const ROOT: NodeId = 0;
+/// What a page comes after in the tree.
+#[derive(Debug, Clone, Copy)]
+pub enum Parent<'a> {
+    /// Nothing: it is the first of a prefix in this partition.
+    Root(&'a Arc<str>),
+    /// A page that is in the tree.
+    Page(PageId),
+}
+
+/// The empty prefix of a partition. There while any page comes right after it, so there are no more roots
+/// than pages, however many tenants come and go.
+struct Root {
+    node: NodeId,
+    pages: usize,
+}
 
 #[derive(Clone, Default)]
 struct Page {
@@ -33,6 +47,8 @@ struct Page {
 struct Sealed {
     node: NodeId,
     parent: NodeId,
+    /// The partition, of a page that comes first.
+    first_of: Option<Arc<str>>,
     tokens: PageTokens,
     last_used: u64,
     /// How often it was found again.
@@ -51,6 +67,8 @@ pub struct PageTable {
     pages: Vec<Page>,
     free: Vec<PageId>,
     tree: HashMap<(NodeId, PageTokens), PageId>,
+    /// Of each partition that has pages in the tree.
+    roots: HashMap<Arc<str>, Root>,
     next_node: NodeId,
     clock: u64,
     /// Worth of the page that went last.
@@ -66,7 +84,8 @@ impl PageTable {
             free: (0..count).rev().collect(),
             // Twice what it can hold, so that removals never make it grow.
             tree: HashMap::with_capacity(2 * count as usize),
-            next_node: ROOT + 1,
+            roots: HashMap::with_capacity(2 * count as usize),
+            next_node: 0,
             clock: 0,
             floor: 0,
         }
@@ -105,7 +124,24 @@ impl PageTable {
         let sealed = self.pages[index].sealed.take()?;
         self.floor = sealed.worth;
         self.tree.remove(&(sealed.parent, sealed.tokens));
+        if let Some(partition) = sealed.first_of {
+            self.leave_root(&partition);
+        }
         Some(index as PageId)
+    }
+
+    fn leave_root(&mut self, partition: &Arc<str>) {
+        if let Some(root) = self.roots.get_mut(partition) {
+            root.pages -= 1;
+            if root.pages == 0 {
+                self.roots.remove(partition);
+            }
+        }
+    }
+
+    fn new_node(&mut self) -> NodeId {
+        self.next_node += 1;
+        self.next_node
     }
 
     /// One more holder of a page.
@@ -137,20 +173,32 @@ impl PageTable {
         page.holders == 1 && page.sealed.is_none()
     }
 
-    /// Puts a full page into the prefix tree behind `parent` (`None` for the first page), which
-    /// is in it, in a place that [`find`](Self::find) has found empty.
-    pub fn seal(&mut self, page: PageId, parent: Option<PageId>, tokens: &[TokenId]) {
+    /// Puts a full page into the prefix tree, in a place that [`find`](Self::find) has found empty.
+    pub fn seal(&mut self, page: PageId, parent: Parent<'_>, tokens: &[TokenId]) {
         let Ok(tokens) = PageTokens::try_from(tokens) else { return };
-        let Some(parent) = self.node_of(parent) else { return };
-        let (node, last_used) = (self.next_node, self.clock);
-        self.next_node += 1;
+        let node = self.new_node();
+        let (parent, first_of) = match parent {
+            Parent::Root(partition) => (self.enter_root(partition), Some(partition.clone())),
+            Parent::Page(_) => match self.node_of(parent) {
+                Some(parent) => (parent, None),
+                None => return,
+            },
+        };
         self.tree.insert((parent, tokens), page);
+        let (last_used, worth) = (self.clock, self.floor + 1);
         self.pages[page as usize].sealed =
-            Some(Sealed { node, parent, tokens, last_used, hits: 0, worth: self.floor + 1 });
+            Some(Sealed { node, parent, first_of, tokens, last_used, hits: 0, worth });
     }
 
-    /// The page of these tokens behind `parent`.
-    pub fn find(&self, parent: Option<PageId>, tokens: &[TokenId]) -> Option<PageId> {
+    fn enter_root(&mut self, partition: &Arc<str>) -> NodeId {
+        let node = self.new_node();
+        let root = self.roots.entry(partition.clone()).or_insert(Root { node, pages: 0 });
+        root.pages += 1;
+        root.node
+    }
+
+    /// The page of these tokens after `parent`.
+    pub fn find(&self, parent: Parent<'_>, tokens: &[TokenId]) -> Option<PageId> {
         let tokens = PageTokens::try_from(tokens).ok()?;
         self.tree.get(&(self.node_of(parent)?, tokens)).copied()
     }
@@ -163,20 +211,21 @@ impl PageTable {
         }
     }
 
-    fn node_of(&self, page: Option<PageId>) -> Option<NodeId> {
-        match page {
-            None => Some(ROOT),
-            Some(page) => self.pages[page as usize].sealed.as_ref().map(|sealed| sealed.node),
+    fn node_of(&self, parent: Parent<'_>) -> Option<NodeId> {
+        match parent {
+            Parent::Root(partition) => self.roots.get(partition).map(|root| root.node),
+            Parent::Page(page) => self.pages[page as usize].sealed.as_ref().map(|sealed| sealed.node),
         }
     }
 
-    /// The longest run of sealed pages that `tokens` begins with, each with one holder more.
-    /// At least one token is left over, since its logits are wanted.
-    pub fn match_prefix(&mut self, tokens: &[TokenId]) -> Vec<PageId> {
+    /// The longest run of a partition's sealed pages that `tokens` begins with, each with one holder
+    /// more. At least one token is left over, since its logits are wanted.
+    pub fn match_prefix(&mut self, partition: &Arc<str>, tokens: &[TokenId]) -> Vec<PageId> {
         let most = tokens.len().saturating_sub(1) / PAGE_LEN;
-        let mut found = Vec::new();
+        let mut found: Vec<PageId> = Vec::new();
         for chunk in tokens.chunks_exact(PAGE_LEN).take(most) {
-            let Some(page) = self.find(found.last().copied(), chunk) else { break };
+            let parent = found.last().map_or(Parent::Root(partition), |last| Parent::Page(*last));
+            let Some(page) = self.find(parent, chunk) else { break };
             self.adopt(page);
             found.push(page);
         }
@@ -193,19 +242,44 @@ mod tests {
         (from..from + PAGE_LEN as u32).collect()
     }
 
+    fn ours() -> Arc<str> {
+        "ours".into()
+    }
+
+    fn after<'a>(last: Option<&PageId>, partition: &'a Arc<str>) -> Parent<'a> {
+        last.map_or(Parent::Root(partition), |last| Parent::Page(*last))
+    }
+
+    #[test]
+    fn a_partition_sees_no_other_and_leaves_nothing_behind() {
+        let mut table = PageTable::new(2);
+        let mut prompt = tokens(0);
+        prompt.push(7);
+        for partition in ["a", "b", "c", "d"].map(Arc::from) {
+            assert!(table.match_prefix(&partition, &prompt).is_empty(), "{partition} is new");
+            let page = table.allocate().unwrap();
+            table.seal(page, Parent::Root(&partition), &tokens(0));
+            table.release(page);
+            let found = table.match_prefix(&partition, &prompt);
+            assert_eq!(found, [page], "{partition} finds its own");
+            table.release(page);
+        }
+        assert_eq!(table.roots.len(), 2, "partitions whose pages are gone are forgotten");
+    }
+
     #[test]
     fn a_sealed_prefix_is_found_and_survives_its_holder() {
         let mut table = PageTable::new(4);
         let (first, second) = (table.allocate().unwrap(), table.allocate().unwrap());
-        table.seal(first, None, &tokens(0));
-        table.seal(second, Some(first), &tokens(100));
+        table.seal(first, Parent::Root(&ours()), &tokens(0));
+        table.seal(second, Parent::Page(first), &tokens(100));
         table.release(first);
         table.release(second);
         let mut prompt = tokens(0);
         prompt.extend(tokens(100));
-        assert_eq!(table.match_prefix(&prompt), [first], "one token must be left to compute");
+        assert_eq!(table.match_prefix(&ours(), &prompt), [first], "one token must be left to compute");
         prompt.push(7);
-        assert_eq!(table.match_prefix(&prompt), [first, second]);
+        assert_eq!(table.match_prefix(&ours(), &prompt), [first, second]);
         assert!(!table.is_writable(first));
     }
 
@@ -213,11 +287,11 @@ mod tests {
     fn another_parent_is_another_prefix() {
         let mut table = PageTable::new(4);
         let (first, second) = (table.allocate().unwrap(), table.allocate().unwrap());
-        table.seal(first, None, &tokens(0));
-        table.seal(second, Some(first), &tokens(100));
+        table.seal(first, Parent::Root(&ours()), &tokens(0));
+        table.seal(second, Parent::Page(first), &tokens(100));
         let mut prompt = tokens(100);
         prompt.push(1);
-        assert!(table.match_prefix(&prompt).is_empty());
+        assert!(table.match_prefix(&ours(), &prompt).is_empty());
     }
 
     /// Runs a prompt of whole pages through the table, as a sequence would: how many of them
@@ -225,11 +299,11 @@ mod tests {
     fn serve(table: &mut PageTable, pages: &[u32]) -> usize {
         let mut prompt: Vec<TokenId> = pages.iter().flat_map(|&from| tokens(from)).collect();
         prompt.push(0);
-        let mut held = table.match_prefix(&prompt);
+        let mut held = table.match_prefix(&ours(), &prompt);
         let found = held.len();
         for &from in &pages[found..] {
             let page = table.allocate().unwrap();
-            table.seal(page, held.last().copied(), &tokens(from));
+            table.seal(page, after(held.last(), &ours()), &tokens(from));
             held.push(page);
         }
         held.into_iter().rev().for_each(|page| table.release(page));
@@ -261,7 +335,7 @@ mod tests {
             serve(&mut table, &[10_000 + 1000 * once, 10_100 + 1000 * once]);
             let prompt: Vec<TokenId> = system.iter().flat_map(|&from| tokens(from)).chain([0]).collect();
             let pages = prompt.chunks_exact(PAGE_LEN).scan(None, |parent, chunk| {
-                *parent = table.find(*parent, chunk);
+                *parent = table.find(after(parent.as_ref(), &ours()), chunk);
                 *parent
             });
             kept.push(pages.count());
@@ -275,7 +349,7 @@ mod tests {
         let mut table = PageTable::new(3);
         let pages: Vec<_> = (0..3).map(|_| table.allocate().unwrap()).collect();
         for (index, &page) in pages.iter().enumerate() {
-            table.seal(page, None, &tokens(1000 * index as u32));
+            table.seal(page, Parent::Root(&ours()), &tokens(1000 * index as u32));
         }
         assert_eq!(table.allocate(), None);
         table.release(pages[1]);
@@ -283,7 +357,7 @@ mod tests {
         assert_eq!(table.allocate(), Some(pages[1]));
         let mut gone = tokens(1000);
         gone.push(0);
-        assert!(table.match_prefix(&gone).is_empty());
+        assert!(table.match_prefix(&ours(), &gone).is_empty());
     }
 
     proptest! {
@@ -305,14 +379,16 @@ mod tests {
                     },
                     2 => if !held.is_empty() {
                         let page = held[seed as usize % held.len()];
-                        if table.find(None, &tokens(seed * 1000)).is_none() && table.is_writable(page) {
-                            table.seal(page, None, &tokens(seed * 1000));
+                        let root = ours();
+                        let root = Parent::Root(&root);
+                        if table.find(root, &tokens(seed * 1000)).is_none() && table.is_writable(page) {
+                            table.seal(page, root, &tokens(seed * 1000));
                         }
                     },
                     _ => {
                         let mut prompt = tokens(seed * 1000);
                         prompt.push(0);
-                        held.extend(table.match_prefix(&prompt));
+                        held.extend(table.match_prefix(&ours(), &prompt));
                     }
                 }
                 let mut distinct = held.clone();

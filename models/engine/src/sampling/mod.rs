@@ -11,6 +11,8 @@ mod speculate;
 mod tests;
 mod warp;
 
+use std::sync::Arc;
+
 use row::Moments;
 use warp::Warped;
 
@@ -56,6 +58,36 @@ pub fn validate(spec: &SamplerSpec) -> Result<(), EngineError> {
     }
 }
 
+/// Most tokens that a request may bias.
+const MOST_BIASES: usize = 1024;
+/// A bias beyond this is none that a softmax tells from it.
+const LARGEST_BIAS: f32 = 100.0;
+
+/// Checks [`SamplerSpec::logit_bias`] for a vocabulary of so many tokens.
+///
+/// # Errors
+/// [`EngineError::InvalidArgument`] where there are more than 1024 entries, ids do not ascend or are not in
+/// the vocabulary, or a bias is not from -100 to 100.
+pub fn check_bias(bias: &[(TokenId, f32)], vocab: usize) -> Result<(), EngineError> {
+    let invalid = |why: String| Err(EngineError::InvalidArgument(format!("logit_bias {why}")));
+    if bias.len() > MOST_BIASES {
+        return invalid(format!("has {} entries, at most {MOST_BIASES} are allowed", bias.len()));
+    }
+    if !bias.is_sorted_by(|a, b| a.0 < b.0) {
+        return invalid("does not have each token once, in ascending order".into());
+    }
+    let is_odd = |entry: &&(TokenId, f32)| !(-LARGEST_BIAS..=LARGEST_BIAS).contains(&entry.1);
+    if let Some((id, value)) = bias.iter().find(is_odd) {
+        return invalid(format!("of token {id} is {value}, it must be from -100 to 100"));
+    }
+    match bias.last() {
+        Some((id, _)) if *id as usize >= vocab => {
+            invalid(format!("names token {id}, the vocabulary has {vocab}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Chooses tokens. Holds scratch memory only: one per thread serves any sequences.
 #[derive(Debug, Default)]
 pub struct Sampler {
@@ -79,6 +111,8 @@ struct Prepared<'a> {
     is_forced: bool,
     /// Place of the likeliest token after penalties.
     best: usize,
+    /// Before penalties, if they are asked for.
+    alternatives: Option<Arc<[(TokenId, f32)]>>,
 }
 
 impl Sampler {
@@ -92,8 +126,8 @@ impl Sampler {
     /// where there is no choice; all other work is in proportion to the allowed tokens too.
     ///
     /// `history` holds the sequence so far (for penalties); `mask` allows tokens as
-    /// [`TokenGate::mask`](crate::gate::TokenGate::mask) writes it, `None` all. The log
-    /// probability and the signals are taken before penalties and temperature.
+    /// [`TokenGate::mask`](crate::gate::TokenGate::mask) writes it, `None` all. Log-probabilities
+    /// and signals are taken after the bias and before penalties and temperature.
     ///
     /// # Errors
     /// [`EngineError::NonFiniteLogits`], [`EngineError::DeadEnd`] when nothing is allowed,
@@ -135,6 +169,11 @@ impl Sampler {
         signals: SignalMode,
     ) -> Result<Prepared<'a>, EngineError> {
         validate(spec)?;
+        for (id, bias) in spec.logit_bias.iter() {
+            if let Some(logit) = logits.get_mut(*id as usize) {
+                *logit += bias;
+            }
+        }
         let whole_row = match (mask, signals) {
             (Some(_), SignalMode::Full) => Some(measure(finite(logits)?).1),
             _ => None,
@@ -158,8 +197,18 @@ impl Sampler {
                 (moments, Some(whole_row.unwrap_or(allowed)))
             }
         };
+        let alternatives = match spec.alternatives {
+            count if count > 0 && !is_forced => Some(self.likeliest(row, &moments, count)),
+            _ => None,
+        };
         self.penalise(row, history, spec);
-        Ok(Prepared { best: row::argmax(row), row, moments, signals, is_forced })
+        Ok(Prepared { best: row::argmax(row), row, moments, signals, is_forced, alternatives })
+    }
+
+    /// The likeliest tokens and their log-probabilities.
+    fn likeliest(&self, row: &[f32], moments: &Moments, count: u8) -> Arc<[(TokenId, f32)]> {
+        let told = |place: usize| Some((self.id(place), moments.logprob(*row.get(place)?).min(0.0)));
+        row::largest(row, count.into()).into_iter().filter_map(told).collect()
     }
 
     /// The token at a place.
@@ -222,6 +271,7 @@ impl Sampler {
             logprob: prepared.moments.logprob(logit.unwrap_or(f32::NEG_INFINITY)).min(0.0),
             signals: prepared.signals,
             forced: prepared.is_forced,
+            alternatives: prepared.alternatives.clone(),
         }
     }
 }

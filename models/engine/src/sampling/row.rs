@@ -59,6 +59,19 @@ pub(super) fn argmax(row: &[f32]) -> usize {
     row.iter().position(|x| *x == max).unwrap_or(0)
 }
 
+/// Indices of the `count` largest values, the largest first; of equals the first.
+pub(super) fn largest(row: &[f32], count: usize) -> Vec<usize> {
+    let mut best: Vec<(f32, usize)> = Vec::with_capacity(count + 1);
+    for (at, &x) in row.iter().enumerate() {
+        if best.len() == count && best.last().is_none_or(|least| x <= least.0) {
+            continue;
+        }
+        best.insert(best.partition_point(|other| other.0 >= x), (x, at));
+        best.truncate(count);
+    }
+    best.into_iter().map(|(_, at)| at).collect()
+}
+
 /// Sums over a row that a softmax and its entropy need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moments {

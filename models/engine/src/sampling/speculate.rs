@@ -208,7 +208,7 @@ impl Block {
     /// freely.
     pub fn finish(mut self, spec: &SamplerSpec) -> (Vec<StepResult>, Option<StepResult>) {
         self.decide(self.weight, spec);
-        let instead = self.instead.get(self.standing).copied();
+        let instead = self.instead.get(self.standing).cloned();
         self.drafted.truncate(self.standing);
         (self.drafted, instead)
     }

@@ -19,12 +19,13 @@ mod spm;
 mod stream;
 mod tables;
 mod template;
+mod tools;
 mod verbatim;
 mod vocabulary;
 
 use std::path::Path;
 
-use crate::codec::{ChatMessage, Codec, CodecError};
+use crate::codec::{ChatMessage, Codec, CodecError, Tool};
 use crate::gguf::Gguf;
 use crate::verbs::TokenId;
 
@@ -129,14 +130,19 @@ impl TextModel {
         })
     }
 
-    /// Renders a conversation with or without the opening of the assistant's turn.
+    /// Renders a conversation that may call tools, with or without the opening of the assistant's turn.
     ///
     /// # Errors
     /// [`CodecError::Template`] when the template refuses it or runs too long.
-    pub fn render_turns(&self, messages: &[ChatMessage], open_turn: bool) -> Result<String, CodecError> {
+    pub fn render_turns(
+        &self,
+        messages: &[ChatMessage],
+        tools: &[Tool],
+        open_turn: bool,
+    ) -> Result<String, CodecError> {
         match &self.template {
-            Some(template) => template.render(messages, open_turn),
-            None => Ok(template::plain(messages, open_turn)),
+            Some(template) => template.render(messages, tools, open_turn),
+            None => Ok(template::plain(&tools::in_words(messages, tools)?, open_turn)),
         }
     }
 
@@ -184,8 +190,8 @@ impl TextModel {
 impl Codec for TextModel {
     /// See [`Codec::render`]. Without a template one message is its content alone, ready
     /// to be continued; several become `role: content` paragraphs and a last `assistant:`.
-    fn render(&self, messages: &[ChatMessage]) -> Result<String, CodecError> {
-        self.render_turns(messages, true)
+    fn render(&self, messages: &[ChatMessage], tools: &[Tool]) -> Result<String, CodecError> {
+        self.render_turns(messages, tools, true)
     }
 
     fn encode_prompt(&self, rendered: &str) -> Result<Vec<TokenId>, CodecError> {

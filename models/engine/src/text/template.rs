@@ -1,15 +1,17 @@
 //! Chat templates: Jinja as transformers sets it up, with a budget.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Value, Serde};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, context, machinery};
 use serde::Serialize;
 
+use super::tools;
 use super::{TextError, flat, guard};
-use crate::codec::{ChatMessage, CodecError};
+use crate::codec::{ChatMessage, CodecError, Tool};
 
 /// Instructions plus 1/64 of the bytes made: a hostile template ends within about a second
 /// and 256 MB, a conversation of a million characters spends a tenth.
@@ -28,6 +30,8 @@ pub(super) struct ChatTemplate {
     environment: Environment<'static>,
     begin: String,
     end: String,
+    /// It says itself how tools are told of and called.
+    knows_tools: bool,
 }
 
 impl ChatTemplate {
@@ -36,18 +40,35 @@ impl ChatTemplate {
         if source.len() > MAX_SOURCE {
             return Err(TextError::Template(format!("it has more than {MAX_SOURCE} bytes")));
         }
-        let environment = on_large_stack(|| environment(source));
-        let environment = environment.map_err(|error| TextError::Template(error.to_string()))?;
-        Ok(Self { environment, begin: begin.to_owned(), end: end.to_owned() })
+        let parsed = on_large_stack(|| {
+            let environment = environment(source)?;
+            let knows_tools =
+                environment.get_template(NAME)?.undeclared_variables(false).contains("tools");
+            Ok((environment, knows_tools))
+        });
+        let (environment, knows_tools) = parsed.map_err(|error| TextError::Template(error.to_string()))?;
+        Ok(Self { environment, begin: begin.to_owned(), end: end.to_owned(), knows_tools })
     }
 
-    pub(super) fn render(&self, messages: &[ChatMessage], open_turn: bool) -> Result<String, CodecError> {
-        let turns: Vec<_> = messages
-            .iter()
-            .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
-            .collect();
+    pub(super) fn render(
+        &self,
+        messages: &[ChatMessage],
+        tools: &[Tool],
+        open_turn: bool,
+    ) -> Result<String, CodecError> {
+        let in_words = match self.knows_tools {
+            true => Cow::Borrowed(messages),
+            false => tools::in_words(messages, tools)?,
+        };
+        let told = if self.knows_tools { tools } else { &[] };
+        let functions = match told {
+            // What is not there is not defined: templates ask for it.
+            [] => Value::UNDEFINED,
+            told => Value::from(Serde(tools::functions(told)?)),
+        };
         let variables = context! {
-            messages => turns,
+            messages => Value::from(Serde(tools::turns(&in_words)?)),
+            tools => functions,
             add_generation_prompt => open_turn,
             bos_token => self.begin.as_str(),
             eos_token => self.end.as_str(),
@@ -138,7 +159,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// What a model without a template gets.
+/// What a model without a template gets, its tools in words.
 pub(super) fn plain(messages: &[ChatMessage], open_turn: bool) -> String {
     if let [only] = messages {
         return only.content.clone();
@@ -199,7 +220,7 @@ impl std::io::Write for PaidText<'_, '_, '_> {
 }
 
 /// JSON on one line with `, ` and `: `.
-struct Spaced;
+pub(super) struct Spaced;
 
 impl serde_json::ser::Formatter for Spaced {
     fn begin_array_value<W: ?Sized + std::io::Write>(

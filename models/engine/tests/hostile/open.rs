@@ -30,8 +30,8 @@ pub fn open_and_ask(path: &Path, activations: Activations, pool: &Arc<ComputePoo
     let options = ModelOptions { activations, packs: None };
     let Ok(model) = Model::open_with(path, &options, pool) else { return Reached::Refused };
     let Ok(text) = TextModel::from_gguf(model.gguf()) else { return Reached::Model };
-    let hello = ChatMessage { role: "user".to_owned(), content: "Grüße, 2 + 2?\n <|im_end|>".to_owned() };
-    let rendered = text.render(&[hello]).unwrap_or_else(|_| "Once upon".to_owned());
+    let hello = ChatMessage::new("user", "Grüße, 2 + 2?\n <|im_end|>");
+    let rendered = text.render(&[hello], &[]).unwrap_or_else(|_| "Once upon".to_owned());
     let Ok(mut prompt) = text.encode_prompt(&rendered) else { return Reached::Text };
     prompt.truncate(40);
     prompt.iter().for_each(|&id| _ = text.token_bytes(id));
@@ -40,7 +40,7 @@ pub fn open_and_ask(path: &Path, activations: Activations, pool: &Arc<ComputePoo
     let ends = text.end_tokens().to_vec();
     let mut engine = Engine::new(Arc::new(model), ends, pool.clone(), &options, Pulse::default());
     let (mut events, at) = (Vec::new(), prompt.len());
-    let open = OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None };
+    let open = OpenSpec { prompt, ..OpenSpec::default() };
     engine.submit(JobId(1), Verb::Open(open));
     engine.tick(&mut events);
     let Some((_, JobEvent::Done { result: Ok(Outcome::Opened { seq, .. }), .. })) = events.pop() else {

@@ -105,7 +105,7 @@ pub fn run_greedy(model: &Arc<Model>, prompts: &[&[u32]], max_tokens: u32) -> Ve
         Engine::new(model.clone(), Vec::new(), pool, &EngineOptions::default(), Pulse::default());
     let mut events = Vec::new();
     for (index, prompt) in prompts.iter().enumerate() {
-        let open = OpenSpec { prompt: prompt.to_vec(), sampler: SamplerSpec::default(), gate: None };
+        let open = OpenSpec { prompt: prompt.to_vec(), ..OpenSpec::default() };
         engine.submit(JobId(index as u64), Verb::Open(open));
     }
     engine.tick(&mut events);

@@ -29,8 +29,8 @@ impl Model {
     /// The ids of a question.
     pub fn prompt(&self, question: &str) -> Result<Vec<TokenId>, Error> {
         let failed = |error: understudy_engine::codec::CodecError| Error::internal(error.to_string());
-        let messages = [ChatMessage { role: "user".into(), content: question.into() }];
-        let rendered = self.codec.render(&messages).map_err(failed)?;
+        let messages = [ChatMessage::new("user", question)];
+        let rendered = self.codec.render(&messages, &[]).map_err(failed)?;
         self.codec.encode_prompt(&rendered).map_err(failed)
     }
 

@@ -80,6 +80,9 @@ fn given(pattern: &Pattern) -> Value {
         }
         Pattern::Graphql(spec) => json!({"schema": spec.schema}),
         Pattern::Lark(spec) => json!({"grammar": spec.grammar}),
+        Pattern::Calls(spec) => {
+            json!(spec.tools.iter().map(|tool| (&tool.name, &tool.parameters)).collect::<Vec<_>>())
+        }
         Pattern::Protobuf(spec) => json!({
             "message": spec.message,
             "json": spec.format == ProtoFormat::Json,
@@ -190,7 +193,7 @@ impl Writer {
             .map_err(|error| failed(error.to_string()))?;
         let sampler = SamplerSpec { temperature: 1.0, seed: task.seed, ..SamplerSpec::default() };
         let at = prompt.len();
-        let job = self.0.submit(Verb::Open(OpenSpec { prompt, sampler, gate: Some(gate) }));
+        let job = self.0.submit(Verb::Open(OpenSpec { prompt, sampler, gate: Some(gate), ..OpenSpec::default() }));
         open.insert(job, Open { task, at, budget, seq: None, tokens: Vec::new() });
         Ok(())
     }

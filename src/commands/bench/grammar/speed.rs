@@ -146,7 +146,7 @@ impl Bench {
         };
         let at = prompt.len();
         let sampler = SamplerSpec::default();
-        let (opened, ..) = self.ask(Verb::Open(OpenSpec { prompt, sampler, gate }))?;
+        let (opened, ..) = self.ask(Verb::Open(OpenSpec { prompt, sampler, gate, ..OpenSpec::default() }))?;
         let Outcome::Opened { seq, .. } = opened else { return Err(failed("it did not open".into())) };
         let run = self.decode(seq, at);
         self.ask(Verb::Close { seq })?;

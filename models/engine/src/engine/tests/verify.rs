@@ -62,7 +62,7 @@ fn open_with(
     sampler: &SamplerSpec,
     gate: Option<Box<dyn TokenGate>>,
 ) -> SeqKey {
-    let open = OpenSpec { prompt: ids.to_vec(), sampler: sampler.clone(), gate };
+    let open = OpenSpec { prompt: ids.to_vec(), sampler: sampler.clone(), gate, ..OpenSpec::default() };
     match driver.ask(Verb::Open(open)) {
         Ok(Outcome::Opened { seq, .. }) => seq,
         other => panic!("{other:?}"),

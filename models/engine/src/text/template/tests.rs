@@ -6,11 +6,11 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn message(role: &str, content: &str) -> ChatMessage {
-    ChatMessage { role: role.to_owned(), content: content.to_owned() }
+    ChatMessage::new(role, content)
 }
 
 fn render(source: &str, messages: &[ChatMessage]) -> Result<String, CodecError> {
-    ChatTemplate::compile(source, "<s>", "</s>").expect("parses").render(messages, true)
+    ChatTemplate::compile(source, "<s>", "</s>").expect("parses").render(messages, &[], true)
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn deep_templates_leave_the_stack_alone() {
     ];
     for source in sources {
         if let Ok(template) = ChatTemplate::compile(&source, "", "") {
-            let _ = template.render(&[message("user", "x")], true);
+            let _ = template.render(&[message("user", "x")], &[], true);
         }
     }
     assert!(ChatTemplate::compile(&"a".repeat(MAX_SOURCE + 1), "", "").is_err());

@@ -1,0 +1,14 @@
+//! The form of a call: what is always the same.
+
+/// Begins a call.
+pub(super) const OPEN: &str = "<tool_call>";
+/// Between the mark and the tool's name.
+pub(super) const BEFORE_NAME: &str = "\n{\"name\": \"";
+/// Between the tool's name and its arguments.
+pub(super) const BEFORE_ARGUMENTS: &str = "\", \"arguments\": ";
+/// After the arguments.
+pub(super) const AFTER_ARGUMENTS: &str = "}\n</tool_call>";
+/// Before a further call.
+pub(super) const BETWEEN: &str = "\n";
+/// Ends a call.
+pub(super) const CLOSE: &str = "</tool_call>";
