@@ -63,12 +63,8 @@ impl Fan {
     }
 }
 
-/// The same request `n` times, each with a seed of its own; the first has the request's.
+/// The same request `n` times, each drawing its own random numbers from the request's seed.
 pub(crate) fn repeated(request: &GenerateRequest, n: usize) -> Vec<GenerateRequest> {
-    let mut requests = vec![request.clone(); n];
-    for (nth, request) in requests.iter_mut().enumerate().skip(1) {
-        let sampling = request.sampling.get_or_insert_default();
-        sampling.seed = Some(sampling.seed.unwrap_or(0).wrapping_add(nth as u64));
-    }
-    requests
+    let lanes = (0..).take(n);
+    lanes.map(|lane| GenerateRequest { lane, ..request.clone() }).collect()
 }

@@ -82,26 +82,24 @@ impl Finality {
         self.held.push_back(Piece { text: delta.text, logprobs: delta.logprobs });
     }
 
-    /// The end of the text is withdrawn.
+    /// The end of the text is withdrawn, and so many of its tokens.
     ///
     /// # Errors
     /// `INTERNAL` where that text was given away already: a reader would go on with a text that is none.
-    pub(crate) fn withdrew(&mut self, bytes: u64) -> Result<(), Failure> {
-        let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
-        while left > 0 {
-            let Some(mut last) = self.held.pop_back() else {
-                return Err(Failure::new(codes::INTERNAL, "text that had been sent was withdrawn"));
-            };
-            if left < last.text.len() {
-                let kept = last.text.len() - left;
-                // Whole characters are withdrawn.
-                last.text = last.text.get(..kept).unwrap_or_default().to_owned();
-                last.logprobs = tokens_within(last.logprobs, last.text.len());
-                left = 0;
-                self.held.push_back(last);
-            } else {
-                left -= last.text.len();
-            }
+    pub(crate) fn withdrew(&mut self, bytes: u64, tokens: u32) -> Result<(), Failure> {
+        let mut bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut tokens = tokens as usize;
+        for piece in self.held.iter_mut().rev() {
+            let (text, told) = (piece.text.len().saturating_sub(bytes), piece.logprobs.len().saturating_sub(tokens));
+            bytes -= piece.text.len() - text;
+            tokens -= piece.logprobs.len() - told;
+            // Whole characters are withdrawn.
+            piece.text = piece.text.get(..text).unwrap_or_default().to_owned();
+            piece.logprobs.truncate(told);
+        }
+        self.held.retain(|piece| !(piece.text.is_empty() && piece.logprobs.is_empty()));
+        if bytes > 0 {
+            return Err(Failure::new(codes::INTERNAL, "text that had been sent was withdrawn"));
         }
         Ok(())
     }
@@ -120,16 +118,6 @@ impl Finality {
 fn layer(text: &str) -> (&str, &str) {
     let (name, params) = text.split_once(':').unwrap_or((text, ""));
     (name.trim(), params)
-}
-
-/// The first tokens, as far as this many bytes hold them.
-fn tokens_within(tokens: Vec<TokenLogprob>, bytes: usize) -> Vec<TokenLogprob> {
-    let mut end = 0;
-    let fits = |token: &TokenLogprob| {
-        end += token.token.len();
-        end <= bytes
-    };
-    tokens.into_iter().take_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -178,10 +166,10 @@ mod tests {
         finality.wrote(wrote("dräft"));
         finality.decided(&decided("escalate", "large"));
         assert_eq!(given(&mut finality), "", "the draft would stand if the last rung failed");
-        finality.withdrew(6).unwrap();
+        finality.withdrew(6, 0).unwrap();
         finality.wrote(wrote("better"));
         assert_eq!(given(&mut finality), "better");
-        assert_eq!(finality.withdrew(1).unwrap_err().code, codes::INTERNAL);
+        assert_eq!(finality.withdrew(1, 0).unwrap_err().code, codes::INTERNAL);
     }
 
     #[test]
@@ -211,7 +199,7 @@ mod tests {
         let mut finality = over_two("cascade");
         let logprobs = vec![token("one"), token(" two"), token(" three")];
         finality.wrote(Delta { logprobs, ..wrote("one two three") });
-        finality.withdrew(6).unwrap();
+        finality.withdrew(6, 1).unwrap();
         finality.end();
         let piece = finality.next().unwrap();
         assert_eq!((piece.text.as_str(), piece.logprobs.len()), ("one two", 2));

@@ -144,7 +144,7 @@ impl Telling {
         match event {
             Event::Started(started) => self.finality.climbs(&started.ladder),
             Event::Delta(delta) => self.finality.wrote(delta),
-            Event::Retracted(retracted) => self.finality.withdrew(retracted.bytes)?,
+            Event::Retracted(retracted) => self.finality.withdrew(retracted.bytes, retracted.tokens)?,
             Event::Decided(decision) => self.decided(&decision),
             Event::Escalated(escalated) => escalated.decision.iter().for_each(|one| self.decided(one)),
             Event::Finished(finished) => return self.end(finished),

@@ -76,8 +76,10 @@ impl ChatMessage {
         if self.tool_call_id.is_some() != is("tool") {
             return Err(invalid(&format!("{path}.tool_call_id"), "is for the role tool, which needs it"));
         }
-        let call =
-            |call: CallSpec| ToolCall { id: call.id, name: call.function.name, arguments: call.function.arguments };
+        let call = |call: CallSpec| {
+            let CalledFunction { name, arguments } = call.function;
+            ToolCall { id: call.id, name, arguments: object(arguments) }
+        };
         Ok(v1::Message {
             role: role.to_owned(),
             content: self.content.map(|content| text(content, &format!("{path}.content"))).transpose()?.unwrap_or_default(),
@@ -85,6 +87,11 @@ impl ChatMessage {
             tool_call_id: self.tool_call_id.unwrap_or_default(),
         })
     }
+}
+
+/// Arguments of a call; none at all are an empty object.
+pub(crate) fn object(arguments: String) -> String {
+    if arguments.trim().is_empty() { "{}".into() } else { arguments }
 }
 
 /// The role as models know it.

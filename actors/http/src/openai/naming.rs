@@ -82,7 +82,8 @@ mod tests {
     use super::*;
 
     fn target(model: &str, policy: Option<&str>, alpha: Option<f32>) -> Result<(String, String), String> {
-        let extension = Extension { policy: policy.map(str::to_owned), alpha, ..Extension::default() };
+        let mut extension = Extension::default();
+        (extension.policy, extension.alpha) = (policy.map(str::to_owned), alpha);
         let target = Target::of(model, &extension).map_err(|failure| failure.fields[0].0.clone())?;
         Ok((target.policy, target.model))
     }

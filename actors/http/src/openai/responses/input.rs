@@ -8,7 +8,7 @@ use understudy_proto::v1::{Message, ToolCall};
 use crate::{
     openai::{
         fields::WithoutEffect,
-        messages::{role, text},
+        messages::{object, role, text},
     },
     strict::{self, invalid},
 };
@@ -81,7 +81,7 @@ fn add(turns: &mut Vec<Message>, mut item: Value, path: &str) -> Result<(), Fail
         }
         "function_call" => {
             let Called { call_id, name, arguments, .. } = strict::value(item, path)?;
-            let call = ToolCall { id: call_id, name, arguments };
+            let call = ToolCall { id: call_id, name, arguments: object(arguments) };
             // Calls that follow the model's words or another call are of one turn.
             match turns.last_mut().filter(|last| last.role == "assistant") {
                 Some(turn) => turn.tool_calls.push(call),
