@@ -36,7 +36,8 @@ pub(crate) fn invalid(field: &str, why: impl AsRef<str>) -> Failure {
 
 /// The name of the field goes into the path where the message has it.
 fn explained(above: &str, path: &str, message: &str) -> Failure {
-    let path = if path == "." { "" } else { path };
+    // Where the JSON itself breaks off there is no field.
+    let path = path.trim_end_matches(['.', '?']);
     let named = |start: &str| message.strip_prefix(start)?.split('`').next();
     let (field, why) = match (named("unknown field `"), named("missing field `")) {
         (Some(field), _) => (Some(field), "is not supported".to_owned()),

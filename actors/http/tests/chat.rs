@@ -206,7 +206,7 @@ async fn what_is_not_supported_is_refused_by_name() {
         (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
         (json!({"logit_bias": {"the": 1}}), "logit_bias.the"),
         (json!({"max_tokens": 1, "max_completion_tokens": 2}), "max_tokens"),
-        (json!({"response_format": {"type": "xml"}}), "response_format"),
+        (json!({"response_format": {"type": "xml"}}), "response_format.type"),
         (json!({"tools": [{"type": "custom"}]}), "tools[0].type"),
         (json!({"tool_choice": "required"}), "tool_choice"),
         (json!({"tools": tools(), "tool_choice": {"type": "allowed_tools"}}), "tool_choice.type"),
@@ -289,7 +289,7 @@ async fn a_deadline_ends_an_answer_with_what_there_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_fails_says_so() {
-    let reply = Reply::text("abcdef").fail_at(3, Fault::Error(understudy_backend_error()));
+    let reply = Reply::text("abcdef").fail_at(3, Fault::Error(no_number()));
     let api = api(&[("broken", reply)]).await;
     let data = api.post(CHAT, ask("small", "broken", json!({"stream": true}))).await.data();
     let last: Value = serde_json::from_str(data.last().unwrap()).unwrap();
@@ -298,7 +298,7 @@ async fn a_stream_that_fails_says_so() {
     assert_eq!(text_of(&chunks), "abc");
 }
 
-fn understudy_backend_error() -> understudy_engine::EngineError {
+fn no_number() -> understudy_engine::EngineError {
     understudy_engine::EngineError::NonFiniteLogits
 }
 

@@ -25,8 +25,8 @@ mod usage;
 
 use axum::{
     Router,
-    extract::Request,
-    http::StatusCode,
+    extract::OriginalUri,
+    http::{Method, StatusCode},
     routing::{get, post},
 };
 
@@ -57,11 +57,11 @@ pub(crate) fn routes() -> Router<App> {
         .fallback(unknown)
 }
 
-async fn unknown(request: Request) -> Refusal {
-    Refusal::without_code(StatusCode::NOT_FOUND, &format!("there is no {}", request.uri().path()))
+async fn unknown(OriginalUri(uri): OriginalUri) -> Refusal {
+    Refusal::without_code(StatusCode::NOT_FOUND, &format!("there is no {}", uri.path()))
 }
 
-async fn wrong_method(request: Request) -> Refusal {
-    let message = format!("{} does not take {}", request.uri().path(), request.method());
+async fn wrong_method(OriginalUri(uri): OriginalUri, method: Method) -> Refusal {
+    let message = format!("{} does not take {method}", uri.path());
     Refusal::without_code(StatusCode::METHOD_NOT_ALLOWED, &message)
 }
