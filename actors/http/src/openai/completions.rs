@@ -207,7 +207,7 @@ impl Chunks {
                 }
                 Some((_, Err(failure))) => {
                     self.end = End::Nothing;
-                    return Some(Sent::Data(error::body(&failure)));
+                    return Some(Sent::Typed("error", error::body(&failure)));
                 }
                 None if self.frame.tells_usage => {
                     self.end = End::Done;

@@ -99,7 +99,7 @@ impl Chunks {
     }
 
     fn fail(&mut self, failure: &Failure) {
-        self.waiting.push_back(Sent::Data(error::body(failure)));
+        self.waiting.push_back(Sent::Typed("error", error::body(failure)));
         self.is_over = true;
     }
 
