@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use futures::stream::{self, Stream};
 use serde_json::Value;
 use understudy_backend::RequestCtx;
 use understudy_gateway::{Answer, Failure, Inference};
@@ -61,7 +62,7 @@ impl Telling {
     ///
     /// # Errors
     /// Whatever the request is refused with.
-    pub(crate) fn begin(
+    pub(crate) async fn begin(
         inference: &Inference,
         ctx: RequestCtx,
         request: GenerateRequest,
@@ -79,20 +80,13 @@ impl Telling {
         Ok(Self { answer, finality, calls, explains, said: VecDeque::new() })
     }
 
-    /// Waits until the answer has begun: what is wrong with a request is mostly known by then, and can be told by a
-    /// status. Where events are told nothing waits.
+    /// Waits for its first word: what is wrong with a request is mostly known by then, and can be told by a status.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// Why there is none.
     pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
-        while !self.explains {
-            let Some(event) = self.answer.next().await else { return Ok(()) };
-            let event = event?.event;
-            let is_begun = matches!(event, Some(Event::Delta(_) | Event::Decided(_) | Event::Finished(_)));
-            self.hear(event)?;
-            if is_begun {
-                return Ok(());
-            }
+        if let Some(first) = self.next().await {
+            self.said.push_front(first?);
         }
         Ok(())
     }
@@ -111,6 +105,11 @@ impl Telling {
                 return Some(Err(failure));
             }
         }
+    }
+
+    /// What is said, as a stream.
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Said, Failure>> + Send + 'static {
+        stream::unfold(self, async |mut telling| telling.next().await.map(|said| (said, telling)))
     }
 
     /// All of it.

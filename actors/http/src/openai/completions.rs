@@ -100,7 +100,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
         tells_usage: asked.stream_options.as_ref().is_some_and(|options| options.include_usage),
     };
     let explains = streams && frame.explains;
-    let fan = Fan::begin(&call, &app.inference, asked.requests()?, deadline_ms, explains)?;
+    let fan = Fan::of(&call, &app.inference, asked.requests()?, deadline_ms, explains)?;
     if streams {
         return Ok(sse::respond(chunks(fan.voices().await?, frame)));
     }

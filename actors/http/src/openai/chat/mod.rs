@@ -32,7 +32,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     let call = Call::read(request).await?;
     let Asked { requests, frame, streams, deadline_ms } = call.json::<ChatRequest>()?.asked()?;
     let explains = streams && frame.explains;
-    let fan = Fan::begin(&call, &app.inference, requests, deadline_ms, explains)?;
+    let fan = Fan::of(&call, &app.inference, requests, deadline_ms, explains)?;
     if streams {
         return Ok(sse::respond(stream::chunks(fan.voices().await?, frame)));
     }
