@@ -11,7 +11,7 @@
 //! use understudy_proto::v1::{GenerateEvent, Delta, generate_event::Event};
 //!
 //! let event = GenerateEvent {
-//!     event: Some(Event::Delta(Delta { model: "small".into(), text: "hi".into(), tokens: 1 })),
+//!     event: Some(Event::Delta(Delta { text: "hi".into(), ..Delta::default() })),
 //! };
 //! assert!(matches!(event.event, Some(Event::Delta(delta)) if delta.text == "hi"));
 //! ```

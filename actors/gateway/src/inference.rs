@@ -8,7 +8,7 @@ use futures::{
     stream::{self, Stream, StreamExt as _},
 };
 use tokio::sync::mpsc;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
 use understudy_engine::{
     codec::{Codec, CodecError},
@@ -16,15 +16,15 @@ use understudy_engine::{
 };
 use understudy_ledger::LedgerHandle;
 use understudy_proto::v1::{
-    self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
-    ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
+    self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateCommand, GenerateEvent,
+    GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse, generate_event::Event,
 };
 use understudy_router::{AnswerEvent, AnswerStream, Pattern, RouterError, RouterHandle};
 
 use crate::{
     Admission, Caller, Failure,
     admission::Place,
-    call, codes,
+    bidi, call, codes,
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
@@ -301,6 +301,16 @@ impl v1::inference_server::Inference for Inference {
         let ctx = call::of(&request, &request.get_ref().request_id, self.defaults.deadline)?;
         let answer = Inference::generate(self, ctx, request.into_inner())?;
         Ok(Response::new(answer.into_stream().map(|event| event.map_err(Status::from)).boxed()))
+    }
+
+    type GenerateBidiStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
+
+    async fn generate_bidi(
+        &self,
+        request: Request<Streaming<GenerateCommand>>,
+    ) -> Result<Response<Self::GenerateBidiStream>, Status> {
+        let ctx = call::of(&request, "", self.defaults.deadline)?;
+        Ok(Response::new(bidi::answers(self.clone(), ctx, request.into_inner()).boxed()))
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {

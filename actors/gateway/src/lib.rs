@@ -60,6 +60,7 @@
 //! ```
 
 pub mod admission;
+mod bidi;
 mod call;
 pub mod caller;
 pub mod codes;
@@ -79,6 +80,7 @@ mod partials;
 mod score;
 pub mod server;
 pub mod tools;
+mod web;
 mod wire;
 
 pub use admission::Admission;

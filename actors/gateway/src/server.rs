@@ -11,7 +11,7 @@ use tonic::{
 use tonic_health::pb::health_server::{Health, HealthServer};
 use understudy_proto::v1::{inference_server::InferenceServer, models_server::ModelsServer};
 
-use crate::{Failure, Inference, Models, codes, config::NodeConfig};
+use crate::{Failure, Inference, Models, codes, config::NodeConfig, web};
 
 /// Largest request message. A prompt of 1 MiB over the context must reach the router, whose
 /// refusal says how long it may be; the transport's would not.
@@ -83,13 +83,15 @@ impl Servers {
         let routes = grpc_routes(services, health)?;
         let incoming =
             TcpIncoming::from(sockets.grpc).with_nodelay(Some(true)).with_keepalive(Some(keepalive));
+        let grpc_routes = routes.clone();
         let grpc = Server::builder()
             .max_concurrent_streams(config.limits.streams_per_connection)
             .http2_keepalive_interval(Some(keepalive))
             .http2_keepalive_timeout(Some(keepalive))
-            .add_routes(routes)
+            .add_routes(grpc_routes)
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-        let http = axum::serve(sockets.http, pages).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let http = axum::serve(sockets.http, pages.merge(web::routes(routes)))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
         Ok(Self {
             addresses: sockets.addresses,
             grpc: tokio::spawn(async move { log_end("grpc", grpc.await) }),

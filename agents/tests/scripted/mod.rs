@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use understudy_agents::Client;
 use understudy_proto::v1::inference_server::{Inference, InferenceServer};
 use understudy_proto::v1::{
-    EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, Finished, GenerateEvent, GenerateRequest,
-    Ledger, ScoreRequest, ScoreResponse, Timing, TokenizeRequest, TokenizeResponse, Usage,
+    EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, Finished, GenerateCommand, GenerateEvent,
+    GenerateRequest, Ledger, ScoreRequest, ScoreResponse, Timing, TokenizeRequest, TokenizeResponse, Usage,
     generate_event::Event,
 };
 
@@ -121,6 +121,15 @@ impl Inference for Node {
         };
         let event = GenerateEvent { event: Some(Event::Finished(finished)) };
         Ok(Response::new(Box::pin(tokio_stream::once(Ok(event)))))
+    }
+
+    type GenerateBidiStream = Self::GenerateStream;
+
+    async fn generate_bidi(
+        &self,
+        _: Request<Streaming<GenerateCommand>>,
+    ) -> Result<Response<Self::GenerateBidiStream>, Status> {
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn embed(&self, _: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {

@@ -19,7 +19,8 @@ pub fn extract(answer: &str) -> Option<&str> {
     fence::blocks(answer).find_map(|code| statement(code, false)).or_else(|| statement(answer, true))
 }
 
-/// From the first SELECT or WITH to the first semicolon. In prose, a blank line ends it too.
+/// From the first SELECT or WITH to the first semicolon. In prose, a blank line ends it too, unless the statement goes
+/// on after it.
 fn statement(text: &str, is_prose: bool) -> Option<&str> {
     let starts = |piece: &(usize, Piece<'_>)| match piece.1 {
         Piece::Word(word) => word.eq_ignore_ascii_case("select") || is_start_of_with(text, piece.0, word),
@@ -32,9 +33,49 @@ fn statement(text: &str, is_prose: bool) -> Option<&str> {
     };
     let rest = &text[start..];
     let end = pieces(rest).find(|(_, piece)| *piece == Piece::Sign(';')).map_or(rest.len(), |(at, _)| at);
-    let blank = if is_prose { rest.find("\n\n").unwrap_or(rest.len()) } else { rest.len() };
-    let found = rest[..end.min(blank)].trim_end().trim_end_matches('`').trim_end();
+    let blank = if is_prose { paragraph_end(rest) } else { rest.len() };
+    let mut found = rest[..end.min(blank)].trim_end();
+    // A mark of the prose around it, not the end of a name.
+    while found.ends_with('`') && found.matches('`').count() % 2 == 1 {
+        found = found[..found.len() - 1].trim_end();
+    }
     (!found.is_empty()).then_some(found)
+}
+
+/// Words that a statement goes on with.
+const GOES_ON: [&str; 18] = [
+    "from",
+    "where",
+    "group",
+    "order",
+    "having",
+    "limit",
+    "offset",
+    "join",
+    "inner",
+    "left",
+    "cross",
+    "on",
+    "and",
+    "or",
+    "union",
+    "intersect",
+    "except",
+    "select",
+];
+
+/// Where the paragraph ends that a statement begins with.
+fn paragraph_end(text: &str) -> usize {
+    let goes_on = |after: &str| {
+        let after = after.trim_start();
+        let word = take_word(after);
+        // A sentence begins with one capital letter.
+        let is_keyword = word == word.to_lowercase() || word == word.to_uppercase();
+        let is_known = GOES_ON.iter().any(|known| known.eq_ignore_ascii_case(word));
+        after.starts_with([')', '(', ',']) || (is_keyword && is_known)
+    };
+    let blank_lines = text.match_indices("\n\n").map(|(at, _)| at);
+    blank_lines.into_iter().find(|at| !goes_on(&text[*at..])).unwrap_or(text.len())
 }
 
 /// `WITH name AS (` or `WITH name(`, not the word of a sentence.
@@ -156,7 +197,11 @@ mod tests {
             ("```python\nprint()\n```\n```sql\nSELECT 2\n```", Some("SELECT 2")),
             ("```sqlite\nSELECT 3", Some("SELECT 3")),
             ("I'd say: SELECT x FROM t\n\nThis lists x.", Some("SELECT x FROM t")),
+            ("SELECT x\n\nFROM t\n\nWHERE x > 1", Some("SELECT x\n\nFROM t\n\nWHERE x > 1")),
+            ("SELECT x FROM t\n\nFrom this follows x.", Some("SELECT x FROM t")),
+            ("SELECT a FROM t AS `x`", Some("SELECT a FROM t AS `x`")),
             ("The query is `SELECT 1`", Some("SELECT 1")),
+            ("It is `SELECT `a` FROM `t``", Some("SELECT `a` FROM `t`")),
             ("With this query: SELECT 4", Some("SELECT 4")),
             ("with t AS (SELECT 1) SELECT * FROM t;", Some("with t AS (SELECT 1) SELECT * FROM t")),
             (
