@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use understudy_engine::codec::ChatMessage;
+use understudy_engine::codec::{ChatMessage, Tool, ToolCall};
 use understudy_engine::gguf::Gguf;
 use understudy_engine::text::TextModel;
 use understudy_fuzz::{GgufWriter, Value, on_disk};
@@ -24,8 +24,14 @@ fuzz_target!(|template: &str| {
         |role: &str, content: &str| ChatMessage::new(role, content);
     let turns =
         [message("system", "Be brief."), message("user", " Grüße, 2 + 2? "), message("assistant", "4")];
-    for messages in [&turns[..], &turns[1..2]] {
-        if let Ok(rendered) = text.render_turns(messages, &[], true) {
+    let arguments = r#"{"q": [1, {"a": null}]}"#.to_owned();
+    let call = ToolCall { id: "c".to_owned(), name: "f".to_owned(), arguments };
+    let called = ChatMessage { tool_calls: vec![call], ..message("assistant", "") };
+    let result = ChatMessage { tool_call_id: "c".to_owned(), ..message("tool", "3") };
+    let with_calls = [message("user", "f?"), called, result];
+    let tools = [Tool { name: "f".to_owned(), ..Tool::default() }];
+    for (messages, tools) in [(&turns[..], &[][..]), (&turns[1..2], &tools[..]), (&with_calls[..], &tools[..])] {
+        if let Ok(rendered) = text.render_turns(messages, tools, true) {
             assert!(rendered.len() < MOST_BYTES, "{} bytes rendered", rendered.len());
         }
     }

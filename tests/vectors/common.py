@@ -68,8 +68,8 @@ def llama_tokenize(path, cases):
     return out["version"], out["ids"]
 
 
-def render_chat(template, messages, add_generation_prompt, meta_tokens=None):
-    """Renders a chat template in the environment that transformers sets up."""
+def chat_environment():
+    """The environment that transformers sets up for chat templates."""
     from datetime import datetime
 
     import jinja2
@@ -86,8 +86,16 @@ def render_chat(template, messages, add_generation_prompt, meta_tokens=None):
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = lambda fmt: datetime.now().strftime(fmt)
-    return env.from_string(template).render(
-        messages=messages, add_generation_prompt=add_generation_prompt, **(meta_tokens or {})
+    return env
+
+
+def render_chat(template, messages, add_generation_prompt, meta_tokens=None, tools=None):
+    """Renders a chat template."""
+    return chat_environment().from_string(template).render(
+        messages=messages,
+        add_generation_prompt=add_generation_prompt,
+        **({"tools": tools} if tools else {}),
+        **(meta_tokens or {}),
     )
 
 

@@ -15,12 +15,13 @@ import unicodedata
 
 import gguf
 import jinja2
+import jinja2.meta
 import sentencepiece
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2 as spm
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from common import HERE, MODELS, llama_tokenize, metadata, model_path, render_chat, write_json
+from common import HERE, MODELS, chat_environment, llama_tokenize, metadata, model_path, render_chat, write_json
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
@@ -143,6 +144,113 @@ CHATS = {
 }
 
 
+def tool(name, description, parameters):
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": {k: v for k, v in function.items() if v != ""}}
+
+
+WEATHER = tool(
+    "get_weather",
+    "The weather of a city, <now> & \"here\".",
+    {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
+        "required": ["city"],
+    },
+)
+CLOCK = tool("clock.now", "", {"type": "object", "properties": {}})
+
+
+def call(id, name, arguments):
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+# Tools, and turns as `apply_chat_template` of transformers takes them.
+TOOL_CHATS = {
+    "tools": ([WEATHER, CLOCK], [{"role": "user", "content": "Is it raining in Ulm?"}]),
+    "tools_system": (
+        [WEATHER],
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it raining in Ulm?"}],
+    ),
+    "called": (
+        [WEATHER, CLOCK],
+        [
+            {"role": "user", "content": "Weather in Ulm and Köln?"},
+            {
+                "role": "assistant",
+                "content": "I look.",
+                "tool_calls": [
+                    call("c1", "get_weather", {"city": "Ulm", "days": 2}),
+                    call("c2", "get_weather", {"city": "Köln"}),
+                ],
+            },
+            {"role": "tool", "content": "{\"sky\": \"grey\"}", "tool_call_id": "c1"},
+            {"role": "tool", "content": "sun", "tool_call_id": "c2"},
+            {"role": "user", "content": "And the time?"},
+            {"role": "assistant", "content": "", "tool_calls": [call("c3", "clock.now", {})]},
+            {"role": "tool", "content": "12:00", "tool_call_id": "c3"},
+        ],
+    ),
+    "called_without_tools": (
+        [],
+        [
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": "", "tool_calls": [call("c1", "get_weather", {"city": "Ulm"})]},
+            {"role": "tool", "content": "sun", "tool_call_id": "c1"},
+        ],
+    ),
+}
+
+
+def in_words(tools, messages):
+    """What we do for a template that does not know tools: written anew from the description in docs/grpc.md."""
+    out = []
+    for i, message in enumerate(messages):
+        if message["role"] == "tool":
+            text = "<tool_response>\n" + message["content"] + "\n</tool_response>"
+            if i and messages[i - 1]["role"] == "tool":
+                out[-1]["content"] += "\n" + text
+            else:
+                out.append({"role": "user", "content": text})
+            continue
+        parts = [message["content"]] if message["content"] else []
+        for made in message.get("tool_calls", []):
+            parts.append("<tool_call>\n" + json.dumps(made["function"], ensure_ascii=False) + "\n</tool_call>")
+        out.append({"role": message["role"], "content": "\n".join(parts)})
+    if tools:
+        listed = "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools)
+        told = (
+            "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with function "
+            f"signatures within <tools></tools> XML tags:\n<tools>{listed}\n</tools>\n\nFor each function call, return a json "
+            "object with function name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n"
+            '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+        )
+        if out[0]["role"] == "system":
+            out[0]["content"] += "\n\n" + told
+        else:
+            out.insert(0, {"role": "system", "content": told})
+    return out
+
+
+def tool_chats(template):
+    """Cases with tools: by jinja2 here, and by transformers itself where the template knows tools."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    knows_tools = "tools" in jinja2.meta.find_undeclared_variables(chat_environment().parse(template))
+    for name, (tools, messages) in TOOL_CHATS.items():
+        for add in (True, False):
+            if knows_tools:
+                text = render_chat(template, messages, add, tools=tools)
+                theirs = render_jinja_template(
+                    [messages], tools=tools or None, chat_template=template, add_generation_prompt=add
+                )[0][0]
+                assert text == theirs, (name, text, theirs)
+            else:
+                text = render_chat(template, in_words(tools, messages), add)
+            case = {"name": name, "messages": messages, "add_generation_prompt": add, "text": text}
+            yield case | ({"tools": tools} if tools else {})
+
+
 def chats(model, meta):
     template = meta.get("tokenizer.chat_template")
     if template is None:
@@ -154,6 +262,7 @@ def chats(model, meta):
             messages = [{"role": r, "content": c} for r, c in turns]
             text = render_chat(template, messages, add)
             cases.append({"name": name, "messages": messages, "add_generation_prompt": add, "text": text})
+    cases.extend(tool_chats(template))
     write_json(HERE / f"chat-{model}.json", {"model": model, "made_with": {"jinja2": jinja2.__version__}, "cases": cases})
 
 

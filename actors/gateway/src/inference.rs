@@ -190,7 +190,8 @@ impl Inference {
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
-        let calls_of = matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
+        let calls_of =
+            matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let events = self.router.answer(ctx, request)?;
         let admission = self.admission.clone();

@@ -90,9 +90,19 @@ mod tests {
         let mut partials = Partials::default();
         partials.follow(&delta("[\"ab"));
         assert_eq!(json(&mut partials).as_deref(), Some("[\"ab\"]"));
-        partials.follow(&AnswerEvent::Retracted { bytes: 1, tokens: 0, model: "m".into(), reason: String::new() });
+        partials.follow(&AnswerEvent::Retracted {
+            bytes: 1,
+            tokens: 0,
+            model: "m".into(),
+            reason: String::new(),
+        });
         assert_eq!(json(&mut partials).as_deref(), Some("[\"a\"]"));
-        partials.follow(&AnswerEvent::Retracted { bytes: 3, tokens: 0, model: "m".into(), reason: String::new() });
+        partials.follow(&AnswerEvent::Retracted {
+            bytes: 3,
+            tokens: 0,
+            model: "m".into(),
+            reason: String::new(),
+        });
         assert_eq!(json(&mut partials), None);
         partials.follow(&delta("[\"a"));
         assert_eq!(json(&mut partials).as_deref(), Some("[\"a\"]"), "the reader was told to forget it");

@@ -201,8 +201,11 @@ mod tests {
 
     #[test]
     fn results_belong_to_calls() {
-        let call =
-            |arguments: &str| v1::ToolCall { id: "c1".into(), name: "find".into(), arguments: arguments.into() };
+        let call = |arguments: &str| v1::ToolCall {
+            id: "c1".into(),
+            name: "find".into(),
+            arguments: arguments.into(),
+        };
         let called = |role: &str, arguments: &str| v1::Message {
             role: role.into(),
             tool_calls: vec![call(arguments)],
@@ -228,7 +231,8 @@ mod tests {
 
     #[test]
     fn calls_are_read_from_the_end_and_their_ids_are_stable() {
-        let call = |json: &str| format!("<tool_call>\n{{\"name\": \"find\", \"arguments\": {json}}}\n</tool_call>");
+        let call =
+            |json: &str| format!("<tool_call>\n{{\"name\": \"find\", \"arguments\": {json}}}\n</tool_call>");
         let whole = call(r#"{"q": 1}"#);
         let cut = format!("{whole}\n<tool_call>\n{{\"name\": \"find\", \"arguments\": {{\"q\": ");
         for (text, reason, count, told) in [

@@ -279,7 +279,13 @@ mod tests {
     use super::*;
 
     fn step(logprob: f32, entropy: f32, margin: f32) -> StepResult {
-        StepResult { token: 1, logprob, signals: Some(Signals { entropy, margin }), forced: false, alternatives: None }
+        StepResult {
+            token: 1,
+            logprob,
+            signals: Some(Signals { entropy, margin }),
+            forced: false,
+            alternatives: None,
+        }
     }
 
     /// Tokens count up, so that nothing loops.

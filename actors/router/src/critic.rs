@@ -16,8 +16,10 @@ pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) ->
     let backend = job.ctx.bound(job.slots.backend(&job.ctx, critic, sender)).await?;
     let codec = backend.codec();
     let messages = question(&job.request.messages, answer);
-    let prompt =
-        codec.render(&messages, &[]).and_then(|text| codec.encode_prompt(&text)).map_err(RouterError::from)?;
+    let prompt = codec
+        .render(&messages, &[])
+        .and_then(|text| codec.encode_prompt(&text))
+        .map_err(RouterError::from)?;
     let words = ["Yes", "No"].map(|word| codec.encode_text(word).map_err(RouterError::from));
     let [yes, no] = words;
     let tokens = prompt.len();

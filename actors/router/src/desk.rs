@@ -15,7 +15,9 @@ use crate::constraints::Constraints;
 use crate::costs::Costs;
 use crate::drafters::Records;
 use crate::screen::Screen;
-use crate::{AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, RouterConfig, RouterError, TokenLogprob};
+use crate::{
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, RouterConfig, RouterError, TokenLogprob,
+};
 
 /// Load events on their way to the reader; more are skipped, they are informative.
 const PROGRESS_CAPACITY: usize = 8;

@@ -56,8 +56,14 @@ mod tests {
     #[test]
     fn a_retraction_must_fit_the_text() {
         let mut transcript = Transcript::default();
-        let delta = |text: &str| AnswerEvent::Delta { model: "m".into(), text: text.into(), tokens: 1, logprobs: Vec::new() };
-        let retract = |bytes| AnswerEvent::Retracted { bytes, tokens: 0, model: "m".into(), reason: String::new() };
+        let delta = |text: &str| AnswerEvent::Delta {
+            model: "m".into(),
+            text: text.into(),
+            tokens: 1,
+            logprobs: Vec::new(),
+        };
+        let retract =
+            |bytes| AnswerEvent::Retracted { bytes, tokens: 0, model: "m".into(), reason: String::new() };
         transcript.apply(&delta("aé")).unwrap();
         assert_eq!(transcript.apply(&retract(4)), Err(BadRetraction { bytes: 4, shown: 3 }));
         assert_eq!(transcript.apply(&retract(1)), Err(BadRetraction { bytes: 1, shown: 3 }), "inside é");

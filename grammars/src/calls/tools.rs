@@ -41,30 +41,32 @@ pub(super) fn check(tools: &[ToolSpec]) -> Result<(), GrammarError> {
     Ok(())
 }
 
-/// The arguments of each tool. What compiling may cost is of all together.
+/// The arguments of each tool. What compiling may cost is of all together, and what turns out too costly in one
+/// leaves less for the others.
 pub(super) fn arguments(
     tools: &[ToolSpec],
     vocabulary: &Arc<Vocabulary>,
     budget: &Budget,
 ) -> Result<Vec<Json>, GrammarError> {
-    let bytes: usize = tools.iter().map(|tool| tool.parameters.len()).sum();
-    if bytes > LARGEST {
-        return Err(GrammarError::TooLarge { what: "bytes of schema", limit: LARGEST });
+    let too_much = |what| Err(GrammarError::Tools(format!("all schemas together {what}")));
+    if tools.iter().map(|tool| tool.parameters.len()).sum::<usize>() > LARGEST {
+        return too_much(format!("have more than {LARGEST} bytes"));
     }
-    let (started, mut statements) = (Instant::now(), 0);
+    let (started, mut left, mut statements) = (Instant::now(), *budget, 0);
     let mut made = Vec::with_capacity(tools.len());
     for tool in tools {
-        let left = budget.time.saturating_sub(started.elapsed());
-        if left.is_zero() {
+        left.time = budget.time.saturating_sub(started.elapsed());
+        if left.time.is_zero() {
             return Err(GrammarError::TooSlow(budget.time));
         }
         let spec = JsonSpec { whitespace: Whitespace::Line, ..JsonSpec::new(schema_of(&tool.parameters)) };
-        let arguments = compile_objects(&spec, vocabulary, &Budget { time: left, ..*budget })
+        let arguments = compile_objects(&spec, vocabulary, &left)
             .map_err(|error| GrammarError::Tool { name: tool.name.clone(), error: Box::new(error) })?;
         statements += arguments.known();
         if statements > STATEMENTS {
-            return Err(GrammarError::TooLarge { what: "statements of all tools", limit: STATEMENTS });
+            return too_much(format!("say more than {STATEMENTS} things"));
         }
+        left = arguments.left();
         made.push(arguments);
     }
     Ok(made)

@@ -246,6 +246,11 @@ impl Json {
         }
     }
 
+    /// What is left of the budget for one condition on scalars.
+    pub(crate) fn left(&self) -> Budget {
+        self.patience
+    }
+
     /// What is due of a whole text.
     pub(crate) fn whole(&self) -> Frame {
         Frame::Value(self.root)

@@ -116,15 +116,23 @@ impl Lexeme {
     /// The same from the state where they are most; where only some outcomes are allowed, as many as the
     /// bytes to the farthest of those.
     pub(crate) fn most_tokens_to_end(&self, allowed: Option<&Outcomes>, vocabulary: &Vocabulary) -> u32 {
-        let Some(allowed) = allowed.filter(|allowed| !allowed.contains_all(&self.all_outcomes())) else {
-            return self.spelled(vocabulary).1;
-        };
-        let farthest = self.farthest.get_or_init(|| self.automaton.farthest());
-        allowed.iter().filter_map(|outcome| farthest.get(outcome as usize)).copied().max().unwrap_or(0)
+        match allowed.filter(|allowed| !allowed.contains_all(&Outcomes::all(self.automaton.outcomes()))) {
+            Some(allowed) => self.most_bytes_to_end(Some(allowed)),
+            None => self.spelled(vocabulary).1,
+        }
     }
 
-    fn all_outcomes(&self) -> Outcomes {
-        Outcomes::all(self.automaton.outcomes())
+    /// Bytes to the farthest of some outcomes, or of all, from the state where they are most.
+    pub(crate) fn most_bytes_to_end(&self, allowed: Option<&Outcomes>) -> u32 {
+        let farthest = self.farthest.get_or_init(|| self.automaton.farthest());
+        let is_allowed = |outcome: u32| allowed.is_none_or(|allowed| allowed.contains(outcome));
+        farthest
+            .iter()
+            .zip(0..)
+            .filter(|(_, outcome)| is_allowed(*outcome))
+            .map(|(bytes, _)| *bytes)
+            .max()
+            .unwrap_or(0)
     }
 
     fn distances_to(&self, allowed: &Outcomes) -> Arc<[u32]> {

@@ -62,7 +62,7 @@ impl<L: Language> Machine<L> {
             return self.tokens_to_nearest(thread, choice);
         }
         let (spelled, outcome) = match choice.lexeme.automaton.nearest_outcome(thread.at) {
-            Some(outcome) if choice.allows(outcome) => {
+            Some(outcome) if choice.allows(outcome) && !choice.is_bounded() => {
                 (choice.lexeme.tokens_to_end(thread.at, &self.vocabulary), outcome)
             }
             // As many tokens as bytes, which is cheaper to know than how few spell them.
@@ -247,10 +247,30 @@ fn endings(choice: &Choice, at: u32, count: u32, vocabulary: &Vocabulary) -> Vec
     let nearest = if many { nearest(choice, at) } else { None };
     let others = reach.iter().filter(|outcome| Some(*outcome) != nearest && choice.allows(*outcome));
     let text = |outcome| {
-        let text = choice.lexeme.short_text(at, outcome, vocabulary)?;
+        let few = choice.lexeme.short_text(at, outcome, vocabulary)?;
+        let text = match has_room(choice, at, count, &few) {
+            true => few.to_vec(),
+            false => {
+                choice.lexeme.shortest(at, Some(&Outcomes::only(automaton.outcomes(), Some(outcome))))?.0
+            }
+        };
         Some((fill(choice, at, count, &text, vocabulary), outcome))
     };
     nearest.into_iter().chain(others).take(OUTCOMES).filter_map(text).collect()
+}
+
+/// Whether a text has no more characters than a choice may have: of few tokens each may have many.
+fn has_room(choice: &Choice, from: u32, before: u32, text: &[u8]) -> bool {
+    if !choice.is_bounded() {
+        return true;
+    }
+    let (mut state, mut count) = (from, before);
+    text.iter().all(|byte| {
+        let Some(next) = choice.lexeme.automaton.step(state, *byte) else { return false };
+        let (completed, needed) = counted(choice, next, count);
+        (state, count) = (next, completed);
+        needed <= choice.characters.1
+    })
 }
 
 /// The outcome of the nearest ending that is allowed.

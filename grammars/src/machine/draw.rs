@@ -195,8 +195,11 @@ impl<L: Language> Machine<L> {
             (least, most) = (least.min(after), most.max(after));
         }
         let missing = group.choice.characters.0.saturating_sub(group.count);
-        let farthest =
-            group.choice.lexeme.most_tokens_to_end(group.choice.allowed.as_ref(), &self.vocabulary);
+        let (lexeme, allowed) = (&group.choice.lexeme, group.choice.allowed.as_ref());
+        let farthest = match group.choice.is_bounded() {
+            true => lexeme.most_bytes_to_end(allowed),
+            false => lexeme.most_tokens_to_end(allowed, &self.vocabulary),
+        };
         (least, most.saturating_add(farthest).saturating_add(self.vocabulary.filler_tokens(missing)))
     }
 

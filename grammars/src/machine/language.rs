@@ -136,6 +136,12 @@ impl Choice {
         Self { made_up: true, ..self }
     }
 
+    /// Whether it has at most so many characters. Then of texts from some place in its lexeme only the one of
+    /// fewest bytes is known to fit.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.characters.1 != u32::MAX
+    }
+
     /// Its shortest text in bytes, characters not counted.
     pub(crate) fn shortest(&self) -> Option<Vec<u8>> {
         self.lexeme.shortest(START, self.allowed.as_ref()).map(|(text, _)| text)

@@ -316,6 +316,24 @@ fn a_budget_at_the_bound_suffices_and_one_below_does_not() {
     assert!(words.iter().all(|word| *word == 0), "less than the bound allows nothing");
 }
 
+/// Few tokens end a text that has no room for their characters: after a backslash, the third of these does at once.
+#[test]
+fn what_ends_a_text_has_room_in_it() {
+    let bytes = (0..=255_u8).map(|byte| vec![byte]);
+    let tokens = bytes.chain([vec![], b"\": {\"".to_vec(), b"\"xyz\"".to_vec()]);
+    let vocabulary = Arc::new(understudy_grammars::Vocabulary::new("bytes and ends", tokens, vec![END]));
+    let pattern = Pattern::Json(JsonSpec::new(r#"{"type": "string", "maxLength": 2}"#));
+    let grammar = Grammar::compile(&pattern, &vocabulary, &Budget::default()).expect("compiles");
+    for (begun, needed) in [("", 2), ("\"", 1), ("\"\\", 2), ("\"a\\", 2), ("\"ab", 1)] {
+        let mut matcher = grammar.matcher();
+        assert_eq!(matcher.validate(&begun.bytes().map(u32::from).collect::<Vec<_>>()), begun.len());
+        let path = matcher.close_path().expect("can be completed");
+        assert_eq!(path.len(), needed, "{begun}");
+        assert_eq!(matcher.validate(&path), needed, "{begun}: {path:?}");
+        assert!(matcher.is_accepting(), "{begun}");
+    }
+}
+
 /// Where the evaluation data are, if they are anywhere.
 fn data() -> Option<PathBuf> {
     let data = std::env::var_os("UNDERSTUDY_DATA").map(PathBuf::from);

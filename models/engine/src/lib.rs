@@ -20,7 +20,8 @@
 //!
 //! **Invariants.** INV-K1: a row's result depends on its own sequence only, bit for bit,
 //! whatever shares its pass and however its prompt was cut. INV-K2: a page of KV is written
-//! by its one holder only, and never once it is sealed. The engine knows no policy, no
+//! by its one holder only, and never once it is sealed. INV-K3: a page is found by sequences of its
+//! own partition only. The engine knows no policy, no
 //! channel and no runtime.
 //!
 //! # Example

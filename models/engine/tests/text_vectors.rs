@@ -175,6 +175,25 @@ fn the_tiny_model_agrees() {
     check_chat("tiny-qwen3", &path);
 }
 
+/// The marks of a call are tokens that a text is made of: a constraint passes through them, as one token or spelled,
+/// and a reader sees them.
+#[test]
+fn the_marks_of_a_call_are_text() {
+    let model = open(&pulled("qwen2.5-coder-0.5b"));
+    for (mark, id) in [("<tool_call>", 151_657), ("</tool_call>", 151_658)] {
+        assert_eq!(model.token_bytes(id), mark.as_bytes());
+        assert_eq!(model.encode_prompt(mark).expect("encodes"), [id]);
+        assert!(!model.is_end(id));
+        let spelled: Vec<_> =
+            mark.chars().flat_map(|c| model.encode_text(&c.to_string())).flatten().collect();
+        assert_eq!(spelled.len(), mark.len());
+        assert_eq!(
+            spelled.iter().flat_map(|id| model.token_bytes(*id)).copied().collect::<Vec<_>>(),
+            mark.as_bytes()
+        );
+    }
+}
+
 #[test]
 fn smollm2_agrees() {
     let path = pulled("smollm2-135m");

@@ -51,6 +51,7 @@ pub struct FakeBackend {
     card: ModelCard,
     cached_prefix: usize,
     pace: Pace,
+    codec: Arc<dyn Codec>,
     shared: Arc<Shared>,
     permits: Option<Arc<Semaphore>>,
 }
@@ -81,6 +82,7 @@ impl FakeBackend {
             },
             cached_prefix: 0,
             pace: Pace::default(),
+            codec: Arc::new(ByteCodec),
             shared: Arc::new(Shared { sequences: Mutex::new(sequences), calls: Mutex::default() }),
             permits: None,
         }
@@ -113,6 +115,13 @@ impl FakeBackend {
     /// What its passes take; unknown otherwise.
     pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = pace;
+        self
+    }
+
+    /// Spells and names its tokens so; ids stay those of [`ByteCodec`].
+    pub fn spelled_by(mut self, codec: Arc<dyn Codec>) -> Self {
+        self.card.codec_digest = codec.digest().into();
+        self.codec = codec;
         self
     }
 
@@ -210,7 +219,7 @@ impl Backend for FakeBackend {
     }
 
     fn codec(&self) -> Arc<dyn Codec> {
-        Arc::new(ByteCodec)
+        self.codec.clone()
     }
 
     fn pace(&self) -> Pace {
@@ -229,7 +238,7 @@ impl Backend for FakeBackend {
         let unpaid = (request.prompt.len() - cached) as u64;
         let seq = {
             let mut sequences = self.lock();
-            let key = sequences.open(request.prompt, request.sampler.lane, request.gate, unpaid, permit)?;
+            let key = sequences.open(request.prompt, &request.sampler, request.gate, unpaid, permit)?;
             SeqId { node: NodeId(0), boot: sequences.boot, key }
         };
         self.tie_to_request(ctx, seq);

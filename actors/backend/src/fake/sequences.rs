@@ -1,6 +1,7 @@
 //! The fake's sequences: a synchronous little engine that follows a script.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use understudy_engine::{
     EngineError,
     gate::TokenGate,
-    verbs::{RunSpec, SeqKey, SignalMode, StepResult, StopReason, TokenId},
+    verbs::{RunSpec, SamplerSpec, SeqKey, SignalMode, StepResult, StopReason, TokenId},
 };
 
 use super::{ByteCodec, Fault, Reply};
@@ -24,6 +25,8 @@ pub(super) struct Sequence {
     reply: usize,
     /// Where the answer starts.
     answer_start: usize,
+    /// How many it tells of besides each token.
+    alternatives: u8,
     /// Fires when the sequence is closed; shared by forks through their own tokens.
     pub(super) closed: CancellationToken,
     _permit: Option<OwnedSemaphorePermit>,
@@ -63,7 +66,7 @@ impl Sequences {
     pub(super) fn open(
         &mut self,
         prompt: Vec<TokenId>,
-        lane: u32,
+        sampler: &SamplerSpec,
         gate: Option<Box<dyn TokenGate>>,
         unpaid_rows: u64,
         permit: Option<OwnedSemaphorePermit>,
@@ -72,7 +75,7 @@ impl Sequences {
         let reply = self
             .script
             .iter()
-            .position(|line| text.contains(&line.needle) && line.lane.is_none_or(|own| own == lane))
+            .position(|line| text.contains(&line.needle) && line.lane.is_none_or(|own| own == sampler.lane))
             .ok_or_else(|| EngineError::InvalidArgument(format!("the fake has no reply to {text:?}")))?;
         let answer_start = after_last(&prompt, ByteCodec::ASSISTANT.as_bytes()).unwrap_or(prompt.len());
         Ok(self.insert(Sequence {
@@ -82,6 +85,7 @@ impl Sequences {
             busy: false,
             reply,
             answer_start,
+            alternatives: sampler.alternatives,
             closed: CancellationToken::new(),
             _permit: permit,
         }))
@@ -100,6 +104,7 @@ impl Sequences {
             busy: false,
             reply: original.reply,
             answer_start: original.answer_start,
+            alternatives: original.alternatives,
             closed: CancellationToken::new(),
             _permit: permit,
         };
@@ -179,7 +184,9 @@ impl Sequences {
         }
         sequence.append(token)?;
         let signals = (spec.signals != SignalMode::None).then_some(signals);
-        Ok(Next::Token(StepResult { token, logprob: if forced { 0.0 } else { logprob }, signals, forced, alternatives: None }))
+        let alternatives = if forced { None } else { sequence.alternatives_to(token, logprob) };
+        let logprob = if forced { 0.0 } else { logprob };
+        Ok(Next::Token(StepResult { token, logprob, signals, forced, alternatives }))
     }
 
     /// The sequence's reply and the position in it.
@@ -208,6 +215,13 @@ impl Sequence {
         }
         self.tokens.push(token);
         Ok(())
+    }
+
+    /// The token itself and the ones after it by id, each half as likely as the one before.
+    pub(super) fn alternatives_to(&self, token: TokenId, logprob: f32) -> Option<Arc<[(TokenId, f32)]>> {
+        let halved = |n: u8| logprob - f32::from(n) * std::f32::consts::LN_2;
+        let one = |n: u8| ((token + u32::from(n)) % ByteCodec::VOCAB as TokenId, halved(n));
+        (self.alternatives > 0).then(|| (0..self.alternatives).map(one).collect())
     }
 
     /// Drops everything after `len` tokens.

@@ -162,8 +162,10 @@ impl Sequences {
         }
         let (logprob, signals) = (reply.logprob_of(n), reply.signals_of(n));
         let signals = (run.signals != SignalMode::None).then_some(signals);
-        let appended = self.get(key)?.append(token).is_ok();
-        Ok(appended.then_some(StepResult { token, logprob, signals, forced: false, alternatives: None }))
+        let sequence = self.get(key)?;
+        let appended = sequence.append(token).is_ok();
+        let alternatives = sequence.alternatives_to(token, logprob);
+        Ok(appended.then_some(StepResult { token, logprob, signals, forced: false, alternatives }))
     }
 }
 

@@ -7,4 +7,5 @@ mod failover;
 mod friend;
 mod route;
 mod speculate;
+mod tokens;
 mod told;

@@ -115,10 +115,7 @@ impl SequenceTable {
 
 impl Sequence {
     /// A sequence of a prompt, with whatever the prefix tree has of it and pages for the rest.
-    pub fn open(
-        spec: OpenSpec,
-        pages: &mut PageTable,
-    ) -> Result<Self, EngineError> {
+    pub fn open(spec: OpenSpec, pages: &mut PageTable) -> Result<Self, EngineError> {
         let OpenSpec { prompt, sampler, gate, partition } = spec;
         let cached = pages.match_prefix(&partition, &prompt);
         let mut sequence = Self {

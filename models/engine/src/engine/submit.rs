@@ -8,8 +8,8 @@ use crate::engine::sequence::Sequence;
 use crate::engine::verify::Verification;
 use crate::sampling::{check_bias, check_draft};
 use crate::verbs::{
-    Acceptance, Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, RunSpec, SeqKey, StopReason,
-    TokenId, Verb, VerifySpec,
+    Acceptance, Cost, Draft, JobEvent, JobId, OpenSpec, Outcome, RunSpec, SeqKey, StopReason, TokenId, Verb,
+    VerifySpec,
 };
 
 /// The partition of all texts to embed. They take no keys and values from each other, since each computes

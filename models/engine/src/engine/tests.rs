@@ -173,13 +173,76 @@ fn a_shared_prefix_is_computed_once_and_changes_nothing() {
     let fresh = driver.run(first, ids.len(), 10);
     driver.ask(Verb::Close { seq: first }).unwrap();
 
-    let opened =
-        driver.ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), ..OpenSpec::default() })).unwrap();
+    let opened = driver
+        .ask(Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), ..OpenSpec::default() }))
+        .unwrap();
     let Outcome::Opened { seq, cached } = opened else { panic!("{opened:?}") };
     assert_eq!(cached, 128, "four whole pages of 32");
     let before = driver.engine.stats().total.prefill_rows;
     assert_eq!(driver.run(seq, ids.len(), 10), fresh);
     assert_eq!(driver.engine.stats().total.prefill_rows - before, 150 - 128 - 1);
+}
+
+#[test]
+fn a_prefix_is_shared_within_its_partition_only() {
+    let ids = prompt(150, 1);
+    let open = |partition: &str| {
+        let partition = partition.into();
+        Verb::Open(OpenSpec { prompt: ids.clone(), sampler: warm(), partition, ..OpenSpec::default() })
+    };
+    let opened = |driver: &mut Driver, partition: &str| match driver.ask(open(partition)) {
+        Ok(Outcome::Opened { seq, cached }) => (seq, cached),
+        other => panic!("{other:?}"),
+    };
+    let mut driver = Driver::new();
+    let (first, cached) = opened(&mut driver, "one");
+    assert_eq!(cached, 0);
+    let fresh = driver.run(first, ids.len(), 10);
+    let (other, cached) = opened(&mut driver, "other");
+    assert_eq!(cached, 0, "another tenant's prompt says nothing");
+    let before = driver.engine.stats().total;
+    assert_eq!(driver.run(other, ids.len(), 10), fresh, "and is answered as if it was alone");
+    let after = driver.engine.stats().total;
+    assert_eq!((after.prefill_rows - before.prefill_rows, after.adopted_rows), (149, 0));
+    assert_eq!([opened(&mut driver, "one").1, opened(&mut driver, "other").1], [128, 128]);
+
+    // Two at once: neither waits for the other's pages, but a third waits for those of its own.
+    let mut driver = Driver::new();
+    let seqs = ["one", "other", "one"].map(|partition| opened(&mut driver, partition).0);
+    let jobs = seqs.map(|seq| driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(10) }));
+    let steps = jobs.map(|job| {
+        driver.finish(job).unwrap();
+        driver.steps(job)
+    });
+    assert!(steps.iter().all(|steps| *steps == fresh));
+    assert_eq!(driver.engine.stats().total.adopted_rows, 128);
+
+    // A text to embed leaves nothing that a prompt could be found by.
+    let mut driver = Driver::new();
+    driver.ask(Verb::Embed { ids: ids.clone() }).unwrap();
+    assert_eq!(opened(&mut driver, "").1, 0);
+}
+
+#[test]
+fn a_bias_outside_the_vocabulary_is_refused() {
+    let mut driver = Driver::new();
+    for (bias, word) in [
+        (vec![(5, 1.0), (512, 1.0)], "512"),
+        (vec![(5, 1.0), (4, 1.0)], "order"),
+        (vec![(5, 1.0), (5, 1.0)], "once"),
+        (vec![(5, -100.5)], "-100.5"),
+        (vec![(5, f32::NAN)], "NaN"),
+        ((0..1025).map(|id| (id, 1.0)).collect(), "1025"),
+    ] {
+        let sampler = SamplerSpec { logit_bias: bias.into(), ..warm() };
+        match driver.ask(Verb::Open(OpenSpec { prompt: prompt(9, 1), sampler, ..OpenSpec::default() })) {
+            Err(EngineError::InvalidArgument(why)) => assert!(why.contains(word), "{why}"),
+            other => panic!("{word}: {other:?}"),
+        }
+    }
+    let sampler = SamplerSpec { logit_bias: [(0, -100.0), (511, 100.0)].into(), ..warm() };
+    let seq = driver.open(&prompt(9, 1), sampler);
+    assert_eq!(tokens(&driver.run(seq, 9, 3)), [511; 3]);
 }
 
 #[test]

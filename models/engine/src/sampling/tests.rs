@@ -201,6 +201,56 @@ fn penalties_change_the_choice_but_not_the_logprob() {
 }
 
 #[test]
+fn a_bias_comes_before_everything() {
+    let row = logits(&TARGET);
+    let biased = |spec: SamplerSpec| SamplerSpec { logit_bias: [(2, -100.0), (7, 4.0)].into(), ..spec };
+    // What a model would say whose own logits these were.
+    let mut theirs = row.clone();
+    (theirs[2], theirs[7]) = (theirs[2] - 100.0, theirs[7] + 4.0);
+    let penalised = SamplerSpec { presence_penalty: 1.0, temperature: 0.7, top_p: 0.9, ..sampled() };
+    for spec in [SamplerSpec::default(), sampled(), penalised] {
+        for (mask, mode) in [(None, Full), (Some(&[0b1000_0110][..]), Masked), (Some(&[0b100]), NoSignals)] {
+            for position in 0..50 {
+                let said = |row: &[f32], spec: &SamplerSpec| {
+                    Sampler::new().choose(&mut row.to_vec(), &[1, 7], spec, mask, position, mode)
+                };
+                assert_eq!(said(&row, &biased(spec.clone())), said(&theirs, &spec));
+            }
+        }
+    }
+    let banned = SamplerSpec { logit_bias: [(0, -100.0)].into(), ..SamplerSpec::default() };
+    assert_eq!(choose(&row, &banned, None, 0).token, 1);
+}
+
+#[test]
+fn alternatives_are_the_likeliest_with_their_logprobs() {
+    let tell = |count, spec: SamplerSpec| SamplerSpec { alternatives: count, ..spec };
+    let told = |row: &[f32], spec: &SamplerSpec, mask| {
+        choose(row, spec, mask, 3).alternatives.map(|all| all.to_vec())
+    };
+    let near = |found: Option<Vec<(TokenId, f32)>>, expected: &[(TokenId, f32)]| {
+        let found = found.expect("alternatives");
+        let same = |(a, b): (&(TokenId, f32), &(TokenId, f32))| a.0 == b.0 && (a.1 - b.1.ln()).abs() < 1e-5;
+        assert!(found.len() == expected.len() && found.iter().zip(expected).all(same), "{found:?}");
+    };
+    let row = logits(&TARGET);
+    let warm = SamplerSpec { temperature: 2.0, top_k: 1, presence_penalty: 9.0, ..sampled() };
+    for spec in [SamplerSpec::default(), sampled(), warm] {
+        near(told(&row, &tell(3, spec.clone()), None), &[(0, 0.30), (1, 0.22), (2, 0.17)]);
+        // Over what is allowed: 0.06, 0.03 and 0.01.
+        near(told(&row, &tell(20, spec.clone()), Some(&[0b1110_0000])), &[(5, 0.6), (6, 0.3), (7, 0.1)]);
+        assert_eq!(told(&row, &tell(2, spec.clone()), Some(&[0b100])), None, "there was no choice");
+        assert_eq!(told(&row, &tell(0, spec), None), None, "nobody asked");
+    }
+    let ties: Vec<TokenId> = told(&[1.0, 3.0, 2.0, 3.0, 2.0], &tell(4, sampled()), None)
+        .expect("alternatives")
+        .iter()
+        .map(|one| one.0)
+        .collect();
+    assert_eq!(ties, [1, 3, 2, 4], "of equals the smaller id");
+}
+
+#[test]
 fn defects_are_errors() {
     for bad in [f32::NAN, f32::INFINITY] {
         let row = [0.0, bad, 1.0];

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value, Serde};
+use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, context, machinery};
 use serde::Serialize;
 
@@ -42,8 +42,7 @@ impl ChatTemplate {
         }
         let parsed = on_large_stack(|| {
             let environment = environment(source)?;
-            let knows_tools =
-                environment.get_template(NAME)?.undeclared_variables(false).contains("tools");
+            let knows_tools = environment.get_template(NAME)?.undeclared_variables(false).contains("tools");
             Ok((environment, knows_tools))
         });
         let (environment, knows_tools) = parsed.map_err(|error| TextError::Template(error.to_string()))?;

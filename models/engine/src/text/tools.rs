@@ -175,7 +175,8 @@ fn arguments(call: &ToolCall) -> Result<Value, CodecError> {
 }
 
 fn parsed(json: &str, what: impl Fn() -> String) -> Result<Value, CodecError> {
-    serde_json::from_str(json).map_err(|error| CodecError::Template(format!("{} are no JSON: {error}", what())))
+    serde_json::from_str(json)
+        .map_err(|error| CodecError::Template(format!("{} are no JSON: {error}", what())))
 }
 
 /// As `tojson` writes it in templates.

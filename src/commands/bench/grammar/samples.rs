@@ -193,7 +193,8 @@ impl Writer {
             .map_err(|error| failed(error.to_string()))?;
         let sampler = SamplerSpec { temperature: 1.0, seed: task.seed, ..SamplerSpec::default() };
         let at = prompt.len();
-        let job = self.0.submit(Verb::Open(OpenSpec { prompt, sampler, gate: Some(gate), ..OpenSpec::default() }));
+        let job =
+            self.0.submit(Verb::Open(OpenSpec { prompt, sampler, gate: Some(gate), ..OpenSpec::default() }));
         open.insert(job, Open { task, at, budget, seq: None, tokens: Vec::new() });
         Ok(())
     }

@@ -138,7 +138,12 @@ fn a_draft_that_finds_no_page_is_left_out() {
 fn a_verification_that_finds_no_memory_ends_with_what_is_forced() {
     let (mut driver, _) = driver();
     let gate = masks::Fence { opening: vec![400, 401, 402], limit: 20, most: 90, seen: 0 };
-    let open = OpenSpec { prompt: prompt(126, 1), sampler: warm(), gate: Some(Box::new(gate)), ..OpenSpec::default() };
+    let open = OpenSpec {
+        prompt: prompt(126, 1),
+        sampler: warm(),
+        gate: Some(Box::new(gate)),
+        ..OpenSpec::default()
+    };
     let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
     let second = driver.open(&prompt(128, 2), warm());
     driver.run(second, 128, 0);

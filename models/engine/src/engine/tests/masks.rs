@@ -46,7 +46,12 @@ impl TokenGate for Fence {
 fn a_gate_forces_restricts_and_ends_a_run() {
     let mut driver = Driver::new();
     let gate = Fence { opening: vec![400, 401], limit: 20, most: 9, seen: 0 };
-    let open = OpenSpec { prompt: prompt(20, 1), sampler: warm(), gate: Some(Box::new(gate)), ..OpenSpec::default() };
+    let open = OpenSpec {
+        prompt: prompt(20, 1),
+        sampler: warm(),
+        gate: Some(Box::new(gate)),
+        ..OpenSpec::default()
+    };
     let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
     let job = driver.submit(Verb::Run { seq, at: 20, spec: spec(100) });
     assert_eq!(driver.finish(job), Ok(Outcome::Ran { stop: StopReason::Constraint, len: 29 }));
@@ -66,7 +71,12 @@ fn a_forced_run_that_is_all_there_is_needs_no_pass() {
     for (max_tokens, most, stop) in [(2, 9, StopReason::Length), (9, 2, StopReason::Constraint)] {
         let mut driver = Driver::new();
         let gate = Fence { opening: vec![400, 401], limit: 20, most, seen: 0 };
-        let open = OpenSpec { prompt: prompt(20, 1), sampler: warm(), gate: Some(Box::new(gate)), ..OpenSpec::default() };
+        let open = OpenSpec {
+            prompt: prompt(20, 1),
+            sampler: warm(),
+            gate: Some(Box::new(gate)),
+            ..OpenSpec::default()
+        };
         let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
         let job = driver.submit(Verb::Run { seq, at: 20, spec: spec(max_tokens) });
         assert_eq!(driver.finish(job), Ok(Outcome::Ran { stop, len: 22 }));
@@ -135,7 +145,8 @@ impl Driver {
     fn open_gated(&mut self, prompt: &[TokenId], lane: u32, gate: Option<Always>) -> SeqKey {
         let gate = gate.map(|gate| Box::new(gate) as Box<dyn TokenGate>);
         let sampler = SamplerSpec { lane, ..warm() };
-        match self.ask(Verb::Open(OpenSpec { prompt: prompt.to_vec(), sampler, gate, ..OpenSpec::default() })) {
+        match self.ask(Verb::Open(OpenSpec { prompt: prompt.to_vec(), sampler, gate, ..OpenSpec::default() }))
+        {
             Ok(Outcome::Opened { seq, .. }) => seq,
             other => panic!("{other:?}"),
         }
@@ -314,7 +325,8 @@ fn what_is_foreseen_saves_passes_and_changes_nothing() {
         let asked = Arc::<Mutex<Vec<usize>>>::default();
         let gate = Seer { allowed: allowed(), said: foreseen, seen: 0, asked: asked.clone() };
         let sampler = SamplerSpec { lane: 0, ..warm() };
-        let open = OpenSpec { prompt: ids.clone(), sampler, gate: Some(Box::new(gate)), ..OpenSpec::default() };
+        let open =
+            OpenSpec { prompt: ids.clone(), sampler, gate: Some(Box::new(gate)), ..OpenSpec::default() };
         let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
         let warm = driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(0) });
         driver.finish(warm).unwrap();
@@ -342,7 +354,8 @@ fn a_cancelled_run_keeps_nothing_that_was_only_foreseen() {
     let mut driver = packed();
     let allowed = Always::of((0..512).filter(|id| *id != 510));
     let gate = Seer { allowed, said: vec![5; 400], seen: 0, asked: Arc::default() };
-    let open = OpenSpec { prompt: ids.clone(), sampler: warm(), gate: Some(Box::new(gate)), ..OpenSpec::default() };
+    let open =
+        OpenSpec { prompt: ids.clone(), sampler: warm(), gate: Some(Box::new(gate)), ..OpenSpec::default() };
     let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
     let job = driver.submit(Verb::Run { seq, at: ids.len(), spec: spec(200) });
     driver.engine.tick(&mut driver.events);
@@ -380,7 +393,12 @@ impl TokenGate for Broken {
 fn a_gate_that_panics_stops_the_engine_with_what_it_said() {
     let mut driver = packed();
     let ids = prompt(40, 3);
-    let open = OpenSpec { prompt: ids.clone(), sampler: warm(), gate: Some(Box::new(Broken)), ..OpenSpec::default() };
+    let open = OpenSpec {
+        prompt: ids.clone(),
+        sampler: warm(),
+        gate: Some(Box::new(Broken)),
+        ..OpenSpec::default()
+    };
     let Ok(Outcome::Opened { seq, .. }) = driver.ask(Verb::Open(open)) else { panic!("open") };
     let job = driver.start(seq, ids.len(), SignalMode::None);
     let _ = driver.finish(job);

@@ -75,7 +75,8 @@ fn checked_blocks_are_distributed_as_the_target_and_stand_longer_than_tokens() {
     const TEXTS: u32 = 30_000;
     let plain = sampled();
     let nucleus = SamplerSpec { temperature: 0.8, top_p: 0.85, ..sampled() };
-    for (k, target) in [(1, &plain), (2, &plain), (3, &plain), (4, &nucleus)] {
+    let biased = SamplerSpec { logit_bias: [(1, 1.0), (3, -0.5)].into(), ..sampled() };
+    for (k, target) in [(1, &plain), (2, &plain), (3, &plain), (4, &nucleus), (3, &biased)] {
         let mut sampler = Sampler::new();
         let mut counts = [0_u32; 64];
         let (mut stood, mut by_token) = (0, 0.0);

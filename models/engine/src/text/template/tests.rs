@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::codec::ToolCall;
 
 /// An end within a second or two, on a processor that has better things to do. The alternative is none.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +44,53 @@ fn templates_see_what_transformers_gives_them() {
     ];
     for (source, expected) in cases {
         assert_eq!(render(source, &hello).as_deref(), Ok(expected), "{source}");
+    }
+}
+
+fn with_tools(source: &str, messages: &[ChatMessage]) -> Result<String, CodecError> {
+    let parameters = r#"{"type": "object", "b": 1, "a": [2.0]}"#.to_owned();
+    let tools = [Tool { name: "find".to_owned(), description: String::new(), parameters }];
+    ChatTemplate::compile(source, "<s>", "</s>").expect("parses").render(messages, &tools, true)
+}
+
+fn called(arguments: &str) -> ChatMessage {
+    let call = ToolCall { id: "c1".to_owned(), name: "find".to_owned(), arguments: arguments.to_owned() };
+    ChatMessage { tool_calls: vec![call], ..message("assistant", "Well.") }
+}
+
+#[test]
+fn templates_that_know_tools_see_what_transformers_gives_them() {
+    let cases = [
+        (
+            "{{ tools | tojson }}",
+            r#"[{"type": "function", "function": {"name": "find", "parameters": {"type": "object", "b": 1, "a": [2.0]}}}]"#,
+        ),
+        ("{% if not tools is defined %}{% set tools = none %}{% endif %}{{ tools | length }}", "1"),
+        (
+            "{% macro names(x) %}{% for t in x %}{{ t.function.name }}{% endfor %}{% endmacro %}{{ names(tools) }}",
+            "find",
+        ),
+        (
+            "{% if tools %}{% set call = messages[0].tool_calls[0] %}{{ call.id }}{{ call.function.arguments.q }}{% endif %}",
+            "c17",
+        ),
+        (
+            "{% if tools %}{{ messages[1].tool_call_id }}{{ messages[0].tool_call_id is defined }}{% endif %}",
+            "c1False",
+        ),
+    ];
+    let result = ChatMessage { tool_call_id: "c1".to_owned(), ..message("tool", "3") };
+    let turns = [called(r#"{"q": 7}"#), result];
+    for (source, expected) in cases {
+        assert_eq!(with_tools(source, &turns).as_deref(), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn what_is_no_json_is_refused() {
+    for source in ["{{ tools | tojson }}", "{{ messages[0].content }}"] {
+        let refused = with_tools(source, &[called("{")]);
+        assert!(matches!(&refused, Err(CodecError::Template(why)) if why.contains("find")), "{refused:?}");
     }
 }
 
