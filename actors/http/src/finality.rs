@@ -90,7 +90,8 @@ impl Finality {
         let mut bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut tokens = tokens as usize;
         for piece in self.held.iter_mut().rev() {
-            let (text, told) = (piece.text.len().saturating_sub(bytes), piece.logprobs.len().saturating_sub(tokens));
+            let (text, told) =
+                (piece.text.len().saturating_sub(bytes), piece.logprobs.len().saturating_sub(tokens));
             bytes -= piece.text.len() - text;
             tokens -= piece.logprobs.len() - told;
             // Whole characters are withdrawn.

@@ -101,9 +101,10 @@ fn decision(decision: &Decision) -> Value {
 
 /// A model as the node sees it.
 pub(crate) fn model(status: &ModelStatus) -> Value {
-    let gates = status.gates.iter().map(
-        |gate| json!({"kernel": gate.kernel, "state": gate.state, "detail": gate.detail}),
-    );
+    let gates = status
+        .gates
+        .iter()
+        .map(|gate| json!({"kernel": gate.kernel, "state": gate.state, "detail": gate.detail}));
     json!({
         "model": status.model, "state": status.state, "detail": status.detail, "active": status.active,
         "waiting": status.waiting, "decode_tok_s": status.decode_tok_s, "bytes": status.bytes,

@@ -31,7 +31,10 @@ async fn an_answer_says_what_and_who() {
     let count = |name: &str| usage[name].as_u64().unwrap();
     assert_eq!(count("total_tokens"), count("prompt_tokens") + count("completion_tokens"));
     assert!(usage["prompt_tokens_details"]["cached_tokens"].is_u64());
-    assert_eq!((&body["understudy"]["model"], &body["understudy"]["policy"]), (&json!("small"), &json!("direct")));
+    assert_eq!(
+        (&body["understudy"]["model"], &body["understudy"]["policy"]),
+        (&json!("small"), &json!("direct"))
+    );
     assert!(answer.headers.contains_key("x-request-id"));
 }
 
@@ -47,7 +50,11 @@ async fn names_choose_model_and_policy() {
     ] {
         let body = api.post(CHAT, ask(model, "unsure", json!({"understudy": extension}))).await.ok();
         let told = &body["understudy"];
-        assert_eq!((&told["model"], &told["policy"]), (&json!(author), &json!(policy)), "{model} {extension}");
+        assert_eq!(
+            (&told["model"], &told["policy"]),
+            (&json!(author), &json!(policy)),
+            "{model} {extension}"
+        );
         assert!(told["ledger"]["spans"].is_null(), "the whole account is for whoever wants it explained");
     }
     let explained = ask("understudy/auto", "unsure", json!({"understudy": {"explain": true}}));
@@ -104,11 +111,14 @@ async fn whoever_wants_it_explained_sees_drafts_at_once() {
     let body = ask("understudy/cascade", "unsure", json!({"stream": true, "understudy": {"explain": true}}));
     let chunks = api.post(CHAT, body).await.events();
     let kinds: Vec<&str> = chunks.iter().filter_map(|chunk| chunk["understudy"]["type"].as_str()).collect();
-    for pair in [["started", "delta"], ["delta", "retracted"], ["decided", "retracted"], ["retracted", "finished"]] {
+    for pair in
+        [["started", "delta"], ["delta", "retracted"], ["decided", "retracted"], ["retracted", "finished"]]
+    {
         let at = |kind: &str| kinds.iter().position(|one| *one == kind);
         assert!(at(pair[0]).unwrap() < at(pair[1]).unwrap(), "{pair:?} in {kinds:?}");
     }
-    let shown = |chunk: &&Value| chunk["understudy"]["type"] == "delta" && chunk["understudy"]["model"] == "small";
+    let shown =
+        |chunk: &&Value| chunk["understudy"]["type"] == "delta" && chunk["understudy"]["model"] == "small";
     assert!(chunks.iter().filter(shown).count() > 0, "the draft is shown");
     assert_eq!(text_of(&chunks), "certainly");
     let end = chunks.iter().find(|chunk| chunk["understudy"]["type"] == "finished").unwrap();
@@ -155,7 +165,8 @@ async fn calls_of_tools_are_no_text() {
     assert_ne!(calls[0]["id"], calls[1]["id"]);
     assert_eq!(body["choices"][0]["finish_reason"], "tool_calls");
 
-    let chunks = api.post(CHAT, ask("small", "weather?", json!({"tools": tools(), "stream": true}))).await.events();
+    let chunks =
+        api.post(CHAT, ask("small", "weather?", json!({"tools": tools(), "stream": true}))).await.events();
     assert_eq!(text_of(&chunks), "I look.");
     let mut streamed = vec![(String::new(), String::new()); 2];
     for call in chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0]) {
@@ -213,7 +224,10 @@ async fn what_is_not_supported_is_refused_by_name() {
         (json!({"understudy": {"polcy": "direct"}}), "understudy.polcy"),
         (json!({"understudy": {"alpha": 0.1}}), "understudy.alpha"),
         (json!({"understudy": {"constraint": {"xml": "x"}}}), "understudy.constraint"),
-        (json!({"response_format": {"type": "json_object"}, "understudy": {"constraint": {"regex": "x"}}}), "understudy.constraint"),
+        (
+            json!({"response_format": {"type": "json_object"}, "understudy": {"constraint": {"regex": "x"}}}),
+            "understudy.constraint",
+        ),
         (json!({"stream_options": {"verbose": true}}), "stream_options.verbose"),
     ] {
         let (param, code) = api.post(CHAT, ask("small", "2+2?", more.clone())).await.refused(400);
@@ -241,7 +255,10 @@ async fn refusals_are_openais() {
     assert_eq!(unknown.refused(404).1, "model_not_found");
     assert_eq!(unknown.json()["error"]["understudy"]["code"], "MODEL_UNKNOWN");
     let long = "x".repeat(5000);
-    assert_eq!(api.post(CHAT, ask("small", &long, json!({}))).await.refused(400).1, "context_length_exceeded");
+    assert_eq!(
+        api.post(CHAT, ask("small", &long, json!({}))).await.refused(400).1,
+        "context_length_exceeded"
+    );
     let empty = api.post(CHAT, ask("small", " ", json!({}))).await;
     assert_eq!(empty.refused(400).1, "PROMPT_EMPTY");
     let large = ask("small", &"x".repeat(5 << 20), json!({}));
@@ -258,7 +275,10 @@ async fn a_full_node_says_when_to_come_again() {
     let slow = api.open("POST", CHAT, ask("small", "slow", json!({"stream": true}))).await;
     let refused = api.post(CHAT, ask("small", "2+2?", json!({}))).await;
     assert_eq!(refused.refused(429).1, "OVERLOADED");
-    assert_eq!((&refused.headers["retry-after"], &refused.headers["retry-after-ms"]), (&"1".parse().unwrap(), &"500".parse().unwrap()));
+    assert_eq!(
+        (&refused.headers["retry-after"], &refused.headers["retry-after-ms"]),
+        (&"1".parse().unwrap(), &"500".parse().unwrap())
+    );
     drop(slow);
     api.becomes_idle().await;
     api.post(CHAT, ask("small", "2+2?", json!({}))).await.ok();
@@ -282,7 +302,10 @@ async fn a_deadline_ends_an_answer_with_what_there_is() {
     let body = ask("small", "slow", json!({"understudy": {"deadline_ms": 550}}));
     let body = api.post(CHAT, body).await.ok();
     let choice = &body["choices"][0];
-    assert_eq!((&choice["finish_reason"], &body["understudy"]["finish_reason"]), (&json!("length"), &json!("deadline")));
+    assert_eq!(
+        (&choice["finish_reason"], &body["understudy"]["finish_reason"]),
+        (&json!("length"), &json!("deadline"))
+    );
     let text = choice["message"]["content"].as_str().unwrap();
     assert!((1..100).contains(&text.len()), "{text}");
 }

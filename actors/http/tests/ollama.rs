@@ -21,10 +21,14 @@ async fn a_chat_comes_in_lines_or_whole() {
     assert_eq!(text, "4");
     let (last, before) = lines.split_last().unwrap();
     assert!(before.iter().all(|line| line["done"] == false) && !before.is_empty());
-    assert_eq!((&last["done"], &last["done_reason"], &last["eval_count"]), (&json!(true), &json!("stop"), &json!(1)));
+    assert_eq!(
+        (&last["done"], &last["done_reason"], &last["eval_count"]),
+        (&json!(true), &json!("stop"), &json!(1))
+    );
     assert_eq!(last["model"], "small:latest");
 
-    let options = json!({"stream": false, "keep_alive": "5m", "options": {"num_predict": 2, "num_ctx": 4096}});
+    let options =
+        json!({"stream": false, "keep_alive": "5m", "options": {"num_predict": 2, "num_ctx": 4096}});
     let whole = api.post("/api/chat", chat("slow", options)).await.ok();
     assert_eq!((&whole["message"]["content"], &whole["done_reason"]), (&json!("xx"), &json!("length")));
 }
@@ -49,7 +53,10 @@ async fn calls_have_objects_as_arguments() {
 #[tokio::test(start_paused = true)]
 async fn a_prompt_is_answered_and_none_loads_the_model() {
     let api = api(&[]).await;
-    let lines = api.post("/api/generate", json!({"model": "small", "prompt": "2+2?", "system": "Be short."})).await.lines();
+    let lines = api
+        .post("/api/generate", json!({"model": "small", "prompt": "2+2?", "system": "Be short."}))
+        .await
+        .lines();
     let text: String = lines.iter().filter_map(|line| line["response"].as_str()).collect();
     assert_eq!(text, "4");
     let loaded = api.post("/api/generate", json!({"model": "small"})).await.ok();

@@ -30,10 +30,10 @@ async fn completions_are_texts() {
     assert_eq!(texts, ["4", "4", "ok", "ok"]);
     assert_eq!(whole["object"], "text_completion");
 
-    let body = json!({"model": "small", "prompt": "hi", "stream": true, "stream_options": {"include_usage": true}});
+    let body =
+        json!({"model": "small", "prompt": "hi", "stream": true, "stream_options": {"include_usage": true}});
     let chunks = api.post("/v1/completions", body).await.events();
-    let text: String =
-        chunks.iter().filter_map(|chunk| chunk["choices"][0]["text"].as_str()).collect();
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["text"].as_str()).collect();
     assert_eq!(text, "ok");
     assert!(chunks.last().unwrap()["usage"]["total_tokens"].is_u64());
     for (more, field) in [
@@ -105,7 +105,10 @@ async fn the_status_tells_what_runs() {
     let api = api(&[]).await;
     let status = api.get("/understudy/status").await.ok();
     assert_eq!(status["node"]["draining"], false);
-    assert_eq!((&status["models"][0]["model"], &status["models"][0]["state"]), (&json!("small"), &json!("ready")));
+    assert_eq!(
+        (&status["models"][0]["model"], &status["models"][0]["state"]),
+        (&json!("small"), &json!("ready"))
+    );
     assert_eq!(status["requests"]["running"], 0);
     let body = json!({"model": "small", "stream": true, "messages": [{"role": "user", "content": "slow"}]});
     let _running = api.open("POST", "/v1/chat/completions", body).await;

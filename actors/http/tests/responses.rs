@@ -73,9 +73,11 @@ fn typed(data: Vec<String>) -> Vec<Value> {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_tells_every_step_in_order() {
-    let calls = "Wait.<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>";
+    let calls =
+        "Wait.<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>";
     let api = api(&[("weather?", Reply::text(calls))]).await;
-    let tool = json!({"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": true});
+    let tool =
+        json!({"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": true});
     let body = json!({"model": "small", "input": "weather?", "tools": [tool], "stream": true});
     let events = typed(api.post(RESPONSES, body).await.data());
     let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
@@ -102,7 +104,10 @@ async fn a_stream_tells_every_step_in_order() {
     );
     let response = &events.last().unwrap()["response"];
     let call = &response["output"][1];
-    assert_eq!((&call["type"], &call["arguments"]), (&json!("function_call"), &json!("{\"city\": \"Paris\"}")));
+    assert_eq!(
+        (&call["type"], &call["arguments"]),
+        (&json!("function_call"), &json!("{\"city\": \"Paris\"}"))
+    );
     let deltas: String = events
         .iter()
         .filter(|event| event["type"] == "response.function_call_arguments.delta")

@@ -38,9 +38,10 @@ impl Options {
     pub(super) fn apply(self, request: &mut GenerateRequest) -> Result<(), Failure> {
         request.max_tokens = match self.num_predict {
             None | Some(-1) => None,
-            Some(count) => Some(u32::try_from(count).map_err(|_| {
-                invalid("options.num_predict", "must be a number of tokens, or -1")
-            })?),
+            Some(count) => Some(
+                u32::try_from(count)
+                    .map_err(|_| invalid("options.num_predict", "must be a number of tokens, or -1"))?,
+            ),
         };
         request.stop = self.stop.0;
         request.sampling = Some(Sampling {

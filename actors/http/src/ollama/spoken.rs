@@ -50,7 +50,9 @@ pub(super) async fn respond(
     }
     telling.settle().await?;
     let lines = Lines { telling, model, form, calls: Vec::new() };
-    let lines = stream::unfold(lines, async |mut lines| lines.next().await.map(|line| (Ok::<_, std::convert::Infallible>(line), lines)));
+    let lines = stream::unfold(lines, async |mut lines| {
+        lines.next().await.map(|line| (Ok::<_, std::convert::Infallible>(line), lines))
+    });
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
 

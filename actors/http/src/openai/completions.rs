@@ -152,8 +152,7 @@ fn completion(answers: &[Told], frame: &Frame) -> Value {
     };
     let mut whole = frame.object(answers.iter().enumerate().map(choice).collect());
     whole["usage"] = usage::json(usage::of(answers.iter().map(|told| &told.finished)));
-    whole["understudy"] =
-        answers.first().map(|told| native::answer(&told.finished, frame.explains)).into();
+    whole["understudy"] = answers.first().map(|told| native::answer(&told.finished, frame.explains)).into();
     whole
 }
 

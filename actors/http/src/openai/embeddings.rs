@@ -78,9 +78,9 @@ impl Encoding {
     fn write(self, values: &[f32]) -> Value {
         match self {
             Self::Float => values.into(),
-            Self::Base64 => {
-                STANDARD.encode(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()).into()
-            }
+            Self::Base64 => STANDARD
+                .encode(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+                .into(),
         }
     }
 }

@@ -20,8 +20,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// About the HTTP request itself.
     pub(crate) fn without_code(status: StatusCode, message: &str) -> Self {
-        let error =
-            json!({"message": message, "type": "invalid_request_error", "param": null, "code": "unknown_url"});
+        let error = json!({"message": message, "type": "invalid_request_error", "param": null, "code": "unknown_url"});
         Self { status, body: json!({"error": error}), failure: None }
     }
 }

@@ -52,7 +52,9 @@ impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         let text = |value| match value {
             Value::String(text) => Ok(text),
-            Value::Number(_) | Value::Array(_) => Err(D::Error::custom("of token ids is not supported: send text")),
+            Value::Number(_) | Value::Array(_) => {
+                Err(D::Error::custom("of token ids is not supported: send text"))
+            }
             _ => Err(D::Error::custom("is neither a text nor a list of texts")),
         };
         match Value::deserialize(reader)? {

@@ -82,7 +82,11 @@ impl ChatMessage {
         };
         Ok(v1::Message {
             role: role.to_owned(),
-            content: self.content.map(|content| text(content, &format!("{path}.content"))).transpose()?.unwrap_or_default(),
+            content: self
+                .content
+                .map(|content| text(content, &format!("{path}.content")))
+                .transpose()?
+                .unwrap_or_default(),
             tool_calls: self.tool_calls.unwrap_or_default().into_iter().map(call).collect(),
             tool_call_id: self.tool_call_id.unwrap_or_default(),
         })
@@ -131,7 +135,8 @@ pub(crate) fn text(content: Value, path: &str) -> Result<String, Failure> {
             None => return Err(invalid(&format!("{path}.type"), "is missing")),
         }
         let known = ["type", "text", "annotations", "logprobs"];
-        let unknown = part.as_object().and_then(|part| part.keys().find(|key| !known.contains(&key.as_str())));
+        let unknown =
+            part.as_object().and_then(|part| part.keys().find(|key| !known.contains(&key.as_str())));
         if let Some(unknown) = unknown {
             return Err(invalid(&format!("{path}.{unknown}"), "is not supported"));
         }

@@ -112,7 +112,8 @@ impl Api {
 
     /// The response while its body may still come.
     pub async fn open(&self, method: &str, path: &str, body: impl ToString) -> Response {
-        self.send(Request::builder().method(method).uri(path).body(Body::from(body.to_string())).unwrap()).await
+        self.send(Request::builder().method(method).uri(path).body(Body::from(body.to_string())).unwrap())
+            .await
     }
 
     pub async fn send(&self, mut request: Request<Body>) -> Response {

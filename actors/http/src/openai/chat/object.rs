@@ -11,7 +11,8 @@ use crate::{
 
 /// `chat.completion`.
 pub(super) fn completion(answers: &[Told], frame: &Frame) -> Value {
-    let choices: Vec<Value> = answers.iter().enumerate().map(|(nth, told)| choice(nth, told, frame)).collect();
+    let choices: Vec<Value> =
+        answers.iter().enumerate().map(|(nth, told)| choice(nth, told, frame)).collect();
     let account = answers.first().map(|told| native::answer(&told.finished, frame.explains));
     json!({
         "id": frame.id,

@@ -69,8 +69,7 @@ impl Chunks {
             }
             Said::End(finished) => {
                 let reason = usage::finish_reason(&finished);
-                let choice =
-                    json!({"index": nth, "delta": {}, "logprobs": null, "finish_reason": reason});
+                let choice = json!({"index": nth, "delta": {}, "logprobs": null, "finish_reason": reason});
                 let mut chunk = self.chunk(vec![choice]);
                 // Whoever asked for events has just been told the whole account.
                 if !self.frame.explains {

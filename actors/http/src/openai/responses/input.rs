@@ -119,8 +119,10 @@ mod tests {
             {"type": "function_call_output", "call_id": "1", "output": "b"},
         ]))
         .unwrap();
-        let told: Vec<_> =
-            turns.iter().map(|turn| (turn.role.as_str(), turn.content.as_str(), turn.tool_calls.len())).collect();
+        let told: Vec<_> = turns
+            .iter()
+            .map(|turn| (turn.role.as_str(), turn.content.as_str(), turn.tool_calls.len()))
+            .collect();
         assert_eq!(told, [("user", "a", 0), ("assistant", "I look.", 2), ("tool", "b", 0)]);
         assert_eq!(turns[2].tool_call_id, "1");
     }

@@ -95,7 +95,9 @@ pub(crate) async fn cancel(
 ) -> Result<Json<Value>, Refusal> {
     match app.responses.cancel(&tenant(&request), &id) {
         None => Err(unknown(&id).into()),
-        Some(false) => Err(invalid("response_id", "is of a response that is not made in the background").into()),
+        Some(false) => {
+            Err(invalid("response_id", "is of a response that is not made in the background").into())
+        }
         Some(true) => {
             let object = app.responses.object(&tenant(&request), &id);
             Ok(Json(object.ok_or_else(|| unknown(&id))?))
