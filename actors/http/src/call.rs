@@ -82,10 +82,12 @@ async fn gathered(body: Body) -> Result<Vec<u8>, Failure> {
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Failure::new(codes::CANCELLED, "the connection broke"))?;
         seen += chunk.len();
-        match seen {
-            ..=LARGEST_REQUEST_BYTES => kept.extend_from_slice(&chunk),
-            ..=MOST_DISCARDED => kept = Vec::new(),
-            _ => break,
+        if seen <= LARGEST_REQUEST_BYTES {
+            kept.extend_from_slice(&chunk);
+        } else if seen <= MOST_DISCARDED {
+            kept = Vec::new();
+        } else {
+            break;
         }
     }
     if seen > LARGEST_REQUEST_BYTES {
