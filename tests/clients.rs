@@ -71,7 +71,7 @@ impl Place {
                 (SMALL.to_owned(), common::LARGER.to_owned())
             }
         };
-        // Few enough to be filled by a script, and a body of the largest size is refused and not read.
+        // Few enough places for a script to fill them.
         let server = Server::with_config(&format!(
             "limits.max_requests = 4\n[[ladder]]\nmodel = {model:?}\n[[ladder]]\nmodel = {twin:?}\n"
         ));
