@@ -60,7 +60,6 @@ impl Place {
     /// `None`: the packages cannot be had.
     fn new() -> Option<Self> {
         if std::env::var_os("UNDERSTUDY_OFFLINE").is_some() {
-            eprintln!("skipped: UNDERSTUDY_OFFLINE is set");
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
