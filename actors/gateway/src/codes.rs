@@ -46,6 +46,7 @@ codes! {
     CONTEXT_OVERFLOW, InvalidArgument, 2, "Shorten the prompt, or raise engine.context_tokens up to the model's own limit.";
     MESSAGE_TOO_LARGE, OutOfRange, 2, "Send a shorter prompt: a message may have 4 MiB.";
     TEMPLATE_REFUSED, InvalidArgument, 2, "Order the messages as the model's template wants: most take an optional system message, then user and assistant in turn.";
+    RESPONSE_UNKNOWN, NotFound, 2, "Send the conversation again: responses are kept for a day, in memory, and `store` must not be false.";
     MODEL_UNKNOWN, NotFound, 2, "`understudy models` lists the names; a path to a .gguf file works too.";
     CONFIG_INVALID, InvalidArgument, 2, "Correct the setting that the message names; without a file the defaults hold.";
     PROTOCOL_TOO_NEW, FailedPrecondition, 2, "The client is newer than the node: update the node.";

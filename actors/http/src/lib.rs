@@ -1,9 +1,54 @@
-//! What a node serves over HTTP besides health.
+//! What a node serves over HTTP besides health: the APIs of OpenAI and Ollama, and its status.
+//!
+//! Every dialect is a translation onto [`understudy_gateway::Inference`] and [`understudy_gateway::Models`]: the same
+//! requests as over gRPC go in, the same events come out.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `call`, `strict` | a call's body, context and caller; JSON that is read to the last field |
+//! | `telling`, `finality`, `fan` | an answer as text that stays and calls of tools; several at once |
+//! | `openai` | `/v1/*`: models, chat, completions, responses, embeddings |
+//! | `ollama` | `/api/*` |
+//! | `status`, `native` | `/understudy/status`; our own events and accounts as JSON |
+//! | `statuses` | error codes as HTTP statuses |
+//!
+//! **Invariants.** What a request names and we do not do is refused by name, never ignored. Text that was sent is
+//! never withdrawn, whatever the policy. A caller that leaves cancels its requests. Another tenant's response is as
+//! good as none.
+//!
+//! ```no_run
+//! # async fn serve(node: understudy_gateway::Node) -> Result<(), understudy_gateway::Failure> {
+//! let addresses = node.serve(understudy_http::routes(&node)).await?;
+//! println!("http://{}/v1/models", addresses.http);
+//! # Ok(())
+//! # }
+//! ```
 
-use axum::Router;
+mod app;
+mod call;
+mod fan;
+mod finality;
+mod ids;
+mod native;
+mod ollama;
+mod openai;
+mod status;
+mod statuses;
+mod strict;
+mod telling;
+
+use axum::{Router, middleware, routing::get};
 use understudy_gateway::Node;
 
+use app::App;
+
 /// Everything that `node` serves over HTTP besides health.
-pub fn routes(_node: &Node) -> Router {
+pub fn routes(node: &Node) -> Router {
+    let app = App::of(node);
     Router::new()
+        .nest("/v1", openai::routes())
+        .nest("/api", ollama::routes())
+        .route("/understudy/status", get(status::status))
+        .layer(middleware::from_fn(call::name_request))
+        .with_state(app)
 }
