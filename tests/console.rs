@@ -6,8 +6,11 @@
 mod access;
 #[path = "console/browser.rs"]
 mod browser;
+mod common;
 #[path = "console/fake.rs"]
 mod fake;
+#[path = "console/real.rs"]
+mod real;
 #[path = "console/settings.rs"]
 mod settings;
 
