@@ -11,6 +11,7 @@
 //! | `ollama` | `/api/*` |
 //! | `status`, `native` | `/understudy/status`; our own events and accounts as JSON |
 //! | `statuses` | error codes as HTTP statuses |
+//! | `console` | the page at `/`, a client of these |
 //!
 //! **Invariants.** What a request names and we do not do is refused by name, never ignored. Text that was sent is
 //! never withdrawn, whatever the policy. A caller that leaves cancels its requests. Another tenant's response is as
@@ -26,6 +27,7 @@
 
 mod app;
 mod call;
+pub mod console;
 mod fan;
 mod finality;
 mod ids;
@@ -51,4 +53,5 @@ pub fn routes(node: &Node) -> Router {
         .route("/understudy/status", get(status::status))
         .layer(middleware::from_fn(call::name_request))
         .with_state(app)
+        .merge(console::routes())
 }
