@@ -87,7 +87,7 @@ impl Server {
     pub fn get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.http).expect("the node listens");
         stream.set_read_timeout(Some(SOON)).expect("a timeout can be set");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .expect("a sent request");
         let mut said = String::new();
         stream.read_to_string(&mut said).expect("an answer");
