@@ -333,11 +333,11 @@ mod tests {
             };
             for take in takes.iter().map(Some).chain([None]) {
                 let until = take.map_or(pieces.len(), |(until, _)| until.index(pieces.len() + 1));
-                for at in candidate.tokens().len()..until {
+                for piece in pieces.iter().take(until).skip(candidate.tokens().len()) {
                     if candidate.is_stopped() {
                         break;
                     }
-                    write(&mut candidate, pieces[at]);
+                    write(&mut candidate, piece);
                     show(&candidate);
                 }
                 if let Some((_, keep)) = take {
