@@ -36,11 +36,11 @@ async fn answer(wish: &str, request: GenerateRequest) -> (Finished, String) {
     let (shown, end) = read(events).await;
     let end = end.unwrap();
     assert_eq!(shown, end.text);
-    let prompts = harness.small.calls().into_iter().filter_map(|call| match call {
+    let mut prompts = harness.small.calls().into_iter().filter_map(|call| match call {
         Call::Open(prompt) => Some(prompt),
         _ => None,
     });
-    (end, prompts.last().unwrap())
+    (end, prompts.next_back().unwrap())
 }
 
 #[tokio::test]

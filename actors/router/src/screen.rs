@@ -28,7 +28,7 @@ pub(crate) struct Screen {
     /// The candidate shown.
     owner: Option<Revision>,
     marks: Vec<Mark>,
-    /// Marks whose text is out; those after it wait for theirs to be certain.
+    /// Marks that begin in the text that is out; those after them wait for theirs to be certain.
     out: usize,
     text: String,
     /// Reason of the retraction to come, should another candidate take over.
@@ -41,6 +41,9 @@ struct Mark {
     author: Author,
     why: Arc<str>,
     end: usize,
+    /// Bytes of the tokens before it. A text is no shorter than its tokens' bytes, so a token with text begins
+    /// within it.
+    start: usize,
     /// Its log-probability is told.
     is_told: bool,
 }
@@ -100,13 +103,15 @@ impl Screen {
         for group in tokens[same..].chunk_by(|a, b| a.author.model == b.author.model) {
             let Some(last) = group.last() else { continue };
             let text = candidate.text()[self.text.len()..last.shown].to_owned();
-            let marks = group.iter().map(|one| Mark {
-                author: one.author.clone(),
-                why: one.why.clone(),
-                end: one.shown,
-                is_told: one.told.is_some(),
-            });
-            self.marks.extend(marks);
+            for one in group {
+                self.marks.push(Mark {
+                    author: one.author.clone(),
+                    why: one.why.clone(),
+                    end: one.shown,
+                    start: self.marks.len().checked_sub(1).map_or(0, |before| tokens[before].end),
+                    is_told: one.told.is_some(),
+                });
+            }
             self.send_text(&last.author, text, group.len() as u32, tokens).await?;
         }
         // What the decoder held until the end belongs to the last token.
@@ -120,8 +125,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Sends the text of the last mark, with what is to be told of the tokens of the candidate since the last
-    /// text.
+    /// Sends text of the candidate with what is to be told of the tokens that begin in it.
     async fn send_text(
         &mut self,
         author: &Author,
@@ -132,9 +136,10 @@ impl Screen {
         if text.is_empty() {
             return Ok(());
         }
-        let since = tokens.get(self.out..self.marks.len()).unwrap_or_default();
+        let begun = self.begun_within(self.text.len() + text.len(), self.marks.len());
+        let since = tokens.get(self.out..begun).unwrap_or_default();
         let logprobs = since.iter().filter_map(|token| token.told.as_deref().cloned()).collect();
-        self.out = self.marks.len();
+        self.out = begun;
         let (model, shown) = (author.model.to_string(), text.clone());
         self.send(AnswerEvent::Delta { model, text: shown, tokens: count, logprobs }).await?;
         self.text.push_str(&text);
@@ -155,16 +160,19 @@ impl Screen {
         Ok(())
     }
 
-    /// Marks that have no text of their own within the first `len` bytes, or are not among the first `count`,
-    /// wait again; how many of them were told.
+    /// Of the first `count` marks, those that begin within the first `len` bytes.
+    fn begun_within(&self, len: usize, count: usize) -> usize {
+        self.marks.iter().take(count).take_while(|mark| mark.start < len).count()
+    }
+
+    /// Only what begins within the first `len` bytes, of the first `count` marks, stays told; how many are not any
+    /// more.
     fn take_in(&mut self, len: usize, count: usize) -> u32 {
-        let starts = std::iter::once(0).chain(self.marks.iter().map(|mark| mark.end));
-        let with_text = |(mark, start): (&Mark, usize)| mark.end.min(len) > start;
-        let kept = self.marks.iter().zip(starts).take(count.min(self.out)).map(with_text).collect::<Vec<_>>();
-        let stays = kept.iter().rposition(|has_text| *has_text).map_or(0, |last| last + 1);
+        let stays = self.begun_within(len, count);
         let withdrawn = self.marks.get(stays..self.out).unwrap_or_default();
+        let told = withdrawn.iter().filter(|mark| mark.is_told).count() as u32;
         self.out = stays;
-        withdrawn.iter().filter(|mark| mark.is_told).count() as u32
+        told
     }
 
     /// Why the text shown will be withdrawn, should it be.
@@ -250,5 +258,102 @@ impl Screen {
             }
         }
         spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use understudy_engine::verbs::{StepResult, TokenId};
+
+    use super::*;
+    use crate::{FinishReason, TokenLogprob};
+
+    /// A token of these bytes, told of.
+    fn write(candidate: &mut Candidate, bytes: &[u8]) {
+        let author = Author { model: "m".into(), vocabulary: "bytes".into() };
+        let id = candidate.tokens().len() as TokenId;
+        candidate.push(&author, StepResult::forced(id), bytes);
+        candidate.tell(TokenLogprob { id, bytes: bytes.to_vec(), logprob: 0.0, top: Vec::new() });
+    }
+
+    /// What a reader keeps of everything that it is sent.
+    #[derive(Default)]
+    struct Reader {
+        text: String,
+        tokens: Vec<TokenLogprob>,
+    }
+
+    impl Reader {
+        fn read(&mut self, events: &mut mpsc::Receiver<AnswerItem>) {
+            while let Ok(Ok(event)) = events.try_recv() {
+                match event {
+                    AnswerEvent::Delta { text, logprobs, .. } => {
+                        self.text.push_str(&text);
+                        self.tokens.extend(logprobs);
+                    }
+                    AnswerEvent::Retracted { bytes, tokens, .. } => {
+                        self.text.truncate(self.text.len() - bytes);
+                        self.tokens.truncate(self.tokens.len() - tokens as usize);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever is written, taken back and written again: the tokens told are those of the text shown, from the
+        /// first to the one that its last byte belongs to.
+        #[test]
+        fn tokens_come_and_go_with_their_text(
+            text in "[ab#é🚀]{1,12}",
+            cuts in prop::collection::vec(1_usize..4, 1..20),
+            takes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6),
+        ) {
+            let (sender, mut events) = mpsc::channel(1024);
+            let mut screen = Screen::new(RequestCtx::new("r"), sender, Instant::now());
+            let mut candidate = Candidate::new(&["#é".to_owned()]);
+            let mut pieces = Vec::new();
+            let mut rest = text.as_bytes();
+            for cut in cuts.iter().cycle() {
+                let (piece, left) = rest.split_at((*cut).min(rest.len()));
+                pieces.push(piece);
+                rest = left;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let mut reader = Reader::default();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let mut show = |candidate: &Candidate| {
+                runtime.block_on(screen.show(candidate)).expect("a reader");
+                reader.read(&mut events);
+                assert_eq!(reader.text, candidate.text());
+                let told = reader.tokens.iter().map(|token| token.id).collect::<Vec<_>>();
+                assert_eq!(told, (0..told.len() as TokenId).collect::<Vec<_>>());
+                let end_of = |count: usize| candidate.tokens()[..count].last().map_or(0, |last| last.end);
+                assert!(end_of(told.len()) >= reader.text.len(), "all tokens of the text are told");
+                assert!(told.is_empty() || end_of(told.len() - 1) < reader.text.len(), "and no others");
+            };
+            for take in takes.iter().map(Some).chain([None]) {
+                let until = take.map_or(pieces.len(), |(until, _)| until.index(pieces.len() + 1));
+                for piece in pieces.iter().take(until).skip(candidate.tokens().len()) {
+                    if candidate.is_stopped() {
+                        break;
+                    }
+                    write(&mut candidate, piece);
+                    show(&candidate);
+                }
+                if let Some((_, keep)) = take {
+                    candidate.truncate(keep.index(candidate.tokens().len() + 1));
+                    show(&candidate);
+                }
+            }
+            candidate.finish(FinishReason::Stop);
+            show(&candidate);
+            candidate.reopen();
+            show(&candidate);
+        }
     }
 }

@@ -94,7 +94,7 @@ impl Driver {
     }
 
     pub fn open(&mut self, prompt: Vec<TokenId>) -> Result<SeqKey, String> {
-        match self.ask(Verb::Open(OpenSpec { prompt, sampler: SamplerSpec::default(), gate: None }))? {
+        match self.ask(Verb::Open(OpenSpec { prompt, ..OpenSpec::default() }))? {
             Outcome::Opened { seq, .. } => Ok(seq),
             other => Err(format!("{other:?}")),
         }
