@@ -133,7 +133,11 @@ impl Language for Calls {
         if self.arguments.iter().map(Json::known).sum::<usize>() <= KNOWN {
             return false;
         }
-        self.arguments.iter_mut().fold(false, |any, arguments| arguments.forget_all() || any)
+        let mut any = false;
+        for arguments in &mut self.arguments {
+            any |= arguments.forget_all();
+        }
+        any
     }
 
     fn ways(&mut self, frame: &Frame) -> Option<Vec<TextThen<Frame>>> {

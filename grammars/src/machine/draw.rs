@@ -19,7 +19,7 @@ use crate::{TokenId, Vocabulary, bits};
 /// Tokens of one set tried one by one where little is left.
 const TRIED: usize = 2048;
 
-/// Outcomes among which the cheapest is looked for: no more than a completion looks at.
+/// Outcomes among which a way out is looked for: no more than a completion looks at.
 const WAYS_OUT: usize = 8;
 
 /// Rests that are walked in states anew each time: of fewer it is not worth while to keep what they do.
@@ -161,7 +161,7 @@ impl<L: Language> Machine<L> {
         if sketch.asks_closes() {
             let (least, worst) = self.needed_inside(group, spread);
             if !sketch.fits(worst) {
-                return least != ENDLESS && !sketch.fits(least);
+                return least != ENDLESS && least > 0 && !sketch.fits(least);
             }
             sketch.note(worst);
         }
@@ -220,7 +220,7 @@ impl<L: Language> Machine<L> {
         let others = spread.others.iter().flat_map(|others| &others.spread.inside);
         for (set, tokens) in spread.inside.iter().chain(others) {
             let way_out = self.needed_by_way_out(group, *set);
-            if let Some(needed) = way_out.filter(|needed| sketch.fits(*needed)) {
+            if let Some(needed) = way_out.filter(|needed| sketch.fits_without_texts(*needed)) {
                 tokens.add_to(&mut sketch.words);
                 sketch.note(needed);
                 continue;
@@ -229,6 +229,9 @@ impl<L: Language> Machine<L> {
             for id in tokens.first(if way_out.is_some() { usize::MAX } else { TRIED }) {
                 match self.step_all(state, vocabulary.token(id)) {
                     DEAD => {}
+                    next if way_out.is_some() && self.ends_soon(next, way_out, sketch) => {
+                        bits::insert(&mut sketch.words, id);
+                    }
                     next if self.is_unknown(next, sketch) => sketch.doubtful.push(id),
                     next => self.allow_within(next, id, sketch),
                 }
@@ -236,8 +239,14 @@ impl<L: Language> Machine<L> {
         }
     }
 
-    /// Where a group's lexeme can end in several ways from the places of a set, tokens that suffice from each of them
-    /// by the cheapest: free text ends at once, and need not begin what may come in it.
+    /// Whether a state is completed by the way out of its lexeme with what is left.
+    fn ends_soon(&mut self, state: StateId, way_out: Option<u32>, sketch: &Sketch) -> bool {
+        let needed = self.bound(state).filter(|needed| Some(*needed) <= way_out);
+        needed.is_some_and(|needed| sketch.fits_without_texts(needed))
+    }
+
+    /// Where a group's lexeme can end in several ways from the places of a set, and after one nothing has to come:
+    /// tokens that suffice to end it so from each of them. Free text may end, and need not begin a call.
     fn needed_by_way_out(&mut self, group: &Group, set: u32) -> Option<u32> {
         let choice = &group.choice;
         if choice.captured || choice.characters != (0, u32::MAX) {
@@ -249,12 +258,10 @@ impl<L: Language> Machine<L> {
         if !(2..=WAYS_OUT).contains(&outcomes.len()) {
             return None;
         }
-        let needed = |outcome: &u32| {
-            let only = Outcomes::only(choice.lexeme.automaton.outcomes(), Some(*outcome));
-            let bytes = choice.lexeme.most_bytes_to_end(Some(&only));
-            self.needed_after(group, *outcome).saturating_add(bytes)
-        };
-        outcomes.iter().map(needed).min()
+        let is_last = |outcome: &u32| self.needed_after(group, *outcome) == 0;
+        let last = outcomes.into_iter().filter(is_last);
+        let count = choice.lexeme.automaton.outcomes();
+        last.map(|outcome| choice.lexeme.most_bytes_to_end(Some(&Outcomes::only(count, Some(outcome))))).min()
     }
 
     /// Whether what comes after a state depends on a text that is not known here.

@@ -81,6 +81,11 @@ impl Sketch {
         self.left == UNLIMITED || needed.saturating_add(self.echo + self.reserve) <= self.left
     }
 
+    /// The same where no captured text is due, for which something would be reserved.
+    pub(super) fn fits_without_texts(&self, needed: u32) -> bool {
+        needed <= self.left
+    }
+
     fn finish(self) -> StateMask {
         StateMask { words: self.words, doubtful: self.doubtful.into(), worst: self.worst }
     }

@@ -201,6 +201,11 @@ fn text_needs_no_tokens_and_a_call_is_begun_only_if_it_fits() {
     let grammar = compile(&pattern(true, true));
     let mark = (0..vocabulary().len() as u32).find(|id| vocabulary().token(*id) == b"<tool_call>");
     let mark = mark.expect("is a token");
+    // Once a key has been looked at, something is reserved for it where one may come.
+    let mut known = grammar.matcher();
+    for byte in TIME.replace("time", "any").replace("{}", "{\"a\": 1}").bytes() {
+        assert!(allowed(&mut known).contains(&u32::from(byte)) && known.try_accept(u32::from(byte)));
+    }
     let mut call = grammar.matcher();
     assert_eq!(call.min_close_tokens(), Some(0));
     assert!(call.try_accept(mark));

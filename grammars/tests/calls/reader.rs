@@ -7,12 +7,14 @@ fn call(name: &str, arguments: &str) -> String {
     format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {arguments}}}\n</tool_call>")
 }
 
+/// An answer, its text, and its calls: names and arguments.
+type Told<'a> = (String, &'a str, Vec<(&'a str, &'a str)>);
+
 #[test]
 fn answers_are_told_apart() {
     let (a, b) = (call("a", "{\"x\": 1}"), call("b", "{}"));
     let deep = r#"{"s": "}{]\"</tool_call>", "l": [{"q": "\\"}, []]}"#;
-    // An answer, its text, and its calls.
-    let cases: Vec<(String, &str, Vec<(&str, &str)>)> = vec![
+    let cases: Vec<Told> = vec![
         (String::new(), "", vec![]),
         (" \n".into(), " \n", vec![]),
         ("Hello <b>you</b> <tool".into(), "Hello <b>you</b> <tool", vec![]),
