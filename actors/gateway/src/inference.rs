@@ -74,16 +74,6 @@ impl Inference {
         Self { ledger: Some(ledger), ..self }
     }
 
-    /// Requests in flight.
-    pub fn in_flight(&self) -> usize {
-        self.admission.in_flight()
-    }
-
-    /// Whether the node stops: no more requests come in.
-    pub fn is_draining(&self) -> bool {
-        self.admission.closed().is_cancelled()
-    }
-
     /// The context of a call over HTTP: its id, its deadline, whose it is.
     ///
     /// # Errors

@@ -106,3 +106,4 @@ pub use listener::{ConnectionCounts, Peer, raise_file_limit};
 pub use models::{ModelControl, Models};
 pub use node::{Node, Parts};
 pub use server::Addresses;
+pub use understudy_telemetry::Telemetry;

@@ -200,7 +200,7 @@ impl Node {
     ///
     /// # Errors
     /// `REQUEST_INVALID`; nothing changed then.
-    pub fn set_log_filter(&self, filter: &str) -> Result<String, Failure> {
+    pub fn set_log_filter(filter: &str) -> Result<String, Failure> {
         understudy_telemetry::logs::set_filter(filter).map_err(|error| {
             Failure::new(codes::REQUEST_INVALID, error.to_string()).with_field("filter", error.to_string())
         })

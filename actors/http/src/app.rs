@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use understudy_gateway::{Inference, Models, Node};
+use understudy_gateway::{Admission, Inference, Models, Node, Telemetry};
 
 use crate::{ids, openai::Store};
 
@@ -12,6 +12,8 @@ use crate::{ids, openai::Store};
 pub(crate) struct App {
     pub(crate) inference: Inference,
     pub(crate) models: Models,
+    pub(crate) admission: Admission,
+    pub(crate) telemetry: Telemetry,
     /// Responses that callers may ask for again.
     pub(crate) responses: Arc<Store>,
     /// When the node began to serve.
@@ -25,6 +27,8 @@ impl App {
         Self {
             inference: node.inference().clone(),
             models: node.models().clone(),
+            admission: node.admission().clone(),
+            telemetry: node.telemetry().clone(),
             responses: Arc::new(Store::default()),
             begun: Instant::now(),
             since: ids::now(),

@@ -9,7 +9,7 @@
 //! | `telling`, `finality`, `fan` | an answer as text that stays and calls of tools; several at once |
 //! | `openai` | `/v1/*`: models, chat, completions, responses, embeddings |
 //! | `ollama` | `/api/*` |
-//! | `status`, `native` | `/understudy/status`; our own events and accounts as JSON |
+//! | `status`, `native` | `/understudy/status` and `/understudy/log`; our own events and accounts as JSON |
 //! | `statuses` | error codes as HTTP statuses |
 //! | `console` | the page at `/`, a client of these |
 //!
@@ -39,7 +39,10 @@ mod statuses;
 mod strict;
 mod telling;
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router, middleware,
+    routing::{get, put},
+};
 use understudy_gateway::Node;
 
 use app::App;
@@ -51,6 +54,7 @@ pub fn routes(node: &Node) -> Router {
         .nest("/v1", openai::routes())
         .nest("/api", ollama::routes())
         .route("/understudy/status", get(status::status))
+        .route("/understudy/log", put(status::set_log))
         .layer(middleware::from_fn(call::name_request))
         .with_state(app)
         .merge(console::routes())

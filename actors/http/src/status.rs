@@ -1,27 +1,43 @@
-//! `/understudy/status`: what the console looks at each second.
+//! `/understudy/status`: what the console looks at each second; and `/understudy/log`: what the node logs.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
+use understudy_gateway::Node;
 
-use crate::{app::App, native};
+use crate::{app::App, native, statuses};
 
-/// The node, its models and its requests. What is not known yet is 0.
+/// The node, its models and its requests.
 pub(crate) async fn status(State(app): State<App>) -> Json<Value> {
     let models: Vec<Value> = app.models.list().iter().map(native::model).collect();
+    let (requests, totals) = (app.admission.snapshot(), app.telemetry.totals());
+    let [interactive, agent, batch] = requests.waiting;
     Json(json!({
         "node": {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_s": app.begun.elapsed().as_secs(),
-            "draining": app.inference.is_draining(),
+            "draining": app.admission.closed().is_cancelled(),
         },
         "models": models,
         "requests": {
-            "running": app.inference.in_flight(),
-            "waiting": {"interactive": 0, "agent": 0, "batch": 0},
+            "running": requests.running,
+            "waiting": {"interactive": interactive, "agent": agent, "batch": batch},
+            "refused": requests.refused,
         },
         "totals": {
-            "requests": 0, "tokens": 0, "teacher_tokens": 0, "wasted_tokens": 0,
-            "bytes_read": 0, "bytes_teacher_alone": 0,
+            "requests": totals.requests,
+            "tokens": totals.tokens,
+            "teacher_tokens": totals.teacher_tokens,
+            "wasted_tokens": totals.wasted_tokens,
+            "bytes_read": totals.bytes_read,
+            "bytes_teacher_alone": totals.bytes_teacher_alone,
         },
     }))
+}
+
+/// Sets what the node logs, by a filter such as `info,understudy_router=debug`; answers it as it was understood.
+pub(crate) async fn set_log(filter: String) -> (StatusCode, String) {
+    match Node::set_log_filter(filter.trim()) {
+        Ok(filter) => (StatusCode::OK, format!("{filter}\n")),
+        Err(failure) => (statuses::status(failure.code), format!("{failure}\n")),
+    }
 }

@@ -75,7 +75,7 @@ impl Telling {
         };
         let finality = Finality::of(policy);
         let may_call = !request.tools.is_empty() && request.tool_choice() != ToolChoice::None;
-        let answer = inference.generate(ctx, request)?;
+        let answer = inference.generate(ctx, request).await?;
         let calls = may_call.then(CallReader::default);
         Ok(Self { answer, finality, calls, explains, said: VecDeque::new() })
     }
