@@ -1,4 +1,5 @@
 //! Stubs that others generate from the protos: the examples of docs/grpc.md against the built node.
+#![allow(clippy::print_stdout, reason = "whoever skips a test should read why")]
 
 mod common;
 

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use understudy_backend::{RequestCtx, RequestId};
 use understudy_proto::v1::{
-    Finished, GenerateCommand, GenerateEvent, GenerateRequest, Message, ToolCall, generate_command::Command,
-    generate_event::Event,
+    Finished, GenerateCommand, GenerateEvent, GenerateRequest, Message, ToolCall, ToolChoice,
+    generate_command::Command, generate_event::Event,
 };
 
 use crate::{Answer, Failure, Inference, codes, wire::invalid};
@@ -202,5 +202,10 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
             tool_calls: finished.tool_calls.clone(),
             ..Message::default()
         });
+        // A call that had to come has come: with its result there may be an answer.
+        if request.tool_choice() == ToolChoice::Required {
+            request.set_tool_choice(ToolChoice::Auto);
+            request.tool.clear();
+        }
     }
 }

@@ -126,6 +126,7 @@ impl Node {
             self.keys.clone(),
             services,
             health_service,
+            self.telemetry.clone(),
             http::routes(readiness, self.telemetry.clone()).merge(pages),
         )?;
         let addresses = started.addresses;

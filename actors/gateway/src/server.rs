@@ -9,7 +9,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use understudy_proto::v1::{inference_server::InferenceServer, models_server::ModelsServer};
 
 use crate::{
-    Failure, Inference, Models, codes,
+    Failure, Inference, Models, Telemetry, codes,
     config::NodeConfig,
     door::Door,
     keys::Keyring,
@@ -104,11 +104,12 @@ impl Servers {
         keys: Keyring,
         services: (Inference, Models),
         health: HealthServer<impl Health>,
+        telemetry: Telemetry,
         pages: axum::Router,
     ) -> Result<Self, Failure> {
         let closing = Closing::default();
         let rules = Arc::new(Rules::new(config, sockets.certificates.clone()));
-        let door = Arc::new(Door::new(&config.listen, keys.clone()));
+        let door = Arc::new(Door::new(&config.listen, keys.clone(), telemetry));
         let routes = grpc_routes(services, health)?;
         let pages = door.clone().before(pages.merge(web::routes(routes.clone())));
         let calls = door.before(routes.prepare().into_axum_router());

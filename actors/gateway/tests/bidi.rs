@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 use understudy_backend::fake::{FakeBackend, Reply};
 use understudy_proto::v1::{
-    CancelAnswer, Finished, GenerateCommand, GenerateEvent, GenerateRequest, Tool, ToolResult,
+    CancelAnswer, Finished, GenerateCommand, GenerateEvent, GenerateRequest, Tool, ToolChoice, ToolResult,
     generate_command::Command, generate_event::Event, inference_client::InferenceClient,
 };
 
@@ -76,7 +76,8 @@ async fn a_result_leads_to_the_next_answer() {
     let harness = start_with("", small).await;
     let mut call = Call::open(&harness, SOON).await;
     let tools = vec![Tool { name: "find".into(), ..Default::default() }];
-    call.say(Command::Start(GenerateRequest { tools, ..ask_small("look") })).await;
+    let tool_choice = ToolChoice::Required.into();
+    call.say(Command::Start(GenerateRequest { tools, tool_choice, ..ask_small("look") })).await;
     let (_, finished) = call.finished().await.unwrap();
     assert_eq!((finished.finish_reason.as_str(), finished.tool_calls.len()), ("tool_calls", 1));
     call.say(result(&finished.tool_calls[0].id)).await;

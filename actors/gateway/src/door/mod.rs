@@ -28,7 +28,7 @@ use axum::{
     response::Response,
 };
 
-use crate::{Caller, Failure, config::Listen, keys::Keyring, listener::Peer};
+use crate::{Caller, Failure, Telemetry, config::Listen, keys::Keyring, listener::Peer};
 use origin::{Origin, Origins};
 use refusal::{Dialect, Refusals};
 
@@ -51,16 +51,25 @@ pub(crate) struct Door {
     origins: Origins,
     body_limit: Duration,
     refusals: Refusals,
+    telemetry: Telemetry,
 }
 
 impl Door {
-    pub(crate) fn new(listen: &Listen, keys: Keyring) -> Self {
-        Self { keys, origins: Origins::new(listen), body_limit: listen.body(), refusals: Refusals::default() }
+    pub(crate) fn new(listen: &Listen, keys: Keyring, telemetry: Telemetry) -> Self {
+        let (origins, refusals) = (Origins::new(listen), Refusals::default());
+        Self { keys, origins, body_limit: listen.body(), refusals, telemetry }
     }
 
     /// The same pages behind this door. Its limit of bodies takes the place of axum's, which is lower.
     pub(crate) fn before(self: Arc<Self>, pages: Router) -> Router {
         pages.layer(DefaultBodyLimit::disable()).layer(from_fn_with_state(self, pass))
+    }
+
+    /// Turns a request away: noted, counted, and told in the words of whoever asked.
+    fn refuse(&self, failure: &Failure, dialect: Dialect, peer: Peer, path: &str) -> Response {
+        self.refusals.note(failure, peer, path);
+        self.telemetry.refused(failure.code.name);
+        dialect.refuse(failure)
     }
 
     /// Everything that can be said of a request without its body.
@@ -90,8 +99,7 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
         Ok((origin, Some(caller))) => (origin, caller),
         Ok((origin, None)) => return origin.preflight(),
         Err(failure) => {
-            door.refusals.note(&failure, peer, request.uri().path());
-            return advise(dialect, dialect.refuse(&failure));
+            return advise(dialect, door.refuse(&failure, dialect, peer, request.uri().path()));
         }
     };
     request.extensions_mut().insert(caller);
@@ -101,10 +109,7 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
     };
     let mut response = match request {
         Ok(request) => next.run(request).await,
-        Err(failure) => {
-            door.refusals.note(&failure, peer, "");
-            dialect.refuse(&failure)
-        }
+        Err(failure) => door.refuse(&failure, dialect, peer, ""),
     };
     origin.allow(response.headers_mut());
     advise(dialect, response)

@@ -161,7 +161,6 @@ fn pages() -> Router {
         .route("/v1/length", post(length))
         .route("/v1/who", get(who))
         .route("/api/length", post(length))
-        .route("/metrics", get(async || "metrics"))
         .route("/understudy/log", put(async || "log"))
 }
 
