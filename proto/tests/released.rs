@@ -93,12 +93,13 @@ fn nothing_released_is_taken_back() {
 
 #[test]
 fn a_break_is_seen() {
+    type Change = fn(&mut DescriptorProto);
     let now = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
-    let message = |set: &mut FileDescriptorSet, change: fn(&mut DescriptorProto)| {
+    let message = |set: &mut FileDescriptorSet, change: Change| {
         let file = set.file.iter_mut().find(|file| file.name().ends_with("inference.proto")).unwrap();
         change(file.message_type.iter_mut().find(|message| message.name() == "GenerateRequest").unwrap());
     };
-    let changes: [(&str, fn(&mut DescriptorProto)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("a field is gone", |message| drop(message.field.remove(0))),
         ("a field has another name", |message| message.field[1].name = Some("question".into())),
         ("a field has another number", |message| message.field[2].number = Some(77)),

@@ -203,8 +203,10 @@ async fn flood(
     capacity: f64,
     options: &Options,
 ) -> (Vec<(usize, Asked)>, std::ops::Range<Instant>, Option<Memory>) {
-    let record = Record::default();
     let counted = Duration::from_secs_f64(options.seconds);
+    // Room for all of it from the start: a list that moves while it grows would look like a node that grows.
+    let most = capacity * options.times * (options.seconds + WARM_UP.as_secs_f64()) * 1.5;
+    let record = Record::new(Mutex::new(Vec::with_capacity(most as usize)));
     let begun = Instant::now();
     let window = begun + WARM_UP..begun + WARM_UP + counted;
     let known: f64 = CLASSES.iter().filter_map(|class| class.share).sum();
@@ -230,11 +232,11 @@ async fn flood(
         while sent.try_join_next().is_some() {}
         for (at, rss) in looks.iter_mut().filter(|(at, rss)| rss.is_none() && *at <= Instant::now()) {
             let _ = at;
-            *rss = rss_bytes();
+            *rss = rss_without(&record);
         }
         tokio::time::sleep(GAP).await;
     }
-    let end = rss_bytes();
+    let end = rss_without(&record);
     sent.join_all().await;
     let rss = match (looks, end) {
         ([(_, Some(start)), (_, Some(quarter)), (_, Some(half))], Some(end)) => {
@@ -249,6 +251,12 @@ async fn flood(
 /// Until the next arrival, at so many per second.
 fn gap(random: &mut fastrand::Rng, rate: f64) -> Duration {
     Duration::from_secs_f64(-(1.0 - random.f64()).ln() / rate.max(1e-6))
+}
+
+/// What this process holds in memory now, without what the load keeps of each request.
+fn rss_without(record: &Record) -> Option<u64> {
+    let kept = record.lock().unwrap_or_else(PoisonError::into_inner).len() * size_of::<(usize, Asked)>();
+    Some(rss_bytes()?.saturating_sub(kept as u64))
 }
 
 /// What this process holds in memory now.
