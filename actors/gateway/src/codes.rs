@@ -58,7 +58,7 @@ codes! {
     KEY_SCOPE, PermissionDenied, 2, "Use a key with that scope; `understudy keys list` on the node's machine shows what each has.";
     ORIGIN_REFUSED, PermissionDenied, 2, "Add the page's origin to listen.cors, if it should call this node.";
     HOST_REFUSED, PermissionDenied, 2, "Use localhost or an address, or add the name to listen.hosts.";
-    LISTEN_EXPOSED, FailedPrecondition, 2, "Set [tls] and make a key with `understudy keys create NAME`, stay on loopback, or say --insecure.";
+    LISTEN_EXPOSED, FailedPrecondition, 2, "Set `[tls]` and make a key with `understudy keys create NAME`, stay on loopback, or say --insecure.";
 
     // A needed thing is missing.
     MODEL_LOAD_FAILED, FailedPrecondition, 3, "Pull the model again; the message says what is wrong with its file.";

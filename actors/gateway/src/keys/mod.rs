@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`secret`] | a key, and the digest that is kept of it |
-//! | [`file`] | `keys.toml`: made, changed and read whole |
+//! | [`mod@file`] | `keys.toml`: made, changed and read whole |
 //! | [`ring`] | the keys of a running node, read again when the file changes |
 //!
 //! **Invariants.** A key is shown once, when it is made; what is kept is its SHA-256. A key is 256 random bits, so
