@@ -26,7 +26,7 @@ pub enum BenchCommand {
     Router(BenchRouter),
     /// Several answers at once over the public API: their sum, how evenly they come, and what a long prompt does to them.
     #[command(
-        after_help = "Examples:\n  understudy bench serve\n  understudy bench serve --streams 1,4,16,64 --gen-tokens 32\n  understudy bench serve --overload --times 10 --seconds 60 --json\n  understudy bench serve --overhead"
+        after_help = "Examples:\n  understudy bench serve\n  understudy bench serve --streams 1,4,16,64 --gen-tokens 32\n  understudy bench serve --overload --times 10 --seconds 60 --json\n  understudy bench serve --overload --real --model smollm2-135m --sequences 16\n  understudy bench serve --overhead"
     )]
     Serve(BenchServe),
 }
@@ -127,6 +127,9 @@ pub struct Overload {
     /// What a step of the engine takes.
     #[arg(long, value_name = "MS", default_value_t = 10.0, value_parser = seconds, requires = "overload")]
     pub step_ms: f64,
+    /// Over the model of --model in place of an engine that computes nothing; the load takes its share of the machine.
+    #[arg(long, requires = "overload", conflicts_with = "step_ms")]
+    pub real: bool,
     /// Sequences that it decodes in a step.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = sequences, requires = "overload")]
     pub sequences: usize,

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 
 pub async fn run(args: BenchServe) -> Result<(), Error> {
     if args.overload.overload {
-        let report = overload::measure(&args.overload).await?;
+        let report = overload::measure(&args.overload, &args.model).await?;
         return shown(args.json, &report, report.lines());
     }
     if args.overhead {

@@ -1,9 +1,11 @@
 //! A node under many times what it can do: does it go on doing what it can, refuse the rest quickly, and stay as large as it was?
 //!
 //! Requests come whether or not others were answered (open loop, exponential gaps): people at a few per cent of the capacity, agents at a
-//! third, the rest is batch. The engine is scripted, so that it does not slow down where load and node share a machine.
+//! third, the rest is batch. The engine is scripted, so that it does not slow down where load and node share a machine, or a real one, which
+//! does.
 
 mod ask;
+mod subject;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,12 +17,12 @@ use understudy_gateway::Admission;
 use understudy_gateway::admission::Capacity;
 use understudy_proto::v1::Priority;
 
-use super::scripted::Scripted;
 use super::spread::Spread;
 use crate::cli::Overload as Options;
 use crate::error::Error;
 use crate::render::table;
 use ask::{Asked, Asker, Outcome};
+use subject::Subject;
 
 /// Load before anything is counted: the queue is full, and the service time known.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -54,7 +56,9 @@ const CLASSES: [Class; 3] = [
 /// What was found.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    step_ms: f64,
+    model: String,
+    /// Of a scripted engine.
+    step_ms: Option<f64>,
     sequences: usize,
     tokens: u32,
     seconds: f64,
@@ -102,12 +106,18 @@ struct Memory {
 /// Everything that was asked, as it ends.
 type Record = Arc<Mutex<Vec<(usize, Asked)>>>;
 
-pub async fn measure(options: &Options) -> Result<Report, Error> {
+/// `model` is the real one, where that is asked for.
+pub async fn measure(options: &Options, model: &str) -> Result<Report, Error> {
     let step = Duration::from_secs_f64(options.step_ms / 1e3);
-    let node = Scripted::start(step, options.sequences).await?;
+    let node = match options.real {
+        true => Subject::real(model, options.sequences).await?,
+        false => Subject::scripted(step, options.sequences).await?,
+    };
+    let step_ms = (!options.real).then_some(options.step_ms);
+    let model = node.model().to_owned();
     let mut askers = Vec::new();
     for _ in 0..CONNECTIONS {
-        askers.push(Asker::new(node.client().await?, options.tokens));
+        askers.push(node.asker(options.tokens).await?);
     }
     let capacity_rps = capacity(&askers, options.sequences, options.seconds).await?;
     let (asked, window, rss) = flood(&askers, capacity_rps, options).await;
@@ -126,7 +136,8 @@ pub async fn measure(options: &Options) -> Result<Report, Error> {
         _ => None,
     };
     Ok(Report {
-        step_ms: options.step_ms,
+        model,
+        step_ms,
         sequences: options.sequences,
         tokens: options.tokens,
         seconds,
@@ -288,7 +299,8 @@ async fn refusals() -> Result<Spread, Error> {
 impl Report {
     /// As a table.
     pub fn lines(&self) -> Vec<String> {
-        let Self { sequences, step_ms, tokens, .. } = self;
+        let Self { model, sequences, tokens, .. } = self;
+        let step = self.step_ms.map_or(String::new(), |ms| format!(", {ms} ms a step"));
         let head = ["MS", "COUNT", "P50", "P99", "MAX"];
         let mut rows = vec![named("refused, at the client".into(), &self.refusal_ms)];
         rows.extend(
@@ -300,10 +312,7 @@ impl Report {
             [vec![class.priority.to_owned()], counts.map(|count| count.to_string()).to_vec()].concat()
         });
         let mut lines = vec![
-            format!(
-                "{sequences} sequences, {step_ms} ms a step, {tokens} tokens an answer, {} s",
-                self.seconds
-            ),
+            format!("{model}, {sequences} sequences{step}, {tokens} tokens an answer, {} s", self.seconds),
             format!(
                 "capacity {:.1}/s, offered {:.1}/s, complete in time {:.1}/s: {:.1} % of the capacity",
                 self.capacity_rps,

@@ -48,7 +48,7 @@ impl Scripted {
         let slots = LocalSlots::new(SlotConfig::new(engine), models.clone(), models);
         let tree = NodeTree::start(TreeOptions::default(), slots.clone(), health, vec![]);
         let tree = tree.await.map_err(|error| Error::internal(error.to_string()))?;
-        let config = settings(sequences, sequences + queue);
+        let config = settings(MODEL, sequences, sequences + queue);
         let shared = Arc::new(slots.clone());
         let router = RouterHandle::spawn(config.router()?, shared.clone());
         let router = router.await.map_err(|error| Error::internal(error.to_string()))?;
@@ -69,10 +69,7 @@ impl Scripted {
 
     /// A connection of its own.
     pub async fn client(&self) -> Result<InferenceClient<Channel>, Error> {
-        let unreachable = |error: tonic::transport::Error| Error::internal(error.to_string());
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).map_err(unreachable)?;
-        let channel = endpoint.connect_timeout(PATIENCE).tcp_nodelay(true).connect().await;
-        Ok(InferenceClient::new(channel.map_err(unreachable)?))
+        connect(&self.address).await
     }
 
     pub async fn stop(self) {
@@ -81,9 +78,18 @@ impl Scripted {
     }
 }
 
-fn settings(sequences: usize, requests: usize) -> NodeConfig {
+/// A connection of its own to a node under load.
+pub async fn connect(address: &str) -> Result<InferenceClient<Channel>, Error> {
+    let unreachable = |error: tonic::transport::Error| Error::internal(error.to_string());
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(unreachable)?;
+    let channel = endpoint.connect_timeout(PATIENCE).tcp_nodelay(true).connect().await;
+    Ok(InferenceClient::new(channel.map_err(unreachable)?))
+}
+
+/// Settings of a node under load, with one model.
+pub fn settings(model: &str, sequences: usize, requests: usize) -> NodeConfig {
     let mut config = NodeConfig {
-        ladder: vec![Rung { model: MODEL.to_owned(), threshold: None }],
+        ladder: vec![Rung { model: model.to_owned(), threshold: None }],
         listen: Listen {
             grpc: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

@@ -9,8 +9,6 @@ use understudy_proto::v1::{
     GenerateRequest, Priority, generate_event::Event, inference_client::InferenceClient,
 };
 
-use super::super::scripted::MODEL;
-
 /// How a request ended.
 #[derive(Debug)]
 pub enum Outcome {
@@ -41,13 +39,21 @@ pub struct Asked {
 #[derive(Clone)]
 pub struct Asker {
     client: InferenceClient<Channel>,
+    model: String,
     tokens: u32,
+    /// Its answers have as many tokens as they may.
+    is_fixed_length: bool,
 }
 
 impl Asker {
-    /// Answers have half to one and a half times so many tokens.
-    pub fn new(client: InferenceClient<Channel>, tokens: u32) -> Self {
-        Self { client, tokens }
+    /// Answers may have half to one and a half times so many tokens.
+    pub fn new(client: InferenceClient<Channel>, model: &str, tokens: u32) -> Self {
+        Self { client, model: model.to_owned(), tokens, is_fixed_length: false }
+    }
+
+    /// Answers have half to one and a half times so many tokens; anything else is a failure.
+    pub fn of_fixed_length(client: InferenceClient<Channel>, model: &str, tokens: u32) -> Self {
+        Self { is_fixed_length: true, ..Self::new(client, model, tokens) }
     }
 
     pub async fn ask(&self, priority: Priority, deadline: Duration) -> Asked {
@@ -55,7 +61,7 @@ impl Asker {
         let tokens = fastrand::u32(self.tokens.div_ceil(2)..=self.tokens + self.tokens / 2);
         let mut request = Request::new(GenerateRequest {
             prompt: "say the alphabet".to_owned(),
-            model: MODEL.to_owned(),
+            model: self.model.clone(),
             max_tokens: Some(tokens),
             priority: priority.into(),
             ..GenerateRequest::default()
@@ -86,12 +92,14 @@ impl Asker {
             match events.message().await {
                 Ok(Some(event)) => match event.event {
                     Some(Event::Finished(end)) if end.finish_reason == "deadline" => return Outcome::Late,
-                    Some(Event::Finished(end))
-                        if end.usage.unwrap_or_default().completion_tokens == tokens =>
-                    {
-                        return Outcome::Complete { waited };
+                    Some(Event::Finished(end)) => {
+                        let is_long = end.usage.unwrap_or_default().completion_tokens == tokens;
+                        let is_whole = matches!(end.finish_reason.as_str(), "stop" | "length");
+                        return match is_long || (is_whole && !self.is_fixed_length) {
+                            true => Outcome::Complete { waited },
+                            false => Outcome::Failed { why: end.finish_reason },
+                        };
                     }
-                    Some(Event::Finished(end)) => return Outcome::Failed { why: end.finish_reason },
                     _ => {}
                 },
                 Ok(None) => return Outcome::Failed { why: "no last event".to_owned() },
