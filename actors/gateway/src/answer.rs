@@ -21,7 +21,8 @@ use crate::{
     codes,
     notes::Note,
     partials::Partials,
-    tools, wire,
+    tools::{self, Callable},
+    wire,
 };
 
 /// One answer, event by event. Dropping it cancels the request. A reader who takes nothing for `timeouts.slow_reader_ms`
@@ -126,7 +127,7 @@ pub(crate) struct Telling {
     /// Values of the text so far, if they are wanted.
     partials: Option<Partials>,
     /// Its request, if the answer may have calls.
-    calls_of: Option<String>,
+    callable: Option<Callable>,
     /// An event that waits for the last of them.
     held: Option<Result<AnswerEvent, RouterError>>,
 }
@@ -144,9 +145,9 @@ impl Telling {
         note: Option<Box<Note>>,
         observation: Box<Observation>,
         partials: Option<Partials>,
-        calls_of: Option<String>,
+        callable: Option<Callable>,
     ) -> Self {
-        Self { events, note, observation, partials, calls_of, held: None }
+        Self { events, note, observation, partials, callable, held: None }
     }
 
     fn into_stream(self) -> BoxStream<'static, Result<GenerateEvent, Failure>> {
@@ -161,8 +162,8 @@ impl Telling {
                     self.note.iter_mut().for_each(|note| note.follow(&event));
                     self.observation.follow(&event);
                     let mut event = wire::generate_event(event);
-                    if let (Some(Event::Finished(end)), Some(request)) = (&mut event.event, &self.calls_of) {
-                        tools::conclude(request, end);
+                    if let (Some(Event::Finished(end)), Some(asked)) = (&mut event.event, &self.callable) {
+                        tools::conclude(asked, end);
                     }
                     Ok(event)
                 }

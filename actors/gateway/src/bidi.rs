@@ -14,13 +14,12 @@ use understudy_proto::v1::{
     Finished, GenerateCommand, GenerateEvent, GenerateRequest, Message, ToolCall, ToolChoice,
     generate_command::Command, generate_event::Event,
 };
+use understudy_router::CallReader;
 
 use crate::{Answer, Failure, Inference, codes, wire::invalid};
 
 /// Answers of one call: each but the first follows tools.
 const MOST_ANSWERS: u32 = 64;
-/// The form in which a model's text begins to call tools.
-const CALLS: &str = "<tool_call>";
 
 /// The state of a steered conversation. Dropping it cancels the answer that is being written.
 struct Dialogue<C> {
@@ -195,10 +194,11 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
             let content = std::mem::take(&mut request.prompt);
             request.messages.push(Message { role: "user".into(), content, ..Message::default() });
         }
-        let text = finished.text.split(CALLS).next().unwrap_or_default().trim_end();
+        let tools = request.tools.iter().map(|tool| tool.name.clone());
+        let (text, _) = CallReader::of_tools(tools).read(&finished.text);
         request.messages.push(Message {
             role: "assistant".into(),
-            content: text.to_owned(),
+            content: text.trim_end().to_owned(),
             tool_calls: finished.tool_calls.clone(),
             ..Message::default()
         });

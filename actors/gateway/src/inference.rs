@@ -19,7 +19,7 @@ use understudy_proto::{
         GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
     },
 };
-use understudy_router::{Pattern, RouterHandle};
+use understudy_router::RouterHandle;
 use understudy_telemetry::{Operation, Telemetry};
 
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
+    tools::Callable,
     wire::{self, invalid},
 };
 
@@ -103,8 +104,7 @@ impl Inference {
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
-        let calls_of =
-            matches!(request.constraint, Some(Pattern::Calls(_))).then(|| ctx.request_id.0.clone());
+        let callable = Callable::of(&ctx.request_id.0, request.constraint.as_ref());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request, place.waited()));
         let events = self.router.answer(ctx, request).map_err(|error| {
@@ -112,7 +112,7 @@ impl Inference {
             observation.fail(failure.code.name);
             failure
         })?;
-        Ok(Answer::new(Telling::new(events, note, observation, partials, calls_of), place))
+        Ok(Answer::new(Telling::new(events, note, observation, partials, callable), place))
     }
 
     /// A text as a vector.

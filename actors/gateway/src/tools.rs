@@ -110,17 +110,36 @@ fn is_object(json: &str) -> bool {
     serde_json::from_str::<Map<String, Value>>(json).is_ok()
 }
 
+/// A request whose answer may call tools.
+pub(crate) struct Callable {
+    request_id: String,
+    tools: Vec<String>,
+}
+
+impl Callable {
+    /// None, where nothing can be called.
+    pub(crate) fn of(request_id: &str, constraint: Option<&Pattern>) -> Option<Self> {
+        let Some(Pattern::Calls(calls)) = constraint else { return None };
+        let tools = calls.tools.iter().map(|tool| tool.name.clone()).collect();
+        Some(Self { request_id: request_id.to_owned(), tools })
+    }
+}
+
 /// Adds the calls that the text asks for. A call that was cut off is none, and an answer that was given up asks for
 /// nothing.
-pub(crate) fn conclude(request_id: &str, end: &mut v1::Finished) {
+pub(crate) fn conclude(asked: &Callable, end: &mut v1::Finished) {
     let is_over = ["stop", "constraint"].contains(&end.finish_reason.as_str());
     if !is_over && end.finish_reason != "length" {
         return;
     }
-    let (_, calls) = CallReader::read(&end.text);
+    let (_, calls) = CallReader::of_tools(asked.tools.iter().cloned()).read(&end.text);
     let whole = calls.into_iter().enumerate().filter(|(_, (_, arguments))| is_object(arguments));
     end.tool_calls = whole
-        .map(|(index, (name, arguments))| v1::ToolCall { id: call_id(request_id, index), name, arguments })
+        .map(|(index, (name, arguments))| v1::ToolCall {
+            id: call_id(&asked.request_id, index),
+            name,
+            arguments,
+        })
         .collect();
     if is_over && !end.tool_calls.is_empty() {
         end.finish_reason = CALLED.to_owned();
@@ -239,8 +258,12 @@ mod tests {
             |json: &str| format!("<tool_call>\n{{\"name\": \"find\", \"arguments\": {json}}}\n</tool_call>");
         let whole = call(r#"{"q": 1}"#);
         let cut = format!("{whole}\n<tool_call>\n{{\"name\": \"find\", \"arguments\": {{\"q\": ");
+        let bare = "```json\n{\"name\": \"find\", \"arguments\": {\"q\": 1}}\n```";
+        let asked = Callable { request_id: "r1".into(), tools: vec!["find".into()] };
         for (text, reason, count, told) in [
             (whole.as_str(), "constraint", 1, "tool_calls"),
+            (bare, "stop", 1, "tool_calls"),
+            (&bare.replace("find", "seek"), "stop", 0, "stop"),
             (&format!("I look.\n{whole}\n{whole}"), "stop", 2, "tool_calls"),
             (&cut, "length", 1, "length"),
             (&cut, "cancelled", 0, "cancelled"),
@@ -248,7 +271,7 @@ mod tests {
         ] {
             let mut end =
                 v1::Finished { text: text.into(), finish_reason: reason.into(), ..Default::default() };
-            conclude("r1", &mut end);
+            conclude(&asked, &mut end);
             assert_eq!((end.tool_calls.len(), end.finish_reason.as_str()), (count, told), "{text}");
             for (index, call) in end.tool_calls.iter().enumerate() {
                 assert_eq!((call.arguments.as_str(), &call.id), (r#"{"q": 1}"#, &call_id("r1", index)));

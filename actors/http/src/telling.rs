@@ -75,8 +75,9 @@ impl Telling {
         };
         let finality = Finality::of(policy);
         let may_call = !request.tools.is_empty() && request.tool_choice() != ToolChoice::None;
+        let calls =
+            may_call.then(|| CallReader::of_tools(request.tools.iter().map(|tool| tool.name.clone())));
         let answer = inference.generate(ctx, request).await?;
-        let calls = may_call.then(CallReader::default);
         Ok(Self { answer, finality, calls, explains, said: VecDeque::new() })
     }
 

@@ -182,6 +182,33 @@ async fn calls_of_tools_are_no_text() {
     assert_eq!(plain["choices"][0]["message"]["content"], CALLS);
 }
 
+/// Models that were made for code do so.
+#[tokio::test(start_paused = true)]
+async fn a_call_without_marks_is_a_call() {
+    let bare = "```json\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n```";
+    let api = api(&[("weather?", Reply::text(bare))]).await;
+    for stream in [false, true] {
+        let asked = ask("small", "weather?", json!({"tools": tools(), "stream": stream}));
+        let answer = api.post(CHAT, asked).await;
+        let (text, arguments) = match stream {
+            true => {
+                let chunks = answer.events();
+                let call = |chunk: &Value| chunk["choices"][0]["delta"]["tool_calls"][0]["function"].clone();
+                let pieces =
+                    chunks.iter().filter_map(|chunk| call(chunk)["arguments"].as_str().map(str::to_owned));
+                (text_of(&chunks), pieces.collect::<String>())
+            }
+            false => {
+                let message = answer.ok()["choices"][0]["message"].clone();
+                let arguments =
+                    message["tool_calls"][0]["function"]["arguments"].as_str().unwrap().to_owned();
+                (message["content"].as_str().unwrap_or_default().to_owned(), arguments)
+            }
+        };
+        assert_eq!((text.as_str(), arguments.as_str()), ("", "{\"city\": \"Paris\"}"), "stream: {stream}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_of_tools_are_part_of_the_conversation() {
     let api = api(&[("22 degrees", Reply::text("Warm."))]).await;

@@ -1,7 +1,7 @@
 //! Text and calls out of an answer that comes in pieces.
 
-use super::form::OPEN;
-use super::scan::{Arguments, Found, head, tail};
+use super::form::{CLOSE, OPEN};
+use super::scan::{Arguments, FENCE, Found, bare_head, head, tail};
 
 /// A part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,9 @@ pub enum CallPiece {
 /// It need not be written under the constraint: white space may be others', the last brace or the closing mark may be
 /// missing, and what only looks like a call is text. What cannot be told yet is held back, some 4 KiB at most.
 ///
+/// Models that were made for code leave the marks out where they may: they answer with the object alone, or in a code fence.
+/// A reader that knows the [tools](Self::of_tools) takes that for a call, if it is where an answer begins and names one of them.
+///
 /// ```
 /// use understudy_grammars::{CallPiece, CallReader};
 ///
@@ -51,10 +54,16 @@ pub struct CallReader {
     calls: usize,
     /// Text other than white space has come since the answer, or the last call's end.
     has_said: bool,
+    /// Names that a call without marks may have.
+    tools: Vec<String>,
+    /// What closes the call that has begun last.
+    close: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 enum Place {
+    /// Where a call without marks may begin: held until it is certain whether one does.
+    Bare,
     #[default]
     Text,
     /// From the mark of a call on, up to its arguments: held until it is certain that there is one.
@@ -68,6 +77,11 @@ enum Place {
 }
 
 impl CallReader {
+    /// A reader that takes calls of these tools without marks too.
+    pub fn of_tools(tools: impl IntoIterator<Item = String>) -> Self {
+        Self { tools: tools.into_iter().collect(), place: Place::Bare, ..Self::default() }
+    }
+
     /// Reads more of the answer.
     pub fn push(&mut self, piece: &str) -> Vec<CallPiece> {
         let mut held = std::mem::take(&mut self.held);
@@ -83,7 +97,7 @@ impl CallReader {
     pub fn finish(&mut self) -> Vec<CallPiece> {
         let held = std::mem::take(&mut self.held);
         let is_text = match std::mem::take(&mut self.place) {
-            Place::Text => !held.trim().is_empty() || self.calls == 0,
+            Place::Bare | Place::Text => !held.trim().is_empty() || self.calls == 0,
             Place::Head { .. } => true,
             Place::Arguments(_) | Place::Tail => false,
         };
@@ -91,10 +105,9 @@ impl CallReader {
     }
 
     /// The text of a whole answer, and its calls: names and arguments.
-    pub fn read(text: &str) -> (String, Vec<(String, String)>) {
-        let mut reader = Self::default();
-        let mut pieces = reader.push(text);
-        pieces.extend(reader.finish());
+    pub fn read(mut self, text: &str) -> (String, Vec<(String, String)>) {
+        let mut pieces = self.push(text);
+        pieces.extend(self.finish());
         let (mut text, mut calls) = (String::new(), Vec::new());
         for piece in pieces {
             match piece {
@@ -113,11 +126,24 @@ impl CallReader {
     /// Tells what it can of the rest, up to the next change of place; whether there was one.
     fn step(&mut self, rest: &mut &str, pieces: &mut Vec<CallPiece>) -> bool {
         match self.place {
+            Place::Bare => self.bare(rest, pieces),
             Place::Text => self.text(rest, pieces),
             Place::Head { blank } => self.head(blank, rest, pieces),
             Place::Arguments(arguments) => self.arguments(arguments, rest, pieces),
             Place::Tail => self.tail(rest),
         }
+    }
+
+    fn bare(&mut self, rest: &mut &str, pieces: &mut Vec<CallPiece>) -> bool {
+        match bare_head(window(rest)) {
+            Found::Beginning if rest.len() <= HELD => return false,
+            Found::Whole(end, name) if self.tools.contains(&name) => {
+                *rest = &rest[end..];
+                self.begin(name, FENCE, pieces);
+            }
+            _ => self.place = Place::Text,
+        }
+        true
     }
 
     fn text(&mut self, rest: &mut &str, pieces: &mut Vec<CallPiece>) -> bool {
@@ -140,10 +166,7 @@ impl CallReader {
             Found::Beginning if marked.len() <= HELD => return false,
             Found::Whole(end, name) => {
                 *rest = &marked[end..];
-                pieces.push(CallPiece::Call { index: self.calls, name });
-                self.calls += 1;
-                self.has_said = false;
-                self.place = Place::Arguments(Arguments::default());
+                self.begin(name, CLOSE, pieces);
             }
             // No call: the mark is text, and what comes after it is read afresh.
             Found::Beginning | Found::Nothing => {
@@ -152,6 +175,13 @@ impl CallReader {
             }
         }
         true
+    }
+
+    fn begin(&mut self, name: String, close: &'static str, pieces: &mut Vec<CallPiece>) {
+        pieces.push(CallPiece::Call { index: self.calls, name });
+        self.calls += 1;
+        (self.has_said, self.close) = (false, close);
+        self.place = Place::Arguments(Arguments::default());
     }
 
     fn arguments(&mut self, mut arguments: Arguments, rest: &mut &str, pieces: &mut Vec<CallPiece>) -> bool {
@@ -165,12 +195,13 @@ impl CallReader {
     }
 
     fn tail(&mut self, rest: &mut &str) -> bool {
-        match tail(window(rest)) {
+        match tail(window(rest), self.close) {
             Found::Beginning if rest.len() <= HELD => return false,
             Found::Whole(end, ()) => *rest = &rest[end..],
             Found::Beginning | Found::Nothing => {}
         }
-        self.place = Place::Text;
+        // After a call without marks may come another one.
+        self.place = if self.close == FENCE { Place::Bare } else { Place::Text };
         true
     }
 

@@ -1,6 +1,9 @@
 //! What is around a call's arguments, and where they end.
 
-use super::form::{CLOSE, OPEN};
+use super::form::OPEN;
+
+/// Around code in Markdown.
+pub(super) const FENCE: &str = "```";
 
 /// What a text begins with.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,26 +34,27 @@ impl<T> From<Result<(usize, T), Stop>> for Found<T> {
 
 /// The beginning of a call up to its arguments, which begin with `{`: the tool's name.
 pub(super) fn head(text: &str) -> Found<String> {
-    let read = || {
-        let mut cursor = Cursor { text, at: 0 };
-        cursor.word(OPEN)?;
-        cursor.spaced("{")?;
-        cursor.spaced("\"name\"")?;
-        cursor.spaced(":")?;
-        cursor.spaced("\"")?;
-        let name = cursor.string()?;
-        cursor.spaced(",")?;
-        cursor.spaced("\"arguments\"")?;
-        cursor.spaced(":")?;
-        let before = cursor.blank();
-        cursor.word("{")?;
-        Ok((before, name))
-    };
-    read().into()
+    let mut cursor = Cursor { text, at: 0 };
+    cursor.word(OPEN).and_then(|()| cursor.call()).into()
 }
 
-/// What follows a call's arguments: the end of the object, and of the call. Either may be missing.
-pub(super) fn tail(text: &str) -> Found<()> {
+/// The same without the mark: the object alone, or in a code fence.
+pub(super) fn bare_head(text: &str) -> Found<String> {
+    let mut cursor = Cursor { text, at: 0 };
+    cursor.blank();
+    let fenced = match cursor.word(FENCE) {
+        Ok(()) => {
+            cursor.letters();
+            Ok(())
+        }
+        Err(Stop::End) => Err(Stop::End),
+        Err(Stop::Other) => Ok(()),
+    };
+    fenced.and_then(|()| cursor.call()).into()
+}
+
+/// What follows a call's arguments: the end of the object, and what closes the call. Either may be missing.
+pub(super) fn tail(text: &str, close: &str) -> Found<()> {
     let read = || {
         let mut cursor = Cursor { text, at: 0 };
         let braced = match cursor.spaced("}") {
@@ -58,7 +62,7 @@ pub(super) fn tail(text: &str) -> Found<()> {
             Err(Stop::Other) => 0,
             Err(Stop::End) => return Err(Stop::End),
         };
-        match cursor.spaced(CLOSE) {
+        match cursor.spaced(close) {
             Ok(()) => Ok((cursor.at, ())),
             Err(Stop::Other) => Ok((braced, ())),
             Err(Stop::End) => Err(Stop::End),
@@ -79,6 +83,27 @@ impl Cursor<'_> {
         let rest = &self.text[self.at..];
         self.at += rest.len() - rest.trim_ascii_start().len();
         self.at
+    }
+
+    /// Passes over letters.
+    fn letters(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    }
+
+    /// The object of a call up to its arguments: their place, and the tool's name.
+    fn call(&mut self) -> Result<(usize, String), Stop> {
+        self.spaced("{")?;
+        self.spaced("\"name\"")?;
+        self.spaced(":")?;
+        self.spaced("\"")?;
+        let name = self.string()?;
+        self.spaced(",")?;
+        self.spaced("\"arguments\"")?;
+        self.spaced(":")?;
+        let before = self.blank();
+        self.word("{")?;
+        Ok((before, name))
     }
 
     fn word(&mut self, word: &str) -> Result<(), Stop> {

@@ -143,7 +143,7 @@ fn whatever_is_begun_is_complete_within_its_budget() {
         for (_, written) in done.texts {
             let written = String::from_utf8(written).expect("text");
             let told = judge(&spec, &written).unwrap_or_else(|wrong| panic!("{wrong}: {written}"));
-            let (prose, calls) = CallReader::read(&written);
+            let (prose, calls) = CallReader::default().read(&written);
             assert_eq!(calls, told.1, "{written}");
             assert_eq!(prose.trim(), told.0.trim(), "{written}");
         }

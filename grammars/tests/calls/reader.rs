@@ -43,7 +43,40 @@ fn answers_are_told_apart() {
     for (answer, text, calls) in cases {
         let calls: Vec<_> =
             calls.into_iter().map(|(name, json)| (name.to_owned(), json.to_owned())).collect();
-        assert_eq!(CallReader::read(&answer), (text.to_owned(), calls), "{answer}");
+        assert_eq!(CallReader::default().read(&answer), (text.to_owned(), calls), "{answer}");
+    }
+}
+
+#[test]
+fn calls_of_known_tools_need_no_marks() {
+    let bare = |name: &str| format!("{{\"name\": \"{name}\", \"arguments\": {{\"x\": 1}}}}");
+    let one = || vec![("a", "{\"x\": 1}")];
+    let text = |text: &str| (text.to_owned(), text.to_owned(), vec![]);
+    let told = |answer: String, text: &str, calls: Vec<(&'static str, &'static str)>| {
+        (answer, text.to_owned(), calls)
+    };
+    let cases = [
+        told(bare("a"), "", one()),
+        told(format!("\n {}\n", bare("a")), "", one()),
+        told(format!("```json\n{}\n```", bare("a")), "", one()),
+        told(format!("```\n{}\n```\n", bare("a").replace(", ", ",\n  ")), "", one()),
+        told(format!("{}\n{}", bare("a"), bare("b")), "", [one(), vec![("b", "{\"x\": 1}")]].concat()),
+        told(format!("{} That is it.", bare("a")), " That is it.", one()),
+        told(format!("{}\n{}", bare("a"), call("b", "{}")), "", [one(), vec![("b", "{}")]].concat()),
+        told(call("a", "{\"x\": 1}"), "", one()),
+        // Another name, another object, another place.
+        text(&bare("c")),
+        text("{\"name\": \"a\", \"age\": 3}"),
+        text(&format!("So: {}", bare("a"))),
+        text("```python\nprint()\n```"),
+        text("{\"name\": \"a"),
+        text(" \n"),
+    ];
+    for (answer, text, calls) in cases {
+        let calls: Vec<_> =
+            calls.into_iter().map(|(name, json)| (name.to_owned(), json.to_owned())).collect();
+        let reader = CallReader::of_tools(["a".to_owned(), "b".to_owned()]);
+        assert_eq!(reader.read(&answer), (text.to_owned(), calls), "{answer}");
     }
 }
 
@@ -150,8 +183,12 @@ proptest! {
 
     /// Any cut into pieces gives the same sum, and nothing is lost but what belongs to calls.
     #[test]
-    fn any_cut_gives_the_same_sum(answer in answer(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8), single: bool) {
-        let whole = CallReader::read(&answer);
+    fn any_cut_gives_the_same_sum(answer in answer(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8), single: bool, bare: bool) {
+        let reader = || match bare {
+            true => CallReader::of_tools(["a".to_owned(), "find".to_owned()]),
+            false => CallReader::default(),
+        };
+        let whole = reader().read(&answer);
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(answer.len() + 1)).collect();
         if single {
             ends = (0..answer.len()).collect();
@@ -159,7 +196,7 @@ proptest! {
         ends.retain(|end| answer.is_char_boundary(*end));
         ends.push(answer.len());
         ends.sort_unstable();
-        let (mut reader, mut pieces, mut at) = (CallReader::default(), Vec::new(), 0);
+        let (mut reader, mut pieces, mut at) = (reader(), Vec::new(), 0);
         for end in ends {
             pieces.extend(reader.push(&answer[at..end]));
             at = end;
