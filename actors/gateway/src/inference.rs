@@ -19,7 +19,7 @@ use understudy_proto::{
         GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
     },
 };
-use understudy_router::RouterHandle;
+use understudy_router::{PolicySpec, RouterHandle};
 use understudy_telemetry::{Operation, Telemetry};
 
 use crate::{
@@ -82,6 +82,14 @@ impl Inference {
     pub fn context(&self, headers: &HeaderMap, caller: &Caller) -> Result<RequestCtx, Failure> {
         self.admission.meet(caller);
         call::context(headers, caller, "", self.defaults.deadline)
+    }
+
+    /// The policy that a request names, or gets.
+    ///
+    /// # Errors
+    /// `POLICY_UNKNOWN`, `REQUEST_INVALID`.
+    pub fn policy(request: &GenerateRequest) -> Result<PolicySpec, Failure> {
+        wire::policy(request)
     }
 
     /// One answer, once there is a place for it. Dropping the future gives the wait up.

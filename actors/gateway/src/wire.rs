@@ -81,7 +81,8 @@ pub(crate) fn chat(messages: Vec<v1::Message>) -> Result<Vec<ChatMessage>, Failu
     tools::turns(messages)
 }
 
-fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
+/// The policy of a request, or what it means not to name one.
+pub(crate) fn policy(request: &v1::GenerateRequest) -> Result<PolicySpec, Failure> {
     let word = match request.policy.trim() {
         "" if request.model.is_empty() => "cascade",
         "" => "direct",

@@ -3,25 +3,18 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
+    body::{Bytes, to_bytes},
     extract::Request,
     http::{HeaderMap, HeaderValue},
     middleware::Next,
     response::Response,
 };
-use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use understudy_backend::RequestCtx;
 use understudy_gateway::{Caller, Failure, Inference, codes, server::LARGEST_REQUEST_BYTES};
 
 use crate::{ids, strict};
-
-/// How long a body may take to come in. A caller that sends a byte at a time must not hold memory for longer.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
-
-/// So much of a body that is too large is read and forgotten: a caller that still sends would not see why it is refused.
-const MOST_DISCARDED: usize = 4 * LARGEST_REQUEST_BYTES;
 
 /// Names a request, in both directions.
 const REQUEST_ID: &str = "x-request-id";
@@ -31,17 +24,21 @@ pub(crate) struct Call {
     headers: HeaderMap,
     /// Whose call it is.
     pub(crate) caller: Caller,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Call {
+    /// The node's door has waited for the body: all of it is here.
+    ///
     /// # Errors
-    /// `MESSAGE_TOO_LARGE`, `DEADLINE` for a body that does not come.
+    /// `MESSAGE_TOO_LARGE`.
     pub(crate) async fn read(request: Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
-        let late = |_| Failure::new(codes::DEADLINE, "the body of the request did not come in time");
-        let body = timeout(BODY_PATIENCE, gathered(body)).await.map_err(late)??;
+        let body = to_bytes(body, LARGEST_REQUEST_BYTES).await.map_err(|_| {
+            let message = format!("a request may have {LARGEST_REQUEST_BYTES} bytes");
+            Failure::new(codes::MESSAGE_TOO_LARGE, message).with("limit", LARGEST_REQUEST_BYTES)
+        })?;
         Ok(Self { headers: parts.headers, caller, body })
     }
 
@@ -73,28 +70,6 @@ impl Call {
         }
         Ok(ctx)
     }
-}
-
-/// A body within the limit.
-async fn gathered(body: Body) -> Result<Vec<u8>, Failure> {
-    let (mut kept, mut seen) = (Vec::new(), 0);
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Failure::new(codes::CANCELLED, "the connection broke"))?;
-        seen += chunk.len();
-        if seen <= LARGEST_REQUEST_BYTES {
-            kept.extend_from_slice(&chunk);
-        } else if seen <= MOST_DISCARDED {
-            kept = Vec::new();
-        } else {
-            break;
-        }
-    }
-    if seen > LARGEST_REQUEST_BYTES {
-        let message = format!("a request may have {LARGEST_REQUEST_BYTES} bytes");
-        return Err(Failure::new(codes::MESSAGE_TOO_LARGE, message).with("limit", LARGEST_REQUEST_BYTES));
-    }
-    Ok(kept)
 }
 
 /// Every response names its request: as the caller did, or as we do.

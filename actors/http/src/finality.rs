@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use understudy_gateway::{Failure, codes};
 use understudy_proto::v1::{Decision, Delta, TokenLogprob};
+use understudy_router::Settles;
 
 /// Text, with the tokens behind it where they were asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,15 +41,12 @@ enum Rule {
 }
 
 impl Finality {
-    /// Of answers under this policy, `NAME[:param=value,...]` joined by `+`.
-    pub(crate) fn of(policy: &str) -> Self {
-        let layers: Vec<(&str, &str)> = policy.split('+').map(layer).collect();
-        let has = |name: &str| layers.iter().any(|(layer, _)| *layer == name);
-        let selects_best = layers.iter().any(|(_, params)| params.contains("best"));
-        let rule = match () {
-            () if has("friend") || has("best-of-n") || selects_best => Rule::AtEnd,
-            () if has("cascade") => Rule::Drafts,
-            () => Rule::Stays,
+    /// Of answers whose text settles so.
+    pub(crate) fn of(settles: Settles) -> Self {
+        let rule = match settles {
+            Settles::AsWritten => Rule::Stays,
+            Settles::OnceJudged => Rule::Drafts,
+            Settles::AtEnd => Rule::AtEnd,
         };
         Self { rule, last: String::new(), held: VecDeque::new() }
     }
@@ -116,13 +114,10 @@ impl Finality {
     }
 }
 
-fn layer(text: &str) -> (&str, &str) {
-    let (name, params) = text.split_once(':').unwrap_or((text, ""));
-    (name.trim(), params)
-}
-
 #[cfg(test)]
 mod tests {
+    use understudy_router::PolicySpec;
+
     use super::*;
 
     fn wrote(text: &str) -> Delta {
@@ -138,7 +133,8 @@ mod tests {
     }
 
     fn over_two(policy: &str) -> Finality {
-        let mut finality = Finality::of(policy);
+        let policy: PolicySpec = policy.parse().unwrap();
+        let mut finality = Finality::of(policy.settles());
         finality.climbs(&["small".into(), "large".into()]);
         finality
     }
@@ -175,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_rung_between_is_a_draft_too() {
-        let mut finality = Finality::of("cascade");
+        let mut finality = Finality::of(Settles::OnceJudged);
         finality.climbs(&["a".into(), "b".into(), "c".into()]);
         finality.decided(&decided("escalate", "b"));
         finality.wrote(wrote("draft"));

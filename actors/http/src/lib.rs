@@ -10,7 +10,7 @@
 //! | `openai` | `/v1/*`: models, chat, completions, responses, embeddings |
 //! | `ollama` | `/api/*` |
 //! | `status`, `native` | `/understudy/status` and `/understudy/log`; our own events and accounts as JSON |
-//! | `statuses` | error codes as HTTP statuses |
+//! | `refusal`, `statuses` | refusals as responses; error codes as HTTP statuses |
 //! | `console` | the page at `/`, a client of these |
 //!
 //! **Invariants.** What a request names and we do not do is refused by name, never ignored. Text that was sent is
@@ -34,6 +34,7 @@ mod ids;
 mod native;
 mod ollama;
 mod openai;
+mod refusal;
 mod status;
 mod statuses;
 mod strict;

@@ -11,7 +11,7 @@ use understudy_gateway::{Answer, Failure, Inference};
 use understudy_proto::v1::{
     Decision, Finished, GenerateRequest, TokenLogprob, ToolChoice, generate_event::Event,
 };
-use understudy_router::{CallPiece, CallReader};
+use understudy_router::{CallPiece, CallReader, Settles};
 
 use crate::{finality::Finality, finality::Piece, native};
 
@@ -68,12 +68,9 @@ impl Telling {
         request: GenerateRequest,
         explains: bool,
     ) -> Result<Self, Failure> {
-        let policy = match request.policy.trim() {
-            "" if request.model.is_empty() => "cascade",
-            "" => "direct",
-            policy => policy,
-        };
-        let finality = Finality::of(policy);
+        // A policy that is none is refused below, where refusals are counted.
+        let settles = Inference::policy(&request).map_or(Settles::AtEnd, |policy| policy.settles());
+        let finality = Finality::of(settles);
         let may_call = !request.tools.is_empty() && request.tool_choice() != ToolChoice::None;
         let calls =
             may_call.then(|| CallReader::of_tools(request.tools.iter().map(|tool| tool.name.clone())));

@@ -76,7 +76,7 @@ pub use error::RouterError;
 pub use events::{AnswerEvent, FinishReason, Finished, TokenLogprob};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
 pub use ledger::{CandidateRecord, Decision, DecisionKind, Ledger, RungCost, Span, ValidatorRecord, Verdict};
-pub use policy_spec::PolicySpec;
+pub use policy_spec::{PolicySpec, Settles};
 pub use request::{AnswerRequest, ValidatorSpec};
 pub use session::MOST_LANE;
 pub use transcript::Transcript;

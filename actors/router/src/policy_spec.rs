@@ -113,6 +113,17 @@ fn known_policies() -> String {
     policies::REGISTRY.each_ref().map(|definition| definition.name).join(", ")
 }
 
+/// When text stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settles {
+    /// Nothing is ever withdrawn.
+    AsWritten,
+    /// From the decision `stay` on, or once the last rung's own words come.
+    OnceJudged,
+    /// When the answer is finished.
+    AtEnd,
+}
+
 impl PolicySpec {
     /// One model answers; `None` is the ladder's first rung.
     pub fn direct(model: Option<String>) -> Self {
@@ -133,6 +144,17 @@ impl PolicySpec {
     /// The model that a policy of one model is fixed to.
     pub fn only_model(&self) -> Option<&str> {
         self.layers.iter().find(|layer| layer.name == "direct").and_then(|layer| layer.params.text("model"))
+    }
+
+    /// When the text of an answer can no longer be withdrawn.
+    pub fn settles(&self) -> Settles {
+        let has = |name: &str| self.layers.iter().any(|layer| layer.name == name);
+        let selects_best = self.layers.iter().any(|layer| layer.params.text("select") == Some("best"));
+        match () {
+            () if has("friend") || has("best-of-n") || selects_best => Settles::AtEnd,
+            () if has("cascade") => Settles::OnceJudged,
+            () => Settles::AsWritten,
+        }
     }
 
     /// Whether one model answers and nothing else happens.

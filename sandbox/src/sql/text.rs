@@ -74,8 +74,8 @@ fn paragraph_end(text: &str) -> usize {
         let is_known = GOES_ON.iter().any(|known| known.eq_ignore_ascii_case(word));
         after.starts_with([')', '(', ',']) || (is_keyword && is_known)
     };
-    let blank_lines = text.match_indices("\n\n").map(|(at, _)| at);
-    blank_lines.into_iter().find(|at| !goes_on(&text[*at..])).unwrap_or(text.len())
+    let mut blank_lines = text.match_indices("\n\n").map(|(at, _)| at);
+    blank_lines.find(|at| !goes_on(&text[*at..])).unwrap_or(text.len())
 }
 
 /// `WITH name AS (` or `WITH name(`, not the word of a sentence.

@@ -17,13 +17,12 @@ mod spoken;
 
 use axum::{
     Router,
-    extract::OriginalUri,
-    http::{Method, StatusCode},
     routing::{get, post},
 };
 
 use crate::app::App;
-use error::Refusal;
+use crate::refusal::{unknown, wrong_method};
+use error::Ollama;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -34,15 +33,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/chat", post(chat::create))
         .route("/generate", post(generate::create))
         .route("/embed", post(embed::create))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(unknown)
-}
-
-async fn unknown(OriginalUri(uri): OriginalUri) -> Refusal {
-    Refusal::without_code(StatusCode::NOT_FOUND, &format!("there is no {}", uri.path()))
-}
-
-async fn wrong_method(OriginalUri(uri): OriginalUri, method: Method) -> Refusal {
-    let message = format!("{} does not take {method}", uri.path());
-    Refusal::without_code(StatusCode::METHOD_NOT_ALLOWED, &message)
+        .method_not_allowed_fallback(wrong_method::<Ollama>)
+        .fallback(unknown::<Ollama>)
 }

@@ -1,43 +1,24 @@
 //! Refusals in OpenAI's form.
 
-use axum::{
-    Json,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
 use serde_json::{Value, json};
 use understudy_gateway::{Failure, codes};
 
-use crate::statuses;
+use crate::{refusal::Dialect, statuses};
+
+/// `{"error": {"message", "type", "param", "code"}}`.
+pub(crate) struct OpenAi;
 
 /// A refusal as a response.
-pub(crate) struct Refusal {
-    status: StatusCode,
-    body: Value,
-    failure: Option<Failure>,
-}
+pub(crate) type Refusal = crate::refusal::Refusal<OpenAi>;
 
-impl Refusal {
-    /// About the HTTP request itself.
-    pub(crate) fn without_code(status: StatusCode, message: &str) -> Self {
+impl Dialect for OpenAi {
+    fn body(failure: &Failure) -> Value {
+        body(failure)
+    }
+
+    fn no_such_call(message: &str) -> Value {
         let error = json!({"message": message, "type": "invalid_request_error", "param": null, "code": "unknown_url"});
-        Self { status, body: json!({"error": error}), failure: None }
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self { status: statuses::status(failure.code), body: body(&failure), failure: Some(failure) }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
-        if let Some(failure) = &self.failure {
-            statuses::hint_retry(&mut response, failure);
-        }
-        response
+        json!({"error": error})
     }
 }
 

@@ -25,8 +25,6 @@ mod usage;
 
 use axum::{
     Router,
-    extract::OriginalUri,
-    http::{Method, StatusCode},
     routing::{get, post},
 };
 
@@ -41,7 +39,8 @@ pub(crate) use tools::Tool;
 pub(crate) use usage::finish_reason;
 
 use crate::app::App;
-use error::Refusal;
+use crate::refusal::{unknown, wrong_method};
+use error::OpenAi;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -53,15 +52,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/responses", post(responses::create))
         .route("/responses/{id}", get(responses::one).delete(responses::delete))
         .route("/responses/{id}/cancel", post(responses::cancel))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(unknown)
-}
-
-async fn unknown(OriginalUri(uri): OriginalUri) -> Refusal {
-    Refusal::without_code(StatusCode::NOT_FOUND, &format!("there is no {}", uri.path()))
-}
-
-async fn wrong_method(OriginalUri(uri): OriginalUri, method: Method) -> Refusal {
-    let message = format!("{} does not take {method}", uri.path());
-    Refusal::without_code(StatusCode::METHOD_NOT_ALLOWED, &message)
+        .method_not_allowed_fallback(wrong_method::<OpenAi>)
+        .fallback(unknown::<OpenAi>)
 }
