@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("understudy-ledger", &[]),
+    ("understudy-listener", &[]),
     (
         "understudy-gateway",
         &[
@@ -39,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-actors",
             "understudy-router",
             "understudy-ledger",
+            "understudy-listener",
             "understudy-telemetry",
             "understudy-engine",
             "understudy-hub",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{BackendError, RequestId};
+use crate::{BackendError, NodeId, RequestId};
 
 /// Who goes first when work waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -34,6 +34,10 @@ pub struct RequestCtx {
     pub deadline: Option<Instant>,
     /// Polled by engines at each decode step and prefill chunk.
     pub cancel: CancellationToken,
+    /// The same for questions that begin alike, so that they go where that beginning has been read already.
+    pub affinity: Option<u64>,
+    /// Nodes that lost this request: asked again only where no other is left.
+    pub avoid: Vec<NodeId>,
     /// W3C trace context: the caller's, and inside a node its own, to pass on.
     pub traceparent: Option<String>,
 }
@@ -48,6 +52,8 @@ impl RequestCtx {
             priority: Priority::default(),
             deadline: None,
             cancel: CancellationToken::new(),
+            affinity: None,
+            avoid: Vec::new(),
             traceparent: None,
         }
     }

@@ -2,10 +2,11 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
+use understudy_listener::{Closing, accept, bound, socket};
 use understudy_proto::v1::{inference_server::InferenceServer, models_server::ModelsServer};
 
 use crate::{
@@ -13,23 +14,13 @@ use crate::{
     config::NodeConfig,
     door::Door,
     keys::Keyring,
-    listener::{
-        ConnectionCounts, Rules,
-        accept::accept,
-        closing::{Closing, bound},
-        exposure,
-        tls::Certificates,
-    },
+    listener::{ConnectionCounts, Peer, Rules, connection, exposure, tls::Certificates},
     web,
 };
 
 /// Largest request message. A prompt of 1 MiB over the context must reach the router, whose
 /// refusal says how long it may be; the transport's would not.
 pub const LARGEST_REQUEST_BYTES: usize = (4 << 20) + (64 << 10);
-
-/// Connections that the system holds ready for the loop. When more come at once, the system drops their first packet
-/// and they try again a second later; with the usual 128 a burst of clients notices.
-const BACKLOG: u32 = 1024;
 
 /// How long connections get to close after the last request ended. A peer that never
 /// finished its handshake would otherwise hold the node up for ever.
@@ -66,7 +57,7 @@ impl Sockets {
 
 async fn bind(setting: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let bound = async {
-        let listener = listen(addr)?;
+        let listener = socket::listen(addr)?;
         let addr = listener.local_addr()?;
         Ok::<_, io::Error>((listener, addr))
     };
@@ -77,15 +68,6 @@ async fn bind(setting: &'static str, addr: SocketAddr) -> Result<(TcpListener, S
         };
         Failure::new(code, what).with("address", addr).with("setting", setting)
     })
-}
-
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A port may be taken again at once after its node ended; on Windows this would let two programs share it.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
 }
 
 /// The servers of a node, running.
@@ -114,8 +96,8 @@ impl Servers {
         let pages = door.clone().before(pages.merge(web::routes(routes.clone())));
         let calls = door.before(routes.prepare().into_axum_router());
         let mut tasks = vec![
-            bound(accept(sockets.grpc, rules.clone(), calls, closing.clone())),
-            bound(accept(sockets.http, rules.clone(), pages, closing.clone())),
+            bound(serve(sockets.grpc, rules.clone(), calls, closing.clone())),
+            bound(serve(sockets.http, rules.clone(), pages, closing.clone())),
             bound(keys.follow()),
         ];
         tasks.extend(sockets.certificates.map(|certificates| bound(certificates.follow())));
@@ -130,6 +112,14 @@ impl Servers {
     pub(crate) async fn stop(self) {
         self.closing.close(LAST_GOODBYE).await;
     }
+}
+
+/// Takes the connections of a socket until the node closes.
+async fn serve(socket: TcpListener, rules: Arc<Rules>, pages: axum::Router, closing: Closing) {
+    let connection = |stream, addr| {
+        connection::serve(stream, Peer { addr }, rules.clone(), pages.clone(), closing.clone())
+    };
+    accept(socket, rules.connections.clone(), closing.clone(), connection).await;
 }
 
 fn grpc_routes(

@@ -1,11 +1,10 @@
 //! One connection, from its first byte to its end.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -13,16 +12,17 @@ use tokio::{
 };
 use tower::Service as _;
 
+use understudy_listener::{Closing, socket};
+
 use super::{
     Peer, Rules,
-    closing::Closing,
     opening::{self, Version},
     tls::Certificates,
 };
 
 /// Serves a connection until it ends, on its own or because the node closes.
-pub(super) async fn serve(stream: TcpStream, peer: Peer, rules: Arc<Rules>, pages: Router, closing: Closing) {
-    set_up(&stream, rules.keepalive);
+pub(crate) async fn serve(stream: TcpStream, peer: Peer, rules: Arc<Rules>, pages: Router, closing: Closing) {
+    socket::set_up(&stream, rules.keepalive);
     match rules.tls.clone() {
         None => opened(stream, peer, &rules, pages, &closing).await,
         Some(certificates) => {
@@ -34,16 +34,6 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, rules: Arc<Rules>, page
                 opened(encrypted, peer, &rules, pages, &closing).await;
             }
         }
-    }
-}
-
-/// Answers are small and wanted at once; a peer that vanished is found by the system too, not by pings alone.
-fn set_up(stream: &TcpStream, keepalive: Duration) {
-    let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive);
-    // A socket that refuses an option still works.
-    let set = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&probes));
-    if let Err(error) = set {
-        tracing::debug!(%error, "socket option refused");
     }
 }
 

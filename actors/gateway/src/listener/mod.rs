@@ -1,27 +1,22 @@
-//! From a stranger's connection to requests: one loop for both sockets.
+//! From a stranger's connection to requests, for both sockets. The loop that takes connections and their caps are
+//! those of [`understudy_listener`].
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`exposure`] | at which addresses a node may listen at all |
-//! | [`accept`] | takes connections, and goes on when the system refuses to give any |
-//! | [`places`] | how many connections at once, over all and per peer |
 //! | [`connection`] | one connection: handshake, first bytes, requests, end |
 //! | [`tls`] | certificates and their reload |
 //! | [`opening`] | HTTP/1 or HTTP/2, by the first bytes |
-//! | [`closing`] | how connections end when the node does |
 //! | [`files`] | the limit of open files |
 //!
 //! **Invariants.** Whatever a peer does or leaves undone, the loop goes on accepting. Each stage before a request
 //! has a time limit: the handshake, the first bytes, the head. Whoever is beyond a cap is closed at once and counted;
 //! nobody waits for a place. A place is freed when its connection ends, however it ends.
 
-pub(crate) mod accept;
-pub(crate) mod closing;
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod exposure;
 mod files;
 mod opening;
-pub(crate) mod places;
 pub(crate) mod tls;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -32,8 +27,8 @@ use hyper_util::{
 };
 
 use crate::{NodeConfig, config::Listen};
-use places::{Places, Turned};
 use tls::Certificates;
+use understudy_listener::{Places, Turned};
 
 pub use files::raise_file_limit;
 
@@ -82,7 +77,7 @@ pub(crate) struct Rules {
     listen: Listen,
     keepalive: std::time::Duration,
     tls: Option<Arc<Certificates>>,
-    connections: Places,
+    pub(crate) connections: Places,
     handshakes: Places,
     protocol: auto::Builder<TokioExecutor>,
 }

@@ -9,7 +9,7 @@ use tokio_util::{
 
 /// Remembers that the node closes, and which connections are open. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Closing {
+pub struct Closing {
     asked: CancellationToken,
     now: CancellationToken,
     connections: TaskTracker,
@@ -17,12 +17,12 @@ pub(crate) struct Closing {
 
 impl Closing {
     /// Waits until connections should take no more requests and end with those that run.
-    pub(crate) async fn asked(&self) {
+    pub async fn asked(&self) {
         self.asked.cancelled().await;
     }
 
     /// Runs a connection. It is dropped, wherever it is, when patience ends.
-    pub(crate) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
         let now = self.now.clone();
         self.connections.spawn(async move {
             tokio::select! {
@@ -33,7 +33,7 @@ impl Closing {
     }
 
     /// Asks every connection to end, and ends those that did not after `patience`.
-    pub(crate) async fn close(&self, patience: Duration) {
+    pub async fn close(&self, patience: Duration) {
         self.asked.cancel();
         self.connections.close();
         if tokio::time::timeout(patience, self.connections.wait()).await.is_err() {
@@ -45,6 +45,6 @@ impl Closing {
 }
 
 /// A task that ends with its owner.
-pub(crate) fn bound(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+pub fn bound(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(task))
 }

@@ -1,18 +1,25 @@
 //! The loop that takes connections.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Peer, Rules, closing::Closing, connection};
+use crate::{Closing, Places};
 
 /// First and longest pause after the system had no connection to give, most often for want of file descriptors.
 /// Without one the loop would spin until another connection ends.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Takes connections until the node closes.
-pub(crate) async fn accept(socket: TcpListener, rules: Arc<Rules>, pages: Router, closing: Closing) {
+/// Takes connections and serves each in a task of its own until `closing` is asked for. One that finds no place is
+/// closed by dropping it.
+pub async fn accept<S>(
+    socket: TcpListener,
+    places: Places,
+    closing: Closing,
+    serve: impl Fn(TcpStream, SocketAddr) -> S,
+) where
+    S: Future<Output = ()> + Send + 'static,
+{
     let mut pause = PAUSES.0;
     loop {
         let accepted = tokio::select! {
@@ -20,9 +27,18 @@ pub(crate) async fn accept(socket: TcpListener, rules: Arc<Rules>, pages: Router
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, addr)) => {
+            Ok((stream, peer)) => {
                 pause = PAUSES.0;
-                admit(stream, Peer { addr }, &rules, &pages, &closing);
+                match places.take(peer.ip()) {
+                    Ok(place) => {
+                        let served = serve(stream, peer);
+                        closing.spawn(async move {
+                            served.await;
+                            drop(place);
+                        });
+                    }
+                    Err(why) => tracing::debug!(%peer, ?why, "connection turned away"),
+                }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -34,20 +50,6 @@ pub(crate) async fn accept(socket: TcpListener, rules: Arc<Rules>, pages: Router
                 pause = (pause * 2).min(PAUSES.1);
             }
         }
-    }
-}
-
-/// A connection that finds no place is closed by dropping it.
-fn admit(stream: TcpStream, peer: Peer, rules: &Arc<Rules>, pages: &Router, closing: &Closing) {
-    match rules.connections.take(peer.addr.ip()) {
-        Ok(place) => {
-            let served = connection::serve(stream, peer, rules.clone(), pages.clone(), closing.clone());
-            closing.spawn(async move {
-                served.await;
-                drop(place);
-            });
-        }
-        Err(why) => tracing::debug!(peer = %peer.addr, ?why, "connection turned away"),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 /// Places for connections. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub struct Places {
     shared: Arc<Shared>,
 }
 
@@ -33,7 +33,7 @@ struct Taken {
 
 /// Why somebody got none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turned {
+pub enum Turned {
     /// All places are taken.
     Full,
     /// This peer has its share.
@@ -42,20 +42,20 @@ pub(crate) enum Turned {
 
 /// One place; free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     shared: Arc<Shared>,
     peer: IpAddr,
 }
 
 impl Places {
-    pub(crate) fn new(most: usize, most_per_peer: usize) -> Self {
+    pub fn new(most: usize, most_per_peer: usize) -> Self {
         let (turned_full, turned_peer) = Default::default();
         let taken = Mutex::default();
         Self { shared: Arc::new(Shared { most, most_per_peer, taken, turned_full, turned_peer }) }
     }
 
     /// A place for this peer, unless too many are taken.
-    pub(crate) fn take(&self, peer: IpAddr) -> Result<Place, Turned> {
+    pub fn take(&self, peer: IpAddr) -> Result<Place, Turned> {
         let shared = &self.shared;
         let peer = network(peer);
         let mut taken = shared.taken();
@@ -74,12 +74,12 @@ impl Places {
     }
 
     /// Places taken now.
-    pub(crate) fn taken(&self) -> usize {
+    pub fn taken(&self) -> usize {
         self.shared.taken().all
     }
 
     /// How often somebody got none for this reason.
-    pub(crate) fn turned(&self, why: Turned) -> u64 {
+    pub fn turned(&self, why: Turned) -> u64 {
         match why {
             Turned::Full => self.shared.turned_full.load(Ordering::Relaxed),
             Turned::Peer => self.shared.turned_peer.load(Ordering::Relaxed),

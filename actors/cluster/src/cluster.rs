@@ -1,0 +1,186 @@
+//! A node's part in a cluster, which it may join and leave while it runs.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use tokio::sync::{Mutex, mpsc, watch};
+use understudy_actors::Constraints;
+use understudy_backend::{Backend, BackendError, LoadEvent, NodeId, RequestCtx, Slots};
+use understudy_identity::{Clock, ClusterFiles, IdentityError, invite::Shown};
+use understudy_remote::{CodecStore, Limits};
+
+use crate::{
+    ClusterConfig, ClusterError, ClusterView, OwnFacts, Remotes, running::Running, slots::ClusterSlots,
+};
+
+/// How often a node looks whether it was made a member, or is one no more.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a node brings into a cluster.
+#[derive(Clone)]
+pub struct ClusterParts {
+    /// The models of this process.
+    pub local: Arc<dyn Slots>,
+    /// Compiled constraints, shared with the router.
+    pub constraints: Arc<Constraints>,
+    /// What this node tells of itself.
+    pub facts: Arc<dyn OwnFacts>,
+    /// Codecs of models that only others have.
+    pub codecs: Arc<CodecStore>,
+    /// What peers may ask of it.
+    pub limits: Limits,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A node's part. Cheap to clone; clones share everything.
+///
+/// The folder of [`ClusterFiles`] says whether the node is a member; commands change it, and
+/// [`follow`](Self::follow) notices.
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    files: ClusterFiles,
+    config: ClusterConfig,
+    parts: ClusterParts,
+    running: ArcSwapOption<Running>,
+    /// One start or stop at a time.
+    turn: Mutex<()>,
+    /// The view of whoever runs now.
+    view: watch::Sender<Arc<ClusterView>>,
+}
+
+impl Cluster {
+    /// A node's part; nothing runs yet.
+    pub fn new(files: ClusterFiles, config: ClusterConfig, parts: ClusterParts) -> Self {
+        Self(Arc::new(Inner {
+            files,
+            config,
+            parts,
+            running: ArcSwapOption::empty(),
+            turn: Mutex::default(),
+            view: watch::Sender::new(Arc::default()),
+        }))
+    }
+
+    /// The models of this process and of the cluster.
+    pub fn slots(&self) -> ClusterSlots {
+        let seed = self.0.parts.clock.now_ms();
+        ClusterSlots::new(self.0.parts.local.clone(), Arc::new(self.clone()), seed)
+    }
+
+    /// Begins if the node is a member and does not run yet, ends if it runs and is none any more.
+    ///
+    /// # Errors
+    /// [`ClusterError`]; the node is then alone.
+    pub async fn look(&self) -> Result<(), ClusterError> {
+        let _turn = self.0.turn.lock().await;
+        let is_member = self.0.files.is_member();
+        let running = self.0.running.load_full();
+        match running {
+            None if is_member => {
+                let running = Running::start(self.0.files.clone(), &self.0.config, &self.0.parts).await?;
+                self.0.running.store(Some(Arc::new(running)));
+            }
+            Some(running) if !is_member || running.is_broken() => {
+                self.0.running.store(None);
+                self.0.view.send_replace(Arc::default());
+                running.stop(!is_member).await;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Looks again and again, and passes the view on. Never ends.
+    pub async fn follow(&self) {
+        let mut told = String::new();
+        loop {
+            let problem = self.look().await.err().map(|error| error.to_string()).unwrap_or_default();
+            if problem != told {
+                if !problem.is_empty() {
+                    tracing::error!(problem, "this node takes no part in its cluster");
+                }
+                told = problem;
+            }
+            let again = tokio::time::sleep(LOOK);
+            tokio::pin!(again);
+            let Some(running) = self.0.running.load_full() else {
+                again.await;
+                continue;
+            };
+            let mut view = running.peers.view.clone();
+            loop {
+                self.0.view.send_replace(view.borrow_and_update().clone());
+                tokio::select! {
+                    () = &mut again => break,
+                    changed = view.changed() => if changed.is_err() { break },
+                }
+            }
+            again.await;
+        }
+    }
+
+    /// The nodes as this one sees them, now and later.
+    pub fn watch(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.0.view.subscribe()
+    }
+
+    /// The name of the cluster; `None` while the node is alone.
+    pub fn name(&self) -> Option<String> {
+        self.0.running.load().as_ref().map(|running| running.cluster.clone())
+    }
+
+    /// Where other nodes reach this one; none while it is alone.
+    pub fn addresses(&self) -> Vec<String> {
+        self.0.running.load().as_ref().map(|running| running.addresses.clone()).unwrap_or_default()
+    }
+
+    /// Opens an invite.
+    ///
+    /// # Errors
+    /// [`ClusterError::Identity`] where the node is alone or lacks the authority, [`ClusterError::Invite`].
+    pub fn invite(&self, with_authority: bool) -> Result<Shown, ClusterError> {
+        let running = self.0.running.load_full().ok_or(IdentityError::NotMember)?;
+        if !running.has_authority {
+            return Err(IdentityError::NoAuthority.into());
+        }
+        Ok(running.invites.open(with_authority)?)
+    }
+
+    /// Stops taking part; the node stays a member.
+    pub async fn stop(&self) {
+        let _turn = self.0.turn.lock().await;
+        if let Some(running) = self.0.running.swap(None) {
+            running.stop(false).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Remotes for Cluster {
+    fn view(&self) -> Arc<ClusterView> {
+        match &*self.0.running.load() {
+            Some(running) => running.peers.view(),
+            None => self.0.view.borrow().clone(),
+        }
+    }
+
+    async fn backend(
+        &self,
+        ctx: &RequestCtx,
+        node: NodeId,
+        model: &str,
+        progress: mpsc::Sender<LoadEvent>,
+    ) -> Result<Arc<dyn Backend>, BackendError> {
+        match self.0.running.load_full() {
+            Some(running) => running.peers.backend(ctx, node, model, progress).await,
+            None => Err(BackendError::Unavailable {
+                model: model.into(),
+                why: "this node is in no cluster any more".into(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a model's next sequence should live.
+//!
+//! Of the places that can serve it at once, two are looked at and the one with the shorter expected wait, round
+//! trip included, is taken: the power of two choices (Mitzenmacher 2001) keeps load even although each node knows
+//! the others' queues only as they were a moment ago. A question whose beginning some place has likely read
+//! already goes back there, unless that has become clearly busier.
+
+use std::{hash::Hasher as _, time::Duration};
+
+/// How long a sequence holds its place, where nobody knows better.
+const USUAL_HOLD: Duration = Duration::from_secs(2);
+
+/// How much longer than elsewhere a question may wait where its beginning has been read: what reading it again
+/// costs is not known here, and it is seldom less.
+const AFFINITY_WORTH: Duration = Duration::from_millis(100);
+
+/// How ready a place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Readiness {
+    /// Serving.
+    Ready,
+    /// Being loaded.
+    Coming,
+    /// Its file is there.
+    OnDisk,
+    /// Its file can be fetched.
+    Absent,
+}
+
+/// A place that could serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The node; 0 is this process.
+    pub node: u64,
+    /// How ready it is.
+    pub readiness: Readiness,
+    /// Sequences that it serves at once.
+    pub places: u32,
+    /// Sequences there, requests that wait, and what was sent there since that was known.
+    pub load: u32,
+    /// Round trip; zero for this process.
+    pub round_trip: Duration,
+    /// Bytes of memory that models may still take there.
+    pub free_bytes: u64,
+}
+
+impl Candidate {
+    /// Expected time until a sequence is served, as far as it differs between places.
+    fn cost(&self) -> Duration {
+        let share = f64::from(self.load) / f64::from(self.places.max(1));
+        USUAL_HOLD.mul_f64(share) + self.round_trip
+    }
+}
+
+/// Chooses one, by its index; `None` if there is none. `affinity` tells questions with the same beginning;
+/// `draw` is a random number.
+pub fn choose(candidates: &[Candidate], affinity: Option<u64>, draw: u64) -> Option<usize> {
+    let best = candidates.iter().map(|candidate| candidate.readiness).min()?;
+    let able: Vec<usize> =
+        (0..candidates.len()).filter(|&index| candidates[index].readiness == best).collect();
+    if best != Readiness::Ready {
+        return to_load(candidates, &able);
+    }
+    let cost = |index: usize| candidates[index].cost();
+    let [first, second] = two_of(&able, draw)?;
+    let lighter = if cost(second) < cost(first) { second } else { first };
+    let home = affinity.and_then(|key| able.iter().copied().max_by_key(|&index| weight(key, candidates[index].node)));
+    match home {
+        Some(home) if cost(home) <= cost(lighter) + AFFINITY_WORTH => Some(home),
+        _ => Some(lighter),
+    }
+}
+
+/// Of places that have to load it first: this process, unless another has more memory to spare and this has none.
+fn to_load(candidates: &[Candidate], able: &[usize]) -> Option<usize> {
+    able.iter().copied().max_by_key(|&index| {
+        let Candidate { node, free_bytes, round_trip, .. } = &candidates[index];
+        let roomy = *free_bytes > 0;
+        (roomy && *node == 0, *free_bytes, std::cmp::Reverse(*round_trip))
+    })
+}
+
+/// Two different ones, or the only one twice.
+fn two_of(able: &[usize], draw: u64) -> Option<[usize; 2]> {
+    let count = able.len() as u64;
+    let first = draw.checked_rem(count)?;
+    let step = if count > 1 { 1 + (draw / count) % (count - 1) } else { 0 };
+    Some([able[first as usize], able[((first + step) % count) as usize]])
+}
+
+/// Rendezvous hashing (Thaler and Ravishankar 1998): when a node comes or goes, only its own questions move.
+fn weight(key: u64, node: u64) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write_u64(key);
+    hasher.write_u64(node);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(node: u64, load: u32, round_trip_us: u64) -> Candidate {
+        Candidate {
+            node,
+            readiness: Readiness::Ready,
+            places: 8,
+            load,
+            round_trip: Duration::from_micros(round_trip_us),
+            free_bytes: 1 << 30,
+        }
+    }
+
+    #[test]
+    fn the_lighter_of_two_is_taken_and_nearness_decides_a_tie() {
+        for draw in 0..100 {
+            assert_eq!(choose(&[ready(0, 5, 0), ready(1, 2, 300)], None, draw), Some(1));
+            assert_eq!(choose(&[ready(0, 3, 0), ready(1, 3, 300)], None, draw), Some(0));
+        }
+        assert_eq!(choose(&[], None, 7), None);
+        assert_eq!(choose(&[ready(9, 80, 1)], None, 7), Some(0), "the only one, however busy");
+    }
+
+    #[test]
+    fn ready_places_come_first_then_those_with_the_file() {
+        let not_ready = |readiness, node, free_bytes| Candidate { readiness, free_bytes, ..ready(node, 0, 0) };
+        let on_disk = [not_ready(Readiness::OnDisk, 0, 1 << 30), ready(1, 7, 900)];
+        assert_eq!(choose(&on_disk, None, 3), Some(1));
+        let files = [not_ready(Readiness::Absent, 0, 1 << 40), not_ready(Readiness::OnDisk, 1, 1 << 30)];
+        assert_eq!(choose(&files, None, 3), Some(1));
+        let both = [not_ready(Readiness::OnDisk, 5, 1 << 40), not_ready(Readiness::OnDisk, 0, 1 << 30)];
+        assert_eq!(choose(&both, None, 3), Some(1), "this process, where it has room");
+        let full = [not_ready(Readiness::OnDisk, 5, 1 << 40), not_ready(Readiness::OnDisk, 0, 0)];
+        assert_eq!(choose(&full, None, 3), Some(0));
+    }
+
+    #[test]
+    fn a_beginning_goes_back_to_where_it_was_read_unless_that_is_busy() {
+        let all = |loads: [u32; 4]| -> Vec<Candidate> {
+            (1..).zip(loads).map(|(node, load)| ready(node, load, 200)).collect()
+        };
+        let home = choose(&all([0; 4]), Some(42), 0).unwrap();
+        assert!((0..50).all(|draw| choose(&all([0; 4]), Some(42), draw) == Some(home)));
+        let mut loads = [0; 4];
+        loads[home] = 8;
+        assert!((0..50).all(|draw| choose(&all(loads), Some(42), draw) != Some(home)));
+        // Without the home the other keys stay where they were.
+        let keys: Vec<u64> = (0..200).filter(|&key| choose(&all([0; 4]), Some(key), 0) != Some(home)).collect();
+        let mut fewer = all([0; 4]);
+        let gone = fewer.remove(home);
+        for key in keys {
+            let before = all([0; 4])[choose(&all([0; 4]), Some(key), 0).unwrap()].node;
+            assert_ne!(before, gone.node);
+            assert_eq!(fewer[choose(&fewer, Some(key), 0).unwrap()].node, before);
+        }
+    }
+
+    /// With queues known exactly, two choices leave the longest queue far below that of random placement.
+    #[test]
+    fn load_stays_even() {
+        let mut candidates: Vec<Candidate> = (1..=16).map(|node| ready(node, 0, 200)).collect();
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        for _ in 0..1_600 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let chosen = choose(&candidates, None, random >> 20).unwrap();
+            candidates[chosen].load += 1;
+        }
+        let longest = candidates.iter().map(|candidate| candidate.load).max().unwrap();
+        assert!(longest <= 104, "{longest} of 100 on average");
+    }
+}

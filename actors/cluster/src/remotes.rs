@@ -1,0 +1,90 @@
+//! Models of other nodes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
+use understudy_backend::{Backend, BackendError, LoadEvent, NodeId, RequestCtx};
+use understudy_identity::Fingerprint;
+use understudy_remote::{CodecStore, RemoteBackend};
+
+use crate::{dial::Dialler, losses::Losses, slots::Remotes, view::ClusterView};
+
+/// Channels to other nodes and the backends over them.
+pub(crate) struct Peers {
+    pub(crate) dialler: Arc<Dialler>,
+    pub(crate) view: watch::Receiver<Arc<ClusterView>>,
+    pub(crate) losses: Losses,
+    pub(crate) codecs: Arc<CodecStore>,
+    pub(crate) known: Mutex<HashMap<u64, Peer>>,
+}
+
+/// One start of another node. There are at most as many as the membership knows nodes.
+pub(crate) struct Peer {
+    generation: u64,
+    channel: Channel,
+    /// By model and digest: a model that was loaded anew from another file is another.
+    backends: HashMap<(String, String), Arc<RemoteBackend>>,
+}
+
+impl Peers {
+    /// The way to a node, and which start of it is there now.
+    fn channel(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, u64)> {
+        let there = view.usable().find(|there| there.node == node.0)?;
+        let mut known = self.lock();
+        // Nodes that are gone, and starts that are over.
+        known.retain(|id, peer| view.node(*id).is_some_and(|node| node.generation == peer.generation));
+        let peer = known.entry(node.0).or_insert_with(|| Peer {
+            generation: there.generation,
+            channel: self.dialler.channel(there.addresses.clone(), Fingerprint::from_bytes(there.fingerprint)),
+            backends: HashMap::new(),
+        });
+        Some((peer.channel.clone(), peer.generation))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Peer>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Remotes for Peers {
+    fn view(&self) -> Arc<ClusterView> {
+        self.view.borrow().clone()
+    }
+
+    async fn backend(
+        &self,
+        ctx: &RequestCtx,
+        node: NodeId,
+        model: &str,
+        progress: mpsc::Sender<LoadEvent>,
+    ) -> Result<Arc<dyn Backend>, BackendError> {
+        let view = Remotes::view(self);
+        let (channel, generation) = self.channel(&view, node).ok_or_else(|| BackendError::Unavailable {
+            model: model.into(),
+            why: format!("node {:016x} is not reached", node.0),
+        })?;
+        let digest = view.digest(node.0, model);
+        let key = (model.to_owned(), digest);
+        let known = self.lock().get(&node.0).and_then(|peer| peer.backends.get(&key).cloned());
+        if let Some(backend) = known {
+            return Ok(backend);
+        }
+        let lost = self.losses.of(node.0, generation);
+        let there = understudy_remote::Peer { node, channel, lost, codecs: self.codecs.clone() };
+        let backend = RemoteBackend::connect(&there, ctx, model, progress).await?;
+        let backend = Arc::new(backend);
+        if let Some(peer) = self.lock().get_mut(&node.0).filter(|peer| peer.generation == generation) {
+            let key = (model.to_owned(), backend.card().digest.clone());
+            // One for each model: an older file of it is over.
+            peer.backends.retain(|(name, _), _| name != model);
+            peer.backends.insert(key, backend.clone());
+        }
+        Ok(backend)
+    }
+}
