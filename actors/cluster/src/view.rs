@@ -97,6 +97,7 @@ impl NodeView {
         let round_trip_us = u64::try_from(self.round_trip.as_micros()).unwrap_or(u64::MAX);
         NodeStatus {
             node: id_text(self.node),
+            fingerprint: self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
             name: self.name.clone(),
             state: self.life.as_str().into(),
             detail: self.detail.clone(),
