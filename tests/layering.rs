@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("understudy-ledger", &[]),
+    ("understudy-membership", &[]),
     (
         "understudy-gateway",
         &[
