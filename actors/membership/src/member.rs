@@ -41,10 +41,7 @@ impl Member {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.link.is_some()
-            && matches!(
-                self.status,
-                Status::Alive | Status::Suspect(Suspicion::Silent | Suspicion::NotHeard)
-            )
+            && matches!(self.status, Status::Alive | Status::Suspect(Suspicion::Silent | Suspicion::NotHeard))
     }
 }
 

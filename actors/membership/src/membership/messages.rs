@@ -45,7 +45,7 @@ impl Membership {
             self.news.insert(node);
             self.event(MemberEvent::Joined { node, generation });
         } else {
-            self.appraise(now, node);
+            self.recover(now, node);
         }
     }
 
@@ -58,9 +58,7 @@ impl Membership {
             peer.member.round_trip = Some(smoothed);
         }
         let were_lost = link.facts_sent.is_some_and(|(version, at)| {
-            version == self.facts_version
-                && beat.facts_seen < version
-                && now.since(at) >= self.config.suspect
+            version == self.facts_version && beat.facts_seen < version && now.since(at) >= self.config.suspect
         });
         if were_lost {
             self.send_facts(now, node);

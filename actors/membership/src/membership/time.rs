@@ -66,30 +66,34 @@ impl Membership {
         });
     }
 
-    /// Gives a member the status that silence, echoes and broken links ask for.
+    /// Gives a member the status that silence and broken links ask for. Only what is heard makes it better.
     pub(super) fn appraise(&mut self, now: Now, node: NodeId) {
         let Some(peer) = self.peers.get(&node) else { return };
-        let silence = peer.silence.verdict(now, &self.config);
-        let confirmed = peer.link.as_ref().filter(|link| link.is_confirmed);
-        let unheard = confirmed.map(|link| now.since(link.heard_us));
-        match (&peer.member.status, silence, unheard) {
-            (Status::Known | Status::Dead(_) | Status::Left, _, None) => self.give_up_mute_link(now, node),
-            (Status::Suspect(_), _, _) if peer.grace.is_some_and(|until| until <= now) => {
-                self.kill(now, node, DeathCause::Disconnected, Refusal::Silent);
+        if !peer.member.status.is_live() {
+            return self.give_up_mute_link(now, node);
+        }
+        if peer.grace.is_some_and(|until| until <= now) {
+            return self.kill(now, node, DeathCause::Disconnected, Refusal::Silent);
+        }
+        match peer.silence.verdict(now, &self.config) {
+            Verdict::Dead => self.kill(now, node, DeathCause::Silent, Refusal::Silent),
+            Verdict::Suspect if peer.member.status == Status::Alive => {
+                self.suspect(now, node, Suspicion::Silent);
             }
-            (Status::Alive | Status::Suspect(_), Verdict::Dead, _) => {
-                self.kill(now, node, DeathCause::Silent, Refusal::Silent);
-            }
-            (Status::Suspect(Suspicion::Disconnected), _, None) => {}
-            (_, Verdict::Suspect, _) => self.suspect(now, node, Suspicion::Silent),
-            (_, _, Some(unheard)) if unheard >= self.config.dead => {
-                self.suspect(now, node, Suspicion::Deaf);
-            }
-            (_, _, Some(unheard)) if unheard >= self.config.suspect => {
-                self.suspect(now, node, Suspicion::NotHeard);
-            }
-            (_, _, Some(_)) => self.alive(now, node),
-            (_, _, None) => {}
+            _ => {}
+        }
+    }
+
+    /// Something was heard of a member: it is alive, unless it says that it does not hear this node (INV-M8).
+    pub(super) fn recover(&mut self, now: Now, node: NodeId) {
+        let Some(link) = self.peers.get(&node).and_then(|peer| peer.link.as_ref()) else { return };
+        let unheard = now.since(link.heard_us);
+        if unheard >= self.config.dead {
+            self.suspect(now, node, Suspicion::Deaf);
+        } else if unheard >= self.config.suspect {
+            self.suspect(now, node, Suspicion::NotHeard);
+        } else {
+            self.alive(now, node);
         }
     }
 
