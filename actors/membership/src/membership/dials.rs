@@ -70,8 +70,16 @@ impl Membership {
         peers.chain(seeds).filter(|(_, target)| !self.underway.is_dialling(target))
     }
 
+    /// Takes out a dial that has its answer. Another one may have waited for its place.
+    pub(super) fn dial_answered(&mut self, now: Now, attempt: Attempt) -> Option<Dial> {
+        if !self.underway.has_room() {
+            self.wake_by(now);
+        }
+        self.underway.answered(attempt)
+    }
+
     pub(super) fn dial_failed(&mut self, now: Now, attempt: Attempt, refused: bool) {
-        let Some(dial) = self.underway.answered(attempt) else { return };
+        let Some(dial) = self.dial_answered(now, attempt) else { return };
         self.dial_missed(now, &dial.target);
         let Target::Peer(node) = dial.target else { return };
         let Some(peer) = self.peers.get(&node) else { return };

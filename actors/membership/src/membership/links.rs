@@ -24,7 +24,7 @@ impl Membership {
     ) {
         let hello = hello.clipped();
         let dial = match direction {
-            Direction::Outbound => self.underway.answered(attempt),
+            Direction::Outbound => self.dial_answered(now, attempt),
             Direction::Inbound => None,
         };
         let node = hello.node;

@@ -18,21 +18,21 @@ impl Membership {
             Message::Heartbeat(beat) if beat.generation != self.generation_of(node) => {}
             Message::Heartbeat(beat) => {
                 self.heartbeat(now, node, &beat);
-                self.heard(now, node);
+                self.heard(now, node, true);
             }
             Message::Facts { version, facts } => {
-                self.heard(now, node);
+                self.heard(now, node, false);
                 self.facts_told(node, version, facts);
             }
             Message::Peers(records) => {
-                self.heard(now, node);
+                self.heard(now, node, false);
                 self.peers_told(now, records);
             }
         }
     }
 
     /// Something came from a member: it is alive, and has accepted the link.
-    fn heard(&mut self, now: Now, node: NodeId) {
+    fn heard(&mut self, now: Now, node: NodeId, is_heartbeat: bool) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let Some(link) = &mut peer.link else { return };
         link.is_confirmed = true;
@@ -45,7 +45,7 @@ impl Membership {
             self.news.insert(node);
             self.event(MemberEvent::Joined { node, generation });
         } else {
-            self.recover(now, node);
+            self.recover(now, node, is_heartbeat);
         }
     }
 

@@ -84,16 +84,19 @@ impl Membership {
         }
     }
 
-    /// Something was heard of a member: it is alive, unless it says that it does not hear this node (INV-M8).
-    pub(super) fn recover(&mut self, now: Now, node: NodeId) {
-        let Some(link) = self.peers.get(&node).and_then(|peer| peer.link.as_ref()) else { return };
+    /// Something was heard of a member: it is alive, unless its heartbeats say that it does not hear this node
+    /// (INV-M8). Other messages say nothing of that.
+    pub(super) fn recover(&mut self, now: Now, node: NodeId, is_heartbeat: bool) {
+        let Some(peer) = self.peers.get(&node) else { return };
+        let Some(link) = &peer.link else { return };
         let unheard = now.since(link.heard_us);
-        if unheard >= self.config.dead {
-            self.suspect(now, node, Suspicion::Deaf);
-        } else if unheard >= self.config.suspect {
-            self.suspect(now, node, Suspicion::NotHeard);
-        } else {
-            self.alive(now, node);
+        match peer.member.status {
+            Status::Suspect(Suspicion::NotHeard | Suspicion::Deaf) if !is_heartbeat => {}
+            _ if is_heartbeat && unheard >= self.config.dead => self.suspect(now, node, Suspicion::Deaf),
+            _ if is_heartbeat && unheard >= self.config.suspect => {
+                self.suspect(now, node, Suspicion::NotHeard);
+            }
+            _ => self.alive(now, node),
         }
     }
 

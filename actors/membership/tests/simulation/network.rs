@@ -1,7 +1,5 @@
 //! The wires of the simulated world: delays, loss, cuts, and ends that close by themselves.
 
-use std::collections::BTreeMap;
-
 use fastrand::Rng;
 
 /// One end of a wire.
@@ -23,26 +21,42 @@ pub struct Wire {
 
 /// Who reaches whom, how fast and how surely.
 pub struct Network {
-    pub wires: BTreeMap<u64, Wire>,
+    /// By their numbers; `None` once both ends are closed.
+    wires: Vec<Option<Wire>>,
     cut: Vec<Vec<bool>>,
     delay: Vec<Vec<u64>>,
     /// The share of messages that is lost.
     pub loss: f64,
-    next: u64,
 }
 
 impl Network {
     pub fn new(hosts: usize, rng: &mut Rng) -> Self {
         let delay = (0..hosts).map(|_| (0..hosts).map(|_| delay(rng)).collect()).collect();
         let cut = vec![vec![false; hosts]; hosts];
-        Self { wires: BTreeMap::new(), cut, delay, loss: 0.02, next: 0 }
+        Self { wires: Vec::new(), cut, delay, loss: 0.02 }
     }
 
-    pub fn wire(&mut self, dialler: usize, acceptor: usize, attempt: u64) -> u64 {
-        self.next += 1;
+    /// A new wire, and its number.
+    pub fn connect(&mut self, dialler: usize, acceptor: usize, attempt: u64) -> u64 {
         let end = |process| End { process, is_closed: false, last_arrival: 0 };
-        self.wires.insert(self.next, Wire { ends: [end(dialler), end(acceptor)], attempt });
-        self.next
+        self.wires.push(Some(Wire { ends: [end(dialler), end(acceptor)], attempt }));
+        self.wires.len() as u64 - 1
+    }
+
+    pub fn wire(&self, wire: u64) -> Option<&Wire> {
+        self.wires[wire as usize].as_ref()
+    }
+
+    pub fn wire_mut(&mut self, wire: u64) -> Option<&mut Wire> {
+        self.wires[wire as usize].as_mut()
+    }
+
+    pub fn remove(&mut self, wire: u64) {
+        self.wires[wire as usize] = None;
+    }
+
+    pub fn wires(&self) -> impl Iterator<Item = (u64, &Wire)> {
+        self.wires.iter().enumerate().filter_map(|(number, wire)| Some((number as u64, wire.as_ref()?)))
     }
 
     pub fn set_cut(&mut self, from: usize, to: usize, cut: bool) {
@@ -76,7 +90,7 @@ impl Network {
 
     /// When a message that is sent now to an end arrives there.
     pub fn arrival(&mut self, wire: u64, side: usize, earliest: u64) -> u64 {
-        let Some(wire) = self.wires.get_mut(&wire) else { return earliest };
+        let Some(wire) = self.wire_mut(wire) else { return earliest };
         let end = &mut wire.ends[side];
         end.last_arrival = end.last_arrival.max(earliest);
         end.last_arrival

@@ -82,7 +82,7 @@ impl Storm {
         let spare = NODES + self.pick(SPARE);
         let process = self.world.running[host];
         match self.pick(1000) {
-            0..250 => self.set_facts(host),
+            0..120 => self.set_facts(host),
             250..310 => self.cut(host, other),
             310..350 => self.heal(),
             350..375 if self.running().len() > FEWEST_RUNNING => {
@@ -169,7 +169,7 @@ impl Storm {
     }
 
     fn break_wire(&mut self) {
-        let wires: Vec<u64> = self.world.network.wires.keys().copied().collect();
+        let wires: Vec<u64> = self.world.network.wires().map(|(wire, _)| wire).collect();
         if let Some(wire) = self.world.rng.choice(wires) {
             self.log(format!("break of wire {wire}"));
             self.world.break_wire(wire);
@@ -197,7 +197,7 @@ impl Storm {
         let Some(machine) = &self.world.processes[process].machine else { return };
         for member in machine.members() {
             let Some(link) = member.link else { continue };
-            let Some(wire) = self.world.network.wires.get(&link.0) else { continue };
+            let Some(wire) = self.world.network.wire(link.0) else { continue };
             let side = usize::from(wire.ends[0].process == process);
             let peer = &self.world.processes[wire.ends[side].process].identity;
             let is_right = (peer.node, peer.generation, peer.fingerprint)
@@ -236,9 +236,22 @@ impl Storm {
                 self.world.network.set_cut(other, one, self.world.rng.bool());
             }
         }
-        for _ in 0..100 {
+        self.give_common_seeds();
+        for _ in 0..60 {
             self.world.run(300_000);
             self.check();
+        }
+    }
+
+    /// Someone whose seeds are all gone, and whom nobody knows, cannot be found.
+    fn give_common_seeds(&mut self) {
+        let running: Vec<usize> = self.running().into_iter().filter(|host| !self.is_out(*host)).collect();
+        for host in &running {
+            for seed in running.iter().take(5) {
+                let process = self.world.running[*host].into_iter();
+                let input = Input::AddPeer(super::world::address(*seed));
+                process.for_each(|process| self.world.give(process, input.clone()));
+            }
         }
     }
 

@@ -115,14 +115,14 @@ impl World {
             Happening::LinkUp { wire, side } => self.link_up(wire, side),
             Happening::Delivery { wire, side, message } => self.deliver(wire, side, message),
             Happening::Down { wire, side, kind } => {
-                let Some(known) = self.network.wires.get_mut(&wire) else { return };
+                let Some(known) = self.network.wire_mut(wire) else { return };
                 let was_closed = std::mem::replace(&mut known.ends[side].is_closed, true);
                 let (process, is_over) = (known.ends[side].process, known.ends[1 - side].is_closed);
                 if !was_closed {
                     self.give(process, Input::LinkDown { link: LinkId(wire), kind });
                 }
                 if is_over {
-                    self.network.wires.remove(&wire);
+                    self.network.remove(wire);
                 }
             }
             Happening::DialFailed { process, attempt, refused } => {
@@ -163,13 +163,10 @@ impl World {
     pub fn kill(&mut self, host: usize) {
         let Some(process) = self.running[host].take() else { return };
         self.processes[process].machine = None;
-        let is_its = |wire: &super::network::Wire, side: usize| wire.ends[side].process == process;
-        let held: Vec<(u64, usize)> = [0, 1]
-            .into_iter()
-            .flat_map(|side| {
-                let wires = self.network.wires.iter();
-                wires.filter(move |(_, wire)| is_its(wire, side)).map(move |(id, _)| (*id, side))
-            })
+        let ends = self.network.wires().flat_map(|(wire, known)| [(wire, 0, known), (wire, 1, known)]);
+        let held: Vec<(u64, usize)> = ends
+            .filter(|(_, side, known)| known.ends[*side].process == process)
+            .map(|(wire, side, _)| (wire, side))
             .collect();
         for (wire, side) in held {
             self.close(wire, side, LinkEnd::Reset);
@@ -209,7 +206,7 @@ impl World {
     }
 
     fn link_up(&mut self, wire: u64, side: usize) {
-        let Some(known) = self.network.wires.get(&wire).copied() else { return };
+        let Some(known) = self.network.wire(wire).copied() else { return };
         let (me, other) = (known.ends[side].process, known.ends[1 - side].process);
         let attempt = Attempt(known.attempt);
         let is_apart = self.network.is_apart(self.processes[me].host, self.processes[other].host);
@@ -227,7 +224,7 @@ impl World {
     }
 
     fn deliver(&mut self, wire: u64, side: usize, message: Message) {
-        let Some(known) = self.network.wires.get(&wire).copied() else { return };
+        let Some(known) = self.network.wire(wire).copied() else { return };
         if known.ends[side].is_closed {
             return self.tell_closed(wire, side, LinkEnd::Reset);
         }
@@ -236,17 +233,17 @@ impl World {
 
     /// One end closes.
     fn close(&mut self, wire: u64, side: usize, kind: LinkEnd) {
-        let Some(known) = self.network.wires.get_mut(&wire) else { return };
+        let Some(known) = self.network.wire_mut(wire) else { return };
         known.ends[side].is_closed = true;
         self.tell_closed(wire, side, kind);
     }
 
     /// The other end learns that this one is closed, if anything gets there.
     fn tell_closed(&mut self, wire: u64, side: usize, kind: LinkEnd) {
-        let Some(known) = self.network.wires.get(&wire).copied() else { return };
+        let Some(known) = self.network.wire(wire).copied() else { return };
         let [from, to] = [side, 1 - side].map(|side| self.processes[known.ends[side].process].host);
         if known.ends[1 - side].is_closed {
-            self.network.wires.remove(&wire);
+            self.network.remove(wire);
         } else if !self.network.is_cut(from, to) {
             let at = self.time + self.network.delay(from, to, &mut self.rng);
             let at = self.network.arrival(wire, 1 - side, at);
@@ -304,7 +301,7 @@ impl World {
     /// Who is at the other end of the link that an input is about.
     fn other_end(&self, process: usize, input: &Input) -> Option<NodeId> {
         let (Input::Received { link, .. } | Input::LinkDown { link, .. }) = input else { return None };
-        let Some(wire) = self.network.wires.get(&link.0) else {
+        let Some(wire) = self.network.wire(link.0) else {
             // Both ends were closed while the process was frozen; it does not know yet.
             let mut members = self.processes[process].machine.as_ref()?.members();
             return members.find(|member| member.link == Some(*link)).map(|member| member.node);
@@ -350,13 +347,14 @@ impl World {
     }
 
     fn side_of(&self, process: usize, wire: u64) -> Option<usize> {
-        let wire = self.network.wires.get(&wire)?;
+        let wire = self.network.wire(wire)?;
         [0, 1].into_iter().find(|side| wire.ends[*side].process == process && !wire.ends[*side].is_closed)
     }
 
     fn send(&mut self, process: usize, wire: u64, message: Message) {
         let Some(side) = self.side_of(process, wire) else { return };
-        let other = self.network.wires[&wire].ends[1 - side].process;
+        let Some(known) = self.network.wire(wire) else { return };
+        let other = known.ends[1 - side].process;
         let (from, to) = (self.processes[process].host, self.processes[other].host);
         if self.network.is_cut(from, to) || self.rng.f64() < self.network.loss {
             return;
@@ -381,7 +379,7 @@ impl World {
             let at = self.time + 500_000;
             return self.later(at, Happening::DialFailed { process, attempt, refused: false });
         }
-        let wire = self.network.wire(process, other, attempt.0);
+        let wire = self.network.connect(process, other, attempt.0);
         let crossed = self.time + there + back;
         for (side, more) in [(0, back), (1, there)] {
             let at = self.network.arrival(wire, side, crossed + self.rng.u64(0..=more));
