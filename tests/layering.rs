@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("understudy-ledger", &[]),
     ("understudy-listener", &[]),
+    ("understudy-membership", &[]),
     (
         "understudy-gateway",
         &[

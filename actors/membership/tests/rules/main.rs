@@ -1,0 +1,11 @@
+//! The rules of membership, one by one. Numbers are those of docs/invariants.md.
+
+mod admission;
+mod bounds;
+mod dials;
+mod facts;
+mod hearsay;
+mod lan;
+mod links;
+mod liveness;
+mod one;
