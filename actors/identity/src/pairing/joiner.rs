@@ -22,6 +22,7 @@ pub struct Joiner {
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one for each pairing under way, and few of those")]
 enum State {
     AwaitsAnswer { exchange: Exchange, transcript: Transcript },
     AwaitsProof { expected: Proof, own_seal: Seal, their_seal: Seal, inviter: Fingerprint },

@@ -98,12 +98,12 @@ impl Proof {
 }
 
 /// Seals or opens one message, and is used up by that: a key and its nonce serve once.
-pub(super) struct Seal(Box<aead::LessSafeKey>);
+pub(super) struct Seal(aead::LessSafeKey);
 
 impl Seal {
     fn of(key: &[u8]) -> Result<Self, IdentityError> {
         let key = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, key).map_err(IdentityError::crypto)?;
-        Ok(Self(Box::new(aead::LessSafeKey::new(key))))
+        Ok(Self(aead::LessSafeKey::new(key)))
     }
 
     fn nonce() -> aead::Nonce {
