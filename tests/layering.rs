@@ -52,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "understudy-http",
         &["understudy-proto", "understudy-backend", "understudy-router", "understudy-gateway"],
     ),
+    ("understudy-identity", &[]),
     ("understudy-agents", &["understudy-proto", "understudy-calibration", "understudy-sandbox"]),
 ];
 

@@ -1,0 +1,260 @@
+//! Real TLS handshakes between members, strangers and members that no longer are.
+
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ED25519};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use understudy_identity::{
+    Clock as _, DenyList, Doors, Member, NodeCertificate, NodeKey, PeerIdentity, PeerProblem, Protocol,
+    tls::{joining, server_name},
+};
+
+use crate::world::{DAY, Failed, HOUR, World, chosen, connect};
+
+/// Connects `client` to `server`, and tells what each of them finds.
+fn meet(client: &Doors, server: &Doors) -> Result<(PeerIdentity, PeerIdentity), (PeerProblem, PeerProblem)> {
+    let config = client.client(Protocol::Data, None).unwrap();
+    match connect(config, server, false) {
+        Ok(connected) => {
+            assert_eq!(Protocol::of(&connected.server), Some(Protocol::Data));
+            Ok((client.peer(&connected.client).unwrap(), server.peer(&connected.server).unwrap()))
+        }
+        Err(Failed { client, server }) => {
+            let problem = |error| PeerProblem::from(&Option::expect(error, "each end is told"));
+            Err((problem(client), problem(server)))
+        }
+    }
+}
+
+#[test]
+fn members_meet_and_know_each_other() {
+    let world = World::new();
+    let (a, b) = (world.member(), world.member());
+    let (at_a, at_b) = meet(&world.doors(&a), &world.doors(&b)).unwrap();
+    assert_eq!(at_a.fingerprint, b.key.fingerprint());
+    assert_eq!(at_b, PeerIdentity { fingerprint: a.key.fingerprint(), not_after: a.certificate.not_after() });
+    assert_eq!(at_b.node(), a.certificate.node());
+}
+
+#[test]
+fn whoever_is_no_member_now_is_refused_and_both_are_told_why() {
+    let world = World::new();
+    let here = world.first.certificate.clone();
+    let now = world.clock.now_s();
+    let (stranger, other) = (World::new(), World::new().member());
+    let issued_at = |now_s: u64| {
+        let key = NodeKey::generate().unwrap();
+        let certificate = world.authority().issue(&key.request().unwrap(), now_s).unwrap();
+        world.member_with(key, certificate)
+    };
+    let (expired, early) = (issued_at(now - 31 * DAY.as_secs()), issued_at(now + 3 * DAY.as_secs()));
+    let revoked = world.member();
+    let mut knows = DenyList::default();
+    let denial = world.authority().deny(revoked.key.fingerprint(), "stolen", world.clock.now_ms()).unwrap();
+    knows.merge(world.authority().certificate(), [denial], world.clock.now_ms());
+    let server = world.doors(&world.first);
+    server.deny(knows);
+
+    // A member of another cluster that would take anybody of ours, so that only one side refuses.
+    let mut foreign = other;
+    foreign.authority_certificate = world.authority().certificate().clone();
+    // The authority makes neither; whoever has its key might.
+    let named_after_another = forged(&world, &here.node().dns_name());
+    let of_another_name = forged(&world, "example.com");
+
+    let expired_problem = PeerProblem::Expired { not_after: expired.certificate.not_after(), now };
+    let early_problem = PeerProblem::NotYet { not_before: early.certificate.not_before(), now };
+    let table = [
+        ("expired", expired, expired_problem, PeerProblem::WeExpired),
+        ("not yet valid", early, early_problem, PeerProblem::WeExpired),
+        ("revoked", revoked, PeerProblem::Revoked, PeerProblem::WeAreRevoked),
+        ("another cluster", foreign, PeerProblem::OtherCluster, PeerProblem::WeAreOfAnotherCluster),
+    ];
+    for (what, member, at_server, at_client) in table {
+        let found = meet(&world.doors(&member), &server).expect_err(what);
+        assert_eq!(found, (at_client, at_server), "{what}");
+    }
+    for (what, config) in [("a borrowed name", named_after_another), ("a foreign name", of_another_name)] {
+        let Err(failed) = connect(config, &server, false) else { panic!("{what} was let in") };
+        assert!(failed.server.is_some() && failed.client.is_some(), "{what}: {failed:?}");
+    }
+    // The other cluster's own nodes do not take ours either.
+    let (at_client, _) = meet(&world.doors(&world.member()), &stranger.doors(&stranger.first)).unwrap_err();
+    assert_eq!(at_client, PeerProblem::OtherCluster);
+    // And one without a certificate.
+    let mut config = (*joining().unwrap()).clone();
+    config.alpn_protocols = vec![Protocol::Control.alpn().to_vec()];
+    let failed = connect(Arc::new(config), &server, false).err().unwrap();
+    assert_eq!(PeerProblem::from(&failed.server.unwrap()), PeerProblem::NoCertificate);
+}
+
+/// A client with a certificate of our authority for a name of its choice: the authority itself never makes one.
+fn forged(world: &World, name: &str) -> Arc<ClientConfig> {
+    let authority_key = world.authority().key_der();
+    let authority_key = PrivatePkcs8KeyDer::from(authority_key.as_slice());
+    let authority_key = KeyPair::from_pkcs8_der_and_sign_algo(&authority_key, &PKCS_ED25519).unwrap();
+    let issuer = Issuer::from_ca_cert_der(world.authority().certificate().der(), authority_key).unwrap();
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    client_with(vec![certificate.der().clone()], &key)
+}
+
+fn client_with(chain: Vec<rustls::pki_types::CertificateDer<'static>>, key: &KeyPair) -> Arc<ClientConfig> {
+    // Its own judgement of the server is not what is tried here.
+    let lenient = (*joining().unwrap()).clone();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    let certified = Arc::new(rustls::sign::CertifiedKey::new(chain, key));
+    let mut config = lenient;
+    config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+    config.alpn_protocols = vec![Protocol::Data.alpn().to_vec()];
+    Arc::new(config)
+}
+
+#[test]
+fn a_member_cannot_make_members() {
+    let world = World::new();
+    let member = world.member();
+    let pair = KeyPair::from_pkcs8_der_and_sign_algo(
+        &PrivatePkcs8KeyDer::from(member.key.to_der().as_slice()),
+        &PKCS_ED25519,
+    )
+    .unwrap();
+    let issuer = Issuer::from_ca_cert_der(member.certificate.der(), pair).unwrap();
+    let key = NodeKey::generate().unwrap();
+    let own = KeyPair::from_pkcs8_der_and_sign_algo(
+        &PrivatePkcs8KeyDer::from(key.to_der().as_slice()),
+        &PKCS_ED25519,
+    )
+    .unwrap();
+    let name = key.fingerprint().node().dns_name();
+    let certificate = CertificateParams::new([name]).unwrap().signed_by(&own, &issuer).unwrap();
+    let chains =
+        [vec![certificate.der().clone()], vec![certificate.der().clone(), member.certificate.der().clone()]];
+    for chain in chains {
+        assert!(connect(client_with(chain, &own), &world.doors(&world.first), false).is_err());
+    }
+    // What is a good certificate is refused with anything behind it.
+    let behind = vec![member.certificate.der().clone(), world.authority().certificate().der().clone()];
+    let own = KeyPair::from_pkcs8_der_and_sign_algo(
+        &PrivatePkcs8KeyDer::from(member.key.to_der().as_slice()),
+        &PKCS_ED25519,
+    )
+    .unwrap();
+    assert!(connect(client_with(behind, &own), &world.doors(&world.first), false).is_err());
+}
+
+#[test]
+fn a_client_that_means_a_certain_node_gets_that_one() {
+    let world = World::new();
+    let (client, server, other) = (world.member(), world.member(), world.member());
+    let doors = world.doors(&client);
+    let right = doors.client(Protocol::Control, Some(server.key.fingerprint())).unwrap();
+    assert!(connect(right, &world.doors(&server), false).is_ok());
+    let wrong = doors.client(Protocol::Control, Some(other.key.fingerprint())).unwrap();
+    let failed = connect(wrong, &world.doors(&server), false).err().unwrap();
+    assert_eq!(PeerProblem::from(&failed.client.unwrap()), PeerProblem::OtherNode);
+}
+
+#[test]
+fn a_clock_that_is_an_hour_off_does_no_harm() {
+    let world = World::new();
+    // Made by an authority whose clock is an hour ahead, and shown to one that is an hour behind; and at the end of its
+    // time, of which 29 days were used.
+    let ahead = NodeKey::generate().unwrap();
+    let at = world.clock.now_s() + HOUR.as_secs();
+    let certificate = world.authority().issue(&ahead.request().unwrap(), at).unwrap();
+    let ahead = world.doors(&world.member_with(ahead, certificate));
+    let first = world.doors(&world.first);
+    world.clock.set_back(HOUR);
+    assert!(meet(&ahead, &first).is_ok());
+    world.clock.advance(HOUR + DAY * 29 + HOUR);
+    assert!(meet(&ahead, &first).is_ok());
+}
+
+#[test]
+fn a_certificate_is_renewed_and_a_key_denied_behind_an_open_listener() {
+    let world = World::new();
+    let (server, client) = (world.member(), world.member());
+    let (at_server, at_client) = (world.doors(&server), world.doors(&client));
+    let (_, peer) = meet(&at_client, &at_server).unwrap();
+
+    world.clock.advance(DAY * 21);
+    let renew = |member: &Member| -> NodeCertificate {
+        let request = member.key.request().unwrap();
+        world
+            .authority()
+            .renew(&member.certificate, &request, &DenyList::default(), world.clock.now_s())
+            .unwrap()
+    };
+    at_server.renew(&renew(&server)).unwrap();
+    assert!(at_server.renew(&renew(&client)).is_err(), "not its own");
+    at_client.renew(&renew(&client)).unwrap();
+    world.clock.advance(DAY * 10);
+    let (_, renewed) = meet(&at_client, &at_server).unwrap();
+    assert!(renewed.not_after > peer.not_after);
+    assert!(matches!(at_server.recheck(&peer), Err(PeerProblem::Expired { .. })));
+    assert_eq!(at_server.recheck(&renewed), Ok(()));
+
+    let denial = world.authority().deny(client.key.fingerprint(), "lost", world.clock.now_ms()).unwrap();
+    let mut denied = DenyList::default();
+    denied.merge(at_server.authority(), [denial], world.clock.now_ms());
+    at_server.deny(denied);
+    assert_eq!(at_server.recheck(&renewed), Err(PeerProblem::Revoked));
+    assert_eq!(meet(&at_client, &at_server).unwrap_err(), (PeerProblem::WeAreRevoked, PeerProblem::Revoked));
+    let called = meet(&at_server, &at_client).unwrap_err();
+    assert_eq!(called, (PeerProblem::Revoked, PeerProblem::WeAreRevoked), "nor is it called");
+}
+
+#[test]
+fn the_listener_takes_one_known_protocol_and_pairing_only_while_it_invites() {
+    let world = World::new();
+    let doors = world.doors(&world.first);
+    let [control, data, join] = Protocol::ALL.map(Protocol::alpn);
+    let table: [(&[&[u8]], bool, bool); 9] = [
+        (&[control], false, true),
+        (&[data], true, true),
+        (&[join], true, true),
+        (&[join], false, false),
+        (&[join, data], true, false),
+        (&[data, control], true, false),
+        (&[b"http/1.1"], true, false),
+        (&[b"understudy-control/2"], true, false),
+        (&[], true, false),
+    ];
+    for (offered, is_inviting, is_taken) in table {
+        let mut config = (*joining().unwrap()).clone();
+        config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
+        let mut client = ClientConnection::new(Arc::new(config), server_name()).unwrap();
+        assert_eq!(chosen(&mut client, &doors, is_inviting).is_some(), is_taken, "{offered:?} {is_inviting}");
+    }
+    let connected = connect(joining().unwrap(), &doors, true).ok().unwrap();
+    assert_eq!(Protocol::of(&connected.server), Some(Protocol::Join));
+    assert_eq!(doors.peer(&connected.server), None);
+}
+
+#[test]
+fn no_session_is_resumed_and_nothing_older_than_tls_13_is_spoken() {
+    let world = World::new();
+    let (client, server) = (world.doors(&world.member()), world.doors(&world.first));
+    // A client that would resume, with what the first connection left it.
+    let mut config = (*client.client(Protocol::Data, None).unwrap()).clone();
+    config.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    let config = Arc::new(config);
+    for _ in 0..2 {
+        let connected = connect(config.clone(), &server, false).ok().unwrap();
+        assert_eq!(connected.server.handshake_kind(), Some(HandshakeKind::Full));
+    }
+    let old = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let mut old = old;
+    old.alpn_protocols = vec![Protocol::Data.alpn().to_vec()];
+    let failed = connect(Arc::new(old), &server, false).err().unwrap();
+    assert_eq!(PeerProblem::from(&failed.server.unwrap()), PeerProblem::OtherProtocol);
+}
