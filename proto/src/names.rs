@@ -21,6 +21,9 @@ pub const INFERENCE_SERVICE: &str = "understudy.v1.Inference";
 /// Fully qualified name of the service that loads models.
 pub const MODELS_SERVICE: &str = "understudy.v1.Models";
 
+/// Fully qualified name of the service that a node's peers call.
+pub const VERBS_SERVICE: &str = "understudy.node.v1.Verbs";
+
 /// The name under which `grpc.health.v1` knows a model: serving means loaded and ready.
 ///
 /// ```
