@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("understudy-engine", &["understudy-kernels"]),
     ("understudy-hub", &[]),
     ("understudy-sandbox", &[]),
-    ("understudy-backend", &["understudy-engine"]),
+    ("understudy-backend", &["understudy-engine", "understudy-grammars"]),
     (
         "understudy-actors",
         &["understudy-backend", "understudy-engine", "understudy-hub", "understudy-grammars"],
@@ -30,6 +30,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-sandbox",
         ],
     ),
+    (
+        "understudy-remote",
+        &[
+            "understudy-proto",
+            "understudy-backend",
+            "understudy-actors",
+            "understudy-engine",
+            "understudy-grammars",
+        ],
+    ),
     ("understudy-ledger", &[]),
     ("understudy-listener", &[]),
     ("understudy-membership", &[]),
@@ -39,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "understudy-proto",
             "understudy-backend",
             "understudy-actors",
+            "understudy-remote",
             "understudy-router",
             "understudy-ledger",
             "understudy-listener",

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
-use understudy_proto::{FILE_DESCRIPTOR_SET, names};
+use understudy_proto::{FILE_DESCRIPTOR_SET, NODE_FILE_DESCRIPTOR_SET, names};
 
+/// The public files, then those between nodes.
 fn files() -> Vec<FileDescriptorProto> {
-    FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file
+    let mut files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
+    let node = FileDescriptorSet::decode(NODE_FILE_DESCRIPTOR_SET).unwrap().file;
+    files.extend(node.into_iter().filter(|file| file.package() != "understudy.v1"));
+    files
 }
 
 #[test]
@@ -21,7 +25,9 @@ fn descriptor_set_lists_the_services() {
         }
     }
     services.sort();
+    let verbs = "Find Codec Open Extend Run Propose Verify Truncate Fork Score Embed Close";
     let expected = [
+        (names::VERBS_SERVICE, verbs),
         (names::INFERENCE_SERVICE, "Generate GenerateBidi Embed Score Tokenize Feedback"),
         (names::MODELS_SERVICE, "List Load Unload Watch"),
     ];

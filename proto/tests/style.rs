@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
-use understudy_proto::FILE_DESCRIPTOR_SET;
+use understudy_proto::{FILE_DESCRIPTOR_SET, NODE_FILE_DESCRIPTOR_SET};
 
+/// The public files, then those between nodes.
 fn files() -> Vec<FileDescriptorProto> {
-    FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file
+    let mut files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
+    let node = FileDescriptorSet::decode(NODE_FILE_DESCRIPTOR_SET).unwrap().file;
+    files.extend(node.into_iter().filter(|file| file.package() != "understudy.v1"));
+    files
 }
 
 fn is_snake(name: &str) -> bool {

@@ -11,6 +11,7 @@ use understudy_engine::{
     pace::Pace,
     verbs::{Cost, Draft, RunSpec, SamplerSpec, StepResult, StopReason, TokenId, Verified, VerifySpec},
 };
+use understudy_grammars::Pattern;
 
 use crate::{BackendError, RequestCtx, SeqId};
 
@@ -37,6 +38,8 @@ pub struct ModelCard {
     pub gates: Vec<Gate>,
     /// Digest of the tokenizer.
     pub codec_digest: String,
+    /// Digest of the weights: slots of the same one are twins, and an answer that one began the other ends.
+    pub digest: String,
 }
 
 /// What `open` needs.
@@ -46,7 +49,19 @@ pub struct OpenRequest {
     /// How tokens are sampled.
     pub sampler: SamplerSpec,
     /// Which tokens are allowed.
-    pub gate: Option<Box<dyn TokenGate>>,
+    pub gate: Option<OpenGate>,
+}
+
+/// A gate of the sampler, and what it was made of: who cannot be handed a gate makes one of its own.
+pub struct OpenGate {
+    /// The gate, after the tokens that were emitted.
+    pub gate: Box<dyn TokenGate>,
+    /// What the answer must look like.
+    pub pattern: Arc<Pattern>,
+    /// So many of the last tokens of the prompt are the beginning of the answer.
+    pub emitted: usize,
+    /// So many tokens the answer may still have.
+    pub left: u32,
 }
 
 /// What `open` answers.
@@ -85,6 +100,11 @@ impl RunStream {
     /// Wraps the receiving end; a sender dropped before `Stopped` reads as a lost engine.
     pub fn new(model: impl Into<String>, events: mpsc::Receiver<Result<RunEvent, BackendError>>) -> Self {
         Self { events, model: model.into() }
+    }
+
+    /// The next event if it is there already.
+    pub fn ready(&mut self) -> Option<Result<RunEvent, BackendError>> {
+        self.events.try_recv().ok()
     }
 
     /// The next event, no later than the request's deadline.

@@ -20,7 +20,7 @@ pub mod error;
 pub mod fake;
 pub mod ids;
 
-pub use backend::{Backend, LoadEvent, ModelCard, OpenRequest, Opened, RunEvent, RunStream, Slots};
+pub use backend::{Backend, LoadEvent, ModelCard, OpenGate, OpenRequest, Opened, RunEvent, RunStream, Slots};
 pub use ctx::{Priority, RequestCtx};
 pub use error::BackendError;
 pub use ids::{NodeId, RequestId, SeqId};

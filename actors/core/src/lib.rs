@@ -8,6 +8,7 @@
 //! | [`local_backend`] | the verbs over the present engine of a slot |
 //! | [`local_slots`] | models by name: load on demand, list, watch, unload |
 //! | [`source`] | where model files and engines come from (traits; the node wires the real ones) |
+//! | [`constraints`] | patterns as gates of the sampler, compiled once per vocabulary |
 //! | [`tree`] | the node's supervision tree and its drain |
 //! | [`memory`] | one budget for the weights and KV of all models; who is unloaded to make room |
 //! | [`health`] | when the process should leave |
@@ -42,6 +43,7 @@
 //! ```
 
 pub mod clock;
+pub mod constraints;
 pub mod engine_thread;
 pub mod health;
 pub mod local_backend;
@@ -53,6 +55,7 @@ pub mod source;
 pub mod supervisor;
 pub mod tree;
 
+pub use constraints::{ConstraintError, Constraints};
 pub use engine_thread::{EngineConfig, EngineExit, EngineHandle};
 pub use health::{HealthSignal, NodeHealth};
 pub use local_backend::LocalBackend;

@@ -89,6 +89,7 @@ impl Backend for LocalBackend {
         let engine = self.engine()?;
         let permit = engine.permit(ctx).await?;
         let OpenRequest { prompt, sampler, gate } = request;
+        let gate = gate.map(|open| open.gate);
         let verb = Verb::Open(OpenSpec { prompt, sampler, gate, partition: ctx.tenant.as_str().into() });
         match engine.call(ctx, verb, Some(permit)).await?.0 {
             Outcome::Opened { seq, cached } => Ok(Opened { seq: engine.seq_id(seq), cached }),

@@ -158,6 +158,7 @@ impl Script {
                 numerics: "scripted".into(),
                 gates: Vec::new(),
                 codec_digest: ByteCodec.digest().into(),
+                digest: self.model.bytes().map(|byte| format!("{byte:02x}")).collect(),
             },
             memory: self.plan().memory,
             codec: Arc::new(ByteCodec),
@@ -220,5 +221,12 @@ impl EngineFactory for ScriptedModels {
             return Err(LoadError::failed("GGUF_TRUNCATED", "the file is shorter than its header says"));
         }
         Ok(script.loaded())
+    }
+
+    fn codec(&self, head: Vec<u8>) -> Result<Arc<dyn Codec>, LoadError> {
+        match head == ByteCodec::NAME.as_bytes() {
+            true => Ok(Arc::new(ByteCodec)),
+            false => Err(LoadError::failed("GGUF_NOT_GGUF", "it is not the codec of scripted engines")),
+        }
     }
 }

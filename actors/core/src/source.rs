@@ -82,4 +82,10 @@ pub trait EngineFactory: Send + Sync + 'static {
     /// # Errors
     /// Whatever is wrong with the file.
     fn load(&self, path: &Path, model: &str) -> Result<LoadedModel, LoadError>;
+
+    /// The codec of a model of which this node has no more than [`Codec::head`] says. Blocking, as `load` is.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it; it came from another node and nothing in it is trusted.
+    fn codec(&self, head: Vec<u8>) -> Result<Arc<dyn Codec>, LoadError>;
 }

@@ -11,7 +11,7 @@ use understudy_engine::checkpoint::{self, CheckpointError};
 use understudy_engine::codec::Codec;
 use understudy_engine::device::{self, DeviceChoice, PlacedModel};
 use understudy_engine::engine::{Engine, EngineOptions};
-use understudy_engine::gguf::GgufError;
+use understudy_engine::gguf::{Gguf, GgufError};
 use understudy_engine::model::{self, Activations, ModelOptions};
 use understudy_engine::text::{TextError, TextModel};
 use understudy_engine::tick::{Pulse, TickEngine};
@@ -105,6 +105,7 @@ impl GgufEngines {
             numerics: Activations::F32.numerics().to_owned(),
             gates: Vec::new(),
             codec_digest: text.digest().to_owned(),
+            digest: model.digest(),
         };
         let pool = self.pool.clone();
         Ok(LoadedModel {
@@ -183,6 +184,7 @@ impl EngineFactory for GgufEngines {
             numerics: model.numerics(),
             gates: model.gates().to_vec(),
             codec_digest: text.digest().to_owned(),
+            digest: model.gguf().digest(),
         };
         let ends = text.end_tokens().to_vec();
         let options = self.options.clone();
@@ -202,6 +204,22 @@ impl EngineFactory for GgufEngines {
             }),
         })
     }
+
+    fn codec(&self, head: Vec<u8>) -> Result<Arc<dyn Codec>, LoadError> {
+        sent_codec(head)
+    }
+}
+
+/// The codec of a model that another node has.
+fn sent_codec(head: Vec<u8>) -> Result<Arc<dyn Codec>, LoadError> {
+    if let Some(text) = BertText::from_head(&head) {
+        let text = text.map_err(|error| LoadError::failed(checkpoint_code(&error), error.to_string()))?;
+        return Ok(Arc::new(text));
+    }
+    let file = Gguf::from_bytes(head)
+        .map_err(|error| LoadError::failed(code_of(&model::LoadError::Gguf(error)), "a sent tokenizer is damaged"))?;
+    let text = TextModel::from_gguf(&file).map_err(|error| LoadError::failed("GGUF_TEXT", error.to_string()))?;
+    Ok(Arc::new(text))
 }
 
 fn text_failure(path: &Path, error: &TextError) -> LoadError {

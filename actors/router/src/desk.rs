@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use understudy_actors::Constraints;
 use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
 use understudy_engine::EngineError;
 use understudy_engine::codec::Codec;
@@ -11,7 +12,6 @@ use understudy_engine::verbs::{SignalMode, StepResult};
 use crate::books::Books;
 use crate::candidate::{Author, Candidate};
 use crate::confidence::Features;
-use crate::constraints::Constraints;
 use crate::costs::Costs;
 use crate::drafters::Records;
 use crate::screen::Screen;

@@ -1,5 +1,6 @@
 //! Why a request has no answer.
 
+use understudy_actors::ConstraintError;
 use understudy_backend::BackendError;
 use understudy_engine::codec::CodecError;
 use understudy_grammars::GrammarError;
@@ -49,5 +50,15 @@ pub enum RouterError {
 impl RouterError {
     pub(crate) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), why: why.into() }
+    }
+}
+
+impl From<ConstraintError> for RouterError {
+    fn from(error: ConstraintError) -> Self {
+        match error {
+            ConstraintError::Grammar(error) => error.into(),
+            ConstraintError::TooFewTokens { left, needed } => Self::TooFewTokens { left, needed },
+            ConstraintError::Internal(why) => Self::Internal(why),
+        }
     }
 }

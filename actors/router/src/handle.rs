@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_util::sync::DropGuard;
+use understudy_actors::Constraints;
 use understudy_backend::{RequestCtx, Slots};
 
 use crate::actor::{Admission, RouterActor, RouterMessage};
-use crate::constraints::Constraints;
 use crate::costs::Costs;
 use crate::desk::Job;
 use crate::drafters::Records;

@@ -44,7 +44,6 @@ mod books;
 mod candidate;
 pub mod confidence;
 pub mod config;
-mod constraints;
 mod costs;
 mod critic;
 mod desk;
@@ -71,7 +70,6 @@ mod writers;
 
 pub use actor::RouterActor;
 pub use config::{Databases, RouterConfig, Rung};
-pub use constraints::{gate, vocabulary_of};
 pub use error::RouterError;
 pub use events::{AnswerEvent, FinishReason, Finished, TokenLogprob};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
@@ -80,6 +78,7 @@ pub use policy_spec::{PolicySpec, Settles};
 pub use request::{AnswerRequest, ValidatorSpec};
 pub use session::MOST_LANE;
 pub use transcript::Transcript;
+pub use understudy_actors::constraints::{gate, vocabulary_of};
 pub use understudy_calibration::LadderProfile;
 pub use understudy_grammars::{
     CallPiece, CallReader, CallsSpec, Dialect, GraphqlSpec, JsonSpec, LarkSpec, OperationKind, Partial,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use understudy_backend::{Backend, BackendError, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
+use understudy_backend::{Backend, BackendError, OpenGate, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
 use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{
     Draft, RunSpec, SamplerSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec,
@@ -170,7 +170,8 @@ impl Session {
                 let limit = Duration::from_millis(job.config.constraint_budget_ms);
                 let left = job.request.max_tokens.saturating_sub(held.len() as u32);
                 let gate = job.constraints.gate(pattern, codec.clone(), &held, left, limit);
-                Some(ctx.bound(async { Ok(gate.await) }).await??)
+                let gate = ctx.bound(async { Ok(gate.await) }).await?.map_err(RouterError::from)?;
+                Some(OpenGate { gate, pattern: Arc::new(pattern.clone()), emitted: held.len(), left })
             }
         };
         let asked = job.request.sampler.clone();

@@ -74,6 +74,12 @@ pub trait Codec: Send + Sync {
 
     /// Digest of the tokenizer: models of the same one share token ids.
     fn digest(&self) -> &str;
+
+    /// All that another process needs to make the same codec, in the model format's own form: what it writes the
+    /// other reads as it would a file. Reads from disk. `None` where a model's text side cannot be sent.
+    fn head(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Why text could not be turned into ids.

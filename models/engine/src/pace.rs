@@ -14,6 +14,7 @@ pub const MOST_ROWS: usize = 64;
 /// assert_eq!(pace.seconds(1), Some(0.010));
 /// assert!((pace.seconds(4).unwrap() - 0.013).abs() < 1e-9);
 /// assert_eq!(pace.seconds(9), None);
+/// assert_eq!(Pace::measured(pace.pairs()), pace);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
@@ -37,6 +38,11 @@ impl Pace {
             }
         }
         pace
+    }
+
+    /// What was measured: pairs of rows and seconds, as [`measured`](Self::measured) takes them.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        self.measured.iter().enumerate().filter_map(|(index, seconds)| Some((index + 1, (*seconds)?)))
     }
 
     /// Seconds of a pass with so many rows: measured, or on the line between the nearest fewer and the

@@ -64,6 +64,7 @@ struct Shared {
 impl FakeBackend {
     /// A fake of this name with a context of 4096 tokens and 1 MB read per token.
     pub fn new(model: impl Into<String>) -> Self {
+        let model = model.into();
         let sequences = Sequences {
             boot: 1,
             script: vec![Line { needle: String::new(), lane: None, reply: Reply::text("ok") }],
@@ -71,7 +72,8 @@ impl FakeBackend {
         };
         Self {
             card: ModelCard {
-                name: model.into(),
+                digest: digest_of(&model),
+                name: model,
                 architecture: "fake".into(),
                 generates: true,
                 context: 4096,
@@ -97,6 +99,12 @@ impl FakeBackend {
     /// Says `reply` to any prompt where it samples on this lane.
     pub fn when_lane(self, lane: u32, reply: Reply) -> Self {
         self.lock().script.insert(0, Line { needle: String::new(), lane: Some(lane), reply });
+        self
+    }
+
+    /// What tells its weights from others'; otherwise its name does.
+    pub fn weighing(mut self, digest: impl Into<String>) -> Self {
+        self.card.digest = digest.into();
         self
     }
 
@@ -236,9 +244,10 @@ impl Backend for FakeBackend {
         let permit = ctx.bound(self.permit()).await?;
         let cached = self.cached_prefix.min(request.prompt.len() - 1);
         let unpaid = (request.prompt.len() - cached) as u64;
+        let gate = request.gate.map(|open| open.gate);
         let seq = {
             let mut sequences = self.lock();
-            let key = sequences.open(request.prompt, &request.sampler, request.gate, unpaid, permit)?;
+            let key = sequences.open(request.prompt, &request.sampler, gate, unpaid, permit)?;
             SeqId { node: NodeId(0), boot: sequences.boot, key }
         };
         self.tie_to_request(ctx, seq);
@@ -402,6 +411,11 @@ impl Backend for FakeBackend {
             self.note(Call::Close);
         }
     }
+}
+
+/// Fakes of the same name have the same weights.
+fn digest_of(model: &str) -> String {
+    model.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the fake thinks of a token that its script does not expect.

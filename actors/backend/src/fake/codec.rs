@@ -16,6 +16,8 @@ impl ByteCodec {
     pub const END: TokenId = 256;
     /// What a rendered conversation ends with.
     pub const ASSISTANT: &'static str = "<assistant>";
+    /// Its digest, and all that there is to send of it.
+    pub const NAME: &'static str = "byte-codec";
     /// Size of the vocabulary.
     pub const VOCAB: usize = 257;
 }
@@ -63,6 +65,10 @@ impl Codec for ByteCodec {
     }
 
     fn digest(&self) -> &str {
-        "byte-codec"
+        Self::NAME
+    }
+
+    fn head(&self) -> Option<Vec<u8>> {
+        Some(Self::NAME.into())
     }
 }

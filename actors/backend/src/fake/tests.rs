@@ -1,5 +1,6 @@
 //! The fake keeps a backend's rules.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,9 +13,10 @@ use understudy_engine::{
         VerifySpec,
     },
 };
+use understudy_grammars::Pattern;
 
 use super::{Call, FakeBackend, FakeSlots, Fault, Reply};
-use crate::{Backend, BackendError, LoadEvent, OpenRequest, Opened, RequestCtx, RunEvent, RunStream, Slots};
+use crate::{Backend, BackendError, LoadEvent, OpenGate, OpenRequest, Opened, RequestCtx, RunEvent, RunStream, Slots};
 
 const RUN: RunSpec = RunSpec {
     max_tokens: 64,
@@ -191,8 +193,10 @@ async fn a_verification_heeds_its_gate() {
     let backend = FakeBackend::new("m").when("q", Reply::text("{}abcdef"));
     let ctx = RequestCtx::new("r");
     let open = async |form: Form| {
-        let gate: Option<Box<dyn TokenGate>> = Some(Box::new(form));
-        let request = OpenRequest { prompt: ids("q"), sampler: SamplerSpec::default(), gate };
+        let pattern = Arc::new(Pattern::Regex(".*".into()));
+        let gate = OpenGate { gate: Box::new(form), pattern, emitted: 0, left: 0 };
+        let request =
+            OpenRequest { prompt: ids("q"), sampler: SamplerSpec::default(), gate: Some(gate) };
         backend.open(&ctx, request).await.unwrap().seq
     };
     for (draft, drafted, accepted, text) in

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use understudy_actors::Constraints;
 use understudy_grammars::Pattern;
 
 use super::Finding;
 use crate::Verdict;
-use crate::constraints::Constraints;
 
 pub(super) const NAME: &str = "matches";
 

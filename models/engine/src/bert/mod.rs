@@ -124,6 +124,11 @@ impl Bert {
         self.weights.file_len()
     }
 
+    /// What tells these weights from others, as [`Gguf::digest`](crate::gguf::Gguf::digest) does.
+    pub fn digest(&self) -> String {
+        crate::gguf::weights_digest(self.file_len(), b"bert", self.weights.stored())
+    }
+
     /// Bytes of weights that one pass reads.
     pub fn pass_bytes(&self) -> u64 {
         self.weights.pass_bytes

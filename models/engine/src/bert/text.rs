@@ -1,6 +1,6 @@
 //! Word pieces, by the `tokenizers` crate, from the checkpoint's own `tokenizer.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -19,12 +19,19 @@ const KINDS: [(&str, &[&str]); 4] = [
     ("model", &["WordPiece"]),
 ];
 
+/// What a tokenizer that is sent begins with; then the number of tokens and the file.
+const HEAD: &[u8] = b"understudy word pieces\n";
+/// No encoder has as many tokens.
+const MOST_TOKENS: usize = 1 << 24;
+
 /// An encoder's tokenizer.
 pub struct BertText {
     tokenizer: Tokenizer,
     /// By id.
     words: Vec<String>,
     digest: String,
+    /// The checkpoint that it was read from; of one in memory, nowhere.
+    path: PathBuf,
 }
 
 impl BertText {
@@ -35,8 +42,25 @@ impl BertText {
     pub fn open(path: &Path, vocab: usize) -> Result<Self, CheckpointError> {
         let text = Folder::of(path).text(FILE)?;
         let text = text.ok_or_else(|| CheckpointError::missing(format!("the file {FILE}")))?;
+        Self::parse(&text, vocab, path.to_path_buf())
+    }
+
+    /// The tokenizer that [`Codec::head`] sent; `None` for the head of another kind of model.
+    pub fn from_head(head: &[u8]) -> Option<Result<Self, CheckpointError>> {
+        let rest = head.strip_prefix(HEAD)?;
+        let text = rest.split_first_chunk::<4>().and_then(|(vocab, text)| {
+            let vocab = u32::from_le_bytes(*vocab) as usize;
+            Some((vocab, std::str::from_utf8(text).ok().filter(|_| vocab <= MOST_TOKENS)?))
+        });
+        Some(match text {
+            Some((vocab, text)) => Self::parse(text, vocab, PathBuf::new()),
+            None => Err(CheckpointError::damaged(FILE, "what was sent is no text")),
+        })
+    }
+
+    fn parse(text: &str, vocab: usize, path: PathBuf) -> Result<Self, CheckpointError> {
         let damaged = |reason: String| CheckpointError::damaged(FILE, reason);
-        let json: Value = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let json: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
         for (part, kinds) in KINDS {
             let kind = json.get(part).and_then(|part| part.get("type")).and_then(Value::as_str);
             if !kind.is_some_and(|kind| kinds.contains(&kind)) {
@@ -59,7 +83,7 @@ impl BertText {
         }
         let digest = Sha256::digest(text.as_bytes());
         let digest = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { tokenizer, words, digest })
+        Ok(Self { tokenizer, words, digest, path })
     }
 }
 
@@ -95,5 +119,11 @@ impl Codec for BertText {
 
     fn digest(&self) -> &str {
         &self.digest
+    }
+
+    fn head(&self) -> Option<Vec<u8>> {
+        let text = Folder::of(&self.path).text(FILE).ok()??;
+        let vocab = u32::try_from(self.words.len()).ok()?;
+        Some([HEAD, &vocab.to_le_bytes(), text.as_bytes()].concat())
     }
 }

@@ -96,6 +96,15 @@ impl Weights {
         }
     }
 
+    /// The bytes of every matrix.
+    pub(super) fn stored(&self) -> impl Iterator<Item = &[u8]> {
+        let linears = self.layers.iter().flat_map(|layer| {
+            [&layer.query, &layer.key, &layer.value, &layer.attention_out, &layer.up, &layer.down]
+        });
+        let matrices = [&self.words, &self.positions].into_iter().chain(linears.map(|linear| &linear.weight));
+        matrices.map(|matrix| self.parts.get(matrix.range.clone()).unwrap_or_default())
+    }
+
     pub(super) fn file_len(&self) -> usize {
         self.parts.len()
     }

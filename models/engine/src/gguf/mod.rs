@@ -12,6 +12,7 @@
 
 mod assembly;
 mod error;
+mod head;
 mod parse;
 mod parts;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use understudy_kernels::{MappedFile, Matrix, QuantType};
 use assembly::Assembled;
 pub(crate) use assembly::Assembly;
 pub use error::GgufError;
+pub(crate) use head::weights_digest;
 use parse::Index;
 pub(crate) use parts::{Bytes, Parts};
 pub use value::Strings;

@@ -20,6 +20,8 @@ const PLAUSIBLE_BYTES: u64 = 1 << 48;
 #[derive(Default)]
 pub(super) struct Index {
     pub(super) version: u32,
+    /// Bytes before the table of tensors.
+    pub(super) metadata_len: usize,
     /// Bytes before the tensor data and its padding.
     pub(super) header_len: usize,
     pub(super) metadata: HashMap<String, Value>,
@@ -36,6 +38,7 @@ pub(super) fn index(file: &[u8]) -> Result<Index, GgufError> {
     // dimension, a type and an offset.
     let key_count = cursor.claim(key_count, 13, "the keys")?;
     let metadata = metadata(&mut cursor, key_count)?;
+    let metadata_len = cursor.at;
     let tensor_count = cursor.claim(tensor_count, 32, "the tensor table")?;
     let mut tensors =
         (0..tensor_count).map(|_| declared_tensor(&mut cursor)).collect::<Result<Vec<_>, _>>()?;
@@ -52,7 +55,7 @@ pub(super) fn index(file: &[u8]) -> Result<Index, GgufError> {
         }
     }
     let tensors = tensors.into_iter().map(|tensor| tensor.info).collect();
-    Ok(Index { version, header_len: cursor.at, metadata, tensors, tensor_at })
+    Ok(Index { version, metadata_len, header_len: cursor.at, metadata, tensors, tensor_at })
 }
 
 fn version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {

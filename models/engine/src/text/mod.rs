@@ -23,7 +23,7 @@ mod tools;
 mod verbatim;
 mod vocabulary;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::codec::{ChatMessage, Codec, CodecError, Tool};
 use crate::gguf::Gguf;
@@ -63,6 +63,8 @@ pub struct TextModel {
     /// Sorted.
     ends: Vec<TokenId>,
     digest: String,
+    /// The file that it was read from; of one in memory, nowhere.
+    path: PathBuf,
 }
 
 enum Encoder {
@@ -127,6 +129,7 @@ impl TextModel {
             encoder,
             template,
             ends,
+            path: file.path().to_path_buf(),
         })
     }
 
@@ -224,5 +227,9 @@ impl Codec for TextModel {
 
     fn digest(&self) -> &str {
         &self.digest
+    }
+
+    fn head(&self) -> Option<Vec<u8>> {
+        Gguf::open(&self.path).ok()?.head()
     }
 }

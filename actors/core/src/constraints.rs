@@ -1,4 +1,4 @@
-//! Compiled constraints as gates of the sampler.
+//! Compiled constraints as gates of the sampler: of requests of this node, and of those that come from others.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,14 +6,31 @@ use std::time::Duration;
 use understudy_engine::{codec::Codec, gate::TokenGate, verbs::TokenId};
 use understudy_grammars::{Budget, Constraint, Grammar, GrammarCache, GrammarError, Pattern, Vocabulary};
 
-use crate::RouterError;
+/// Why there is no gate.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ConstraintError {
+    /// The pattern cannot be compiled for the model.
+    #[error("constraint: {0}")]
+    Grammar(#[from] GrammarError),
+    /// A text that satisfies it needs more tokens of the model's vocabulary.
+    #[error("{left} tokens are too few to complete what the constraint asks for: it needs {needed}")]
+    TooFewTokens {
+        /// Tokens that the text may have.
+        left: u32,
+        /// Tokens of the shortest text that is known.
+        needed: usize,
+    },
+    /// A defect of ours.
+    #[error("internal error while making a constraint: {0}")]
+    Internal(String),
+}
 
 /// Vocabularies kept. A node has few models; one of 151,936 tokens is about 8 MiB. When
 /// full, the oldest is dropped (grammars that use it keep it alive).
 const VOCABULARY_CAPACITY: usize = 8;
 
 /// Grammars compiled so far, shared by all requests.
-pub(crate) struct Constraints {
+pub struct Constraints {
     grammars: GrammarCache,
     vocabularies: Mutex<Vec<Arc<Vocabulary>>>,
     /// One token per byte: of texts that are judged and not written.
@@ -38,16 +55,16 @@ impl Constraints {
     /// the thread ends by itself soon after (what each step may cost is bounded).
     ///
     /// # Errors
-    /// [`RouterError::TooFewTokens`] where an answer begins that `left` tokens cannot complete, and
+    /// [`ConstraintError::TooFewTokens`] where an answer begins that `left` tokens cannot complete, and
     /// what compiling says.
-    pub(crate) async fn gate(
+    pub async fn gate(
         self: &Arc<Self>,
         pattern: &Pattern,
         codec: Arc<dyn Codec>,
         emitted: &[TokenId],
         left: u32,
         limit: Duration,
-    ) -> Result<Box<dyn TokenGate>, RouterError> {
+    ) -> Result<Box<dyn TokenGate>, ConstraintError> {
         let (store, pattern, emitted) = (self.clone(), pattern.clone(), emitted.to_vec());
         let budget = Budget { time: limit, ..Budget::default() };
         let make = tokio::task::spawn_blocking(move || {
@@ -56,14 +73,14 @@ impl Constraints {
             gate(&grammar, codec, &emitted, left)
         });
         let made = tokio::time::timeout(limit, make).await.map_err(|_| GrammarError::TooSlow(limit))?;
-        made.map_err(|failed| RouterError::Internal(failed.to_string()))?
+        made.map_err(|failed| ConstraintError::Internal(failed.to_string()))?
     }
 
     /// Whether a text is one of the pattern's, whoever wrote it; else the byte from which on it is not.
     ///
     /// # Errors
     /// What compiling says.
-    pub(crate) fn accepts(&self, pattern: &Pattern, text: &[u8]) -> Result<Option<usize>, GrammarError> {
+    pub fn accepts(&self, pattern: &Pattern, text: &[u8]) -> Result<Option<usize>, GrammarError> {
         let grammar = self.grammars.get_or_compile(pattern, &self.bytes, &Budget::default())?;
         let mut matcher = grammar.matcher();
         let tokens: Vec<TokenId> = text.iter().map(|byte| TokenId::from(*byte)).collect();
@@ -93,21 +110,21 @@ impl Constraints {
 /// The gate of a text under a grammar, after `emitted` of its tokens, with `left` tokens to complete it.
 ///
 /// # Errors
-/// [`RouterError::TooFewTokens`] where a text begins that `left` tokens cannot complete.
+/// [`ConstraintError::TooFewTokens`] where a text begins that `left` tokens cannot complete.
 pub fn gate(
     grammar: &Arc<Grammar>,
     codec: Arc<dyn Codec>,
     emitted: &[TokenId],
     left: u32,
-) -> Result<Box<dyn TokenGate>, RouterError> {
+) -> Result<Box<dyn TokenGate>, ConstraintError> {
     let mut matcher = grammar.matcher();
     if matcher.validate(emitted) < emitted.len() {
-        return Err(RouterError::Internal("the constraint refuses the text it made".into()));
+        return Err(ConstraintError::Internal("the constraint refuses the text it made".into()));
     }
     let needed = matcher.min_close_tokens().unwrap_or(usize::MAX);
     // What has begun goes on: another way to its end was known when it did.
     if emitted.is_empty() && needed > left as usize {
-        return Err(RouterError::TooFewTokens { left, needed });
+        return Err(ConstraintError::TooFewTokens { left, needed });
     }
     Ok(Box::new(Gate { constraint: Box::new(matcher), codec, left }))
 }
