@@ -9,6 +9,8 @@ mod browser;
 mod common;
 #[path = "console/fake.rs"]
 mod fake;
+#[path = "console/origins.rs"]
+mod origins;
 #[path = "console/real.rs"]
 mod real;
 #[path = "console/settings.rs"]

@@ -6,23 +6,27 @@ use indicatif::ProgressBar;
 use understudy_proto::v1::{Finished, GenerateEvent, Loading, Retracted, generate_event::Event};
 
 use crate::error::Error;
+use crate::render::marked::Marked;
 use crate::render::progress::new_bar;
-use crate::render::{Style, explain};
+use crate::render::{Style, explain, line};
 use crate::source::Stream;
 
 /// Prints one answer's events.
 pub struct AnswerView {
     style: Style,
     explain: bool,
-    /// Text shown that still counts.
-    shown: String,
+    shown: Marked,
+    /// How text is marked by where it comes from.
+    marks: Style,
     loading: Option<ProgressBar>,
 }
 
 impl AnswerView {
     /// A view on stdout.
     pub fn new(explain: bool) -> Self {
-        Self { style: Style::of_stdout(), explain, shown: String::new(), loading: None }
+        let style = Style::of_stdout();
+        let marks = if explain { style } else { Style::PLAIN };
+        Self { style, explain, shown: Marked::default(), marks, loading: None }
     }
 
     /// Shows events until the answer is finished.
@@ -41,6 +45,9 @@ impl AnswerView {
     /// What is told when the answer is finished.
     pub(super) fn end(&self, finished: &Finished) -> Result<(), Error> {
         self.end_line();
+        if let Some(legend) = self.shown.legend(self.marks) {
+            line(&format!("({legend})"))?;
+        }
         match self.explain {
             true => explain::print(finished, self.style),
             false => Ok(()),
@@ -51,8 +58,8 @@ impl AnswerView {
         match event.event {
             Some(Event::Delta(delta)) => {
                 self.clear_loading();
-                self.shown.push_str(&delta.text);
-                write_now(&delta.text)?;
+                self.shown.push(delta.origin(), &delta.text);
+                write_now(&self.marks.origin(delta.origin(), &delta.text))?;
             }
             Some(Event::Loading(loading)) => self.show_loading(&loading),
             Some(Event::Escalated(escalated)) if self.explain => {
@@ -74,8 +81,7 @@ impl AnswerView {
     /// answer starts below it. Elsewhere a line says so.
     fn retract(&mut self, retracted: &Retracted) -> Result<(), Error> {
         self.clear_loading();
-        let keep = self.shown.len().saturating_sub(usize::try_from(retracted.bytes).unwrap_or(usize::MAX));
-        let withdrawn = self.shown.split_off(floor_char_boundary(&self.shown, keep));
+        let withdrawn = self.shown.cut(retracted.bytes);
         if withdrawn.is_empty() {
             return Ok(());
         }
@@ -88,7 +94,7 @@ impl AnswerView {
             write_now("\n")?;
         }
         self.note(&format!("[the answer above, by {}, is withdrawn: {}]", retracted.model, retracted.reason));
-        write_now(&self.shown.clone())
+        write_now(&self.shown.painted(self.marks))
     }
 
     fn show_loading(&mut self, loading: &Loading) {
@@ -121,7 +127,7 @@ impl AnswerView {
     }
 
     fn end_line(&self) {
-        if !self.shown.is_empty() && !self.shown.ends_with('\n') {
+        if self.shown.is_within_line() {
             // A closed stdout has nobody left to see the line end.
             let _ignored = write_now("\n");
         }
@@ -134,8 +140,4 @@ fn write_now(text: &str) -> Result<(), Error> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => Ok(other?),
     }
-}
-
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|&index| text.is_char_boundary(index)).unwrap_or(0)
 }

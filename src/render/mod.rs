@@ -3,10 +3,13 @@
 pub mod answer;
 pub mod explain;
 pub mod json;
+pub mod marked;
 pub mod partial;
 pub mod progress;
 
 use std::io::{IsTerminal, Write};
+
+use understudy_proto::v1::DeltaOrigin;
 
 use crate::error::Error;
 
@@ -51,6 +54,11 @@ pub struct Style {
 }
 
 impl Style {
+    /// Nothing but the text.
+    pub const PLAIN: Self = Self { enabled: false };
+    #[cfg(test)]
+    const ENABLED: Self = Self { enabled: true };
+
     /// For stdout.
     pub fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none();
@@ -76,6 +84,16 @@ impl Style {
     /// Text that no longer counts.
     pub fn struck(self, text: &str) -> String {
         if self.enabled { format!("\x1b[2;9m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Text that its author did not write token by token: underlined where it was forced, in italics where a draft
+    /// was accepted.
+    pub fn origin(self, origin: DeltaOrigin, text: &str) -> String {
+        match origin {
+            DeltaOrigin::Unspecified => text.to_owned(),
+            DeltaOrigin::Forced => self.paint(4, text),
+            DeltaOrigin::Accepted => self.paint(3, text),
+        }
     }
 
     fn paint(self, code: u8, text: &str) -> String {

@@ -113,8 +113,15 @@ impl Answering {
 
     /// Text that may still be withdrawn.
     pub async fn delta(&self, model: &str, text: &str) {
+        self.piece(model, text, "written").await;
+    }
+
+    /// The same, of this origin.
+    pub async fn piece(&self, model: &str, text: &str, origin: &str) {
         let tokens = text.split_whitespace().count();
-        self.event(json!({"type": "delta", "model": model, "text": text, "tokens": tokens})).await;
+        let delta =
+            json!({"type": "delta", "model": model, "text": text, "tokens": tokens, "origin": origin});
+        self.event(delta).await;
     }
 
     /// Text that stays.

@@ -72,6 +72,40 @@ test("the ledger's spans colour the text, and withdrawals stay where they happen
   }
 });
 
+/** Runs of a transcript's text in a line: `w:text` for written, `f:` for forced, `a:` for accepted. */
+function origins(transcript) {
+  const runs = transcript.pieces.flatMap((piece) => piece.runs ?? []);
+  return runs.map(({ origin, text }) => `${origin[0]}:${text}`).join("|");
+}
+
+test("origins stay with their text, whatever is withdrawn, and when the ledger parts it", () => {
+  const [w, f, a] = ["written", "forced", "accepted"];
+  const cases = [
+    { steps: [["m", "yes", w], ["m", ", s", f], ["m", "ir", f]], spans: [["m", 0, 8]], live: "w:yes|f:, sir" },
+    { steps: [["m", "one"], ["n", " two", a], ["m", " six", a]], spans: [["m", 0, 3], ["n", 3, 7], ["m", 7, 11]], live: "w:one|a: two|a: six" },
+    // Within a run of several bytes for each letter.
+    { steps: [["m", "é𝄞", w], ["m", "𝄞é", f], 2, ["n", "!", a]], spans: [["m", 0, 10], ["n", 10, 11]], live: "w:é𝄞|f:𝄞|a:!" },
+    { steps: [["m", "ab", f], 2, ["n", "cd", a]], spans: [["n", 0, 2]], live: "a:cd" },
+    // The ledger gives the last letter to another one.
+    { steps: [["m", "ab", w], ["m", "cd", f]], spans: [["m", 0, 3], ["n", 3, 4]], live: "w:ab|f:cd", settled: "w:ab|f:c|f:d" },
+    // Where some of the text was missed, nobody knows.
+    { steps: [["m", "ab", f]], text: "abc", spans: [["m", 0, 3]], live: "f:ab", settled: "w:abc" },
+  ];
+  for (const { steps, text, spans, live, settled = live } of cases) {
+    const transcript = new Transcript();
+    for (const step of steps) {
+      if (typeof step === "number") transcript.retract(step);
+      else transcript.add(...step);
+    }
+    assert.equal(origins(transcript), live);
+    transcript.settle(text ?? transcript.text(), spans.map(([author, start, end]) => ({ author, start, end, tokens: 1, why: "" })));
+    assert.equal(origins(transcript), settled);
+    for (const piece of transcript.pieces.filter((one) => one.kind === "text")) {
+      assert.equal(piece.runs.map((run) => run.text).join(""), piece.text);
+    }
+  }
+});
+
 test("a parted span keeps its tokens once", () => {
   const transcript = new Transcript();
   transcript.add("a", "one two");
@@ -114,6 +148,7 @@ test("the timeline has a lane for each rung, in ladder order, and a mark for eac
   timeline.on({ type: "started", ladder: ["small", "big"] }, 5);
   timeline.on({ type: "delta", model: "small", text: "a" }, 100);
   timeline.on({ type: "delta", model: "small", text: "b" }, 200);
+  timeline.on({ type: "validated", model: "small", name: "sql", verdict: "fail" }, 205);
   timeline.on({ type: "decided", kind: "escalate", from: "small", to: "big" }, 210);
   timeline.on({ type: "retracted", model: "small", bytes: 2 }, 211);
   timeline.on({ type: "delta", model: "big", text: "c" }, 400);
@@ -121,7 +156,7 @@ test("the timeline has a lane for each rung, in ladder order, and a mark for eac
   assert.deepEqual(live.lanes.map((lane) => lane.model), ["small", "big"]);
   assert.deepEqual(live.lanes[0].stretches, [{ from: 0, to: 200, kind: "writing" }]);
   assert.deepEqual(live.lanes[1].stretches, [{ from: 210, to: 400, kind: "writing" }]);
-  assert.deepEqual(live.marks.map((mark) => mark.kind), ["escalate", "retract"]);
+  assert.deepEqual(live.marks.map((mark) => mark.kind), ["validated", "escalate", "retract"]);
 
   const rungs = [{ model: "small", ms: 190 }, { model: "big", ms: 170 }];
   assert.equal(timeline.layout({ rungs }, 500).end, 500);

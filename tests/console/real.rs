@@ -34,6 +34,9 @@ async fn a_node_answers_the_page() {
     let text = browser.text(text).await;
     assert!(["north", "south"].contains(&text.as_str()), "{text}");
     assert_eq!(browser.eval("document.querySelectorAll('.legend .chip').length").await, 2);
+    // After the first letter there is hardly a choice; where exactly there is none, the vocabulary decides.
+    let forced = browser.text("document.querySelector('.prose .forced').textContent").await;
+    assert!(!forced.is_empty() && text.contains(&forced) && text != forced, "{forced} in {text}");
     browser.click(".account summary").await;
     let steps = browser.text("document.querySelector('.decisions').innerText").await;
     assert!(steps.starts_with("Escalate"), "{steps}");

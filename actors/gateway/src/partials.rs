@@ -35,7 +35,7 @@ impl Partials {
             }
             // Only now a number is known to be complete. A text that was cut off has its value so far.
             AnswerEvent::Finished(_) => self.stale |= self.read.finish().is_ok(),
-            AnswerEvent::Started { .. } | AnswerEvent::Loading { .. } | AnswerEvent::Decided(_) => {}
+            _ => {}
         }
     }
 
@@ -62,10 +62,18 @@ impl Partials {
 
 #[cfg(test)]
 mod tests {
+    use understudy_router::Origin;
+
     use super::*;
 
     fn delta(text: &str) -> AnswerEvent {
-        AnswerEvent::Delta { model: "m".into(), text: text.into(), tokens: 1, logprobs: Vec::new() }
+        AnswerEvent::Delta {
+            model: "m".into(),
+            text: text.into(),
+            tokens: 1,
+            origin: Origin::Forced,
+            logprobs: Vec::new(),
+        }
     }
 
     fn json(partials: &mut Partials) -> Option<String> {

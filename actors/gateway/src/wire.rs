@@ -4,8 +4,8 @@ use understudy_backend::Priority;
 use understudy_engine::{codec::ChatMessage, verbs::SamplerSpec};
 use understudy_proto::v1::{self, generate_event::Event};
 use understudy_router::{
-    AnswerEvent, AnswerRequest, Decision, DecisionKind, Finished, Ledger, Pattern, PolicySpec, TokenLogprob,
-    ValidatorSpec,
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, Drafts, Finished, Ledger, Origin, Pattern,
+    PolicySpec, TokenLogprob, ValidatorSpec,
 };
 
 use crate::constraint::pattern;
@@ -132,9 +132,18 @@ pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
         AnswerEvent::Loading { model, source, done, total } => {
             Event::Loading(v1::Loading { model, source, done_bytes: done, total_bytes: total })
         }
-        AnswerEvent::Delta { model, text, tokens, logprobs } => {
+        AnswerEvent::Segment { author, start, why } => {
+            Event::Segment(v1::Segment { author, start: start as u64, why })
+        }
+        AnswerEvent::Delta { model, text, tokens, origin, logprobs } => {
             let logprobs = logprobs.into_iter().map(token_logprob).collect();
-            Event::Delta(v1::Delta { model, text, tokens, logprobs })
+            Event::Delta(v1::Delta { model, text, tokens, logprobs, origin: delta_origin(origin).into() })
+        }
+        AnswerEvent::Drafted(Drafts { drafter, target, drafted, accepted }) => {
+            Event::Drafted(v1::Drafted { drafter, target, drafted, accepted })
+        }
+        AnswerEvent::Validated { model, found } => {
+            Event::Validated(v1::Validated { model, validation: Some(validation(found)) })
         }
         AnswerEvent::Decided(decided) if decided.kind == DecisionKind::Escalate => {
             Event::Escalated(v1::Escalated { decision: Some(decision(decided)) })
@@ -146,6 +155,14 @@ pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
         AnswerEvent::Finished(end) => Event::Finished(finished(*end)),
     };
     v1::GenerateEvent { event: Some(event) }
+}
+
+fn delta_origin(origin: Origin) -> v1::DeltaOrigin {
+    match origin {
+        Origin::Written => v1::DeltaOrigin::Unspecified,
+        Origin::Forced => v1::DeltaOrigin::Forced,
+        Origin::Accepted => v1::DeltaOrigin::Accepted,
+    }
 }
 
 fn token_logprob(told: TokenLogprob) -> v1::TokenLogprob {

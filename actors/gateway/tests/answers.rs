@@ -13,8 +13,8 @@ use understudy_backend::{
 };
 use understudy_engine::EngineError;
 use understudy_proto::v1::{
-    Constraint, EmbedRequest, GenerateRequest, Message, Sampling, ScoreRequest, TokenizeRequest,
-    constraint::Kind, generate_event::Event,
+    Constraint, DeltaOrigin, EmbedRequest, GenerateRequest, Message, Sampling, ScoreRequest, TokenizeRequest,
+    Validator, constraint::Kind, generate_event::Event, validator,
 };
 
 #[tokio::test]
@@ -54,6 +54,66 @@ async fn a_cascade_escalates_and_the_text_shown_is_the_final_one() {
     let (escalated, end) = (escalated.unwrap(), end.unwrap());
     assert_eq!((escalated.from.as_str(), escalated.to.as_str()), ("small", "large"));
     assert_eq!((shown.as_str(), end.text.as_str(), end.model.as_str()), ("certainly", "certainly", "large"));
+}
+
+/// Text with its origin, of events.
+fn origins(events: &[Event]) -> Vec<(DeltaOrigin, &str)> {
+    let mut pieces = Vec::new();
+    for event in events {
+        if let Event::Delta(delta) = event {
+            pieces.push((delta.origin(), delta.text.as_str()));
+        }
+    }
+    pieces
+}
+
+#[tokio::test]
+async fn whose_text_where_from_and_what_validators_say_is_told_as_it_comes() {
+    let harness = start("").await;
+    let regex = |pattern: &str| Constraint { kind: Some(Kind::Regex(pattern.into())) };
+    let told = async |request| {
+        let events = harness.client().await.generate(request, SOON).await.unwrap();
+        events.map(|event| event_of(event.unwrap())).collect::<Vec<_>>().await
+    };
+
+    let constrained = GenerateRequest { constraint: Some(regex("(4|five)")), ..ask_small("2+2?") };
+    let events = told(constrained).await;
+    assert_eq!(origins(&events), [(DeltaOrigin::Unspecified, "4")]);
+    let certain = GenerateRequest { constraint: Some(regex("4!")), ..ask_small("2+2?") };
+    let events = told(certain).await;
+    assert!(origins(&events).iter().all(|(origin, _)| *origin == DeltaOrigin::Forced), "{events:?}");
+
+    let drafted = GenerateRequest { policy: "speculate:draft=small,with=model".into(), ..ask("unsure") };
+    let events = told(drafted).await;
+    let Some(Event::Finished(end)) = events.last() else { panic!("{events:?}") };
+    let ledger = end.ledger.as_ref().unwrap();
+    let mut sums = (0, 0);
+    for event in &events {
+        if let Event::Drafted(drafted) = event {
+            assert_eq!((drafted.drafter.as_str(), drafted.target.as_str()), ("small", "large"));
+            sums = (sums.0 + drafted.drafted, sums.1 + drafted.accepted);
+        }
+    }
+    assert!(ledger.drafted > 0, "{ledger:?}");
+    assert_eq!(sums, (ledger.drafted, ledger.accepted));
+
+    let validators = vec![Validator { kind: Some(validator::Kind::Matches(regex("certainly"))) }];
+    let judged = GenerateRequest { validators, ..ask("unsure") };
+    let events = told(judged).await;
+    let Some(Event::Finished(end)) = events.last() else { panic!("{events:?}") };
+    let (mut segments, mut validated) = (Vec::new(), Vec::new());
+    for event in &events {
+        match event {
+            Event::Segment(segment) => segments.push((segment.author.as_str(), segment.start)),
+            Event::Validated(one) => validated.push((one.model.clone(), one.validation.clone().unwrap())),
+            _ => {}
+        }
+    }
+    assert_eq!(segments, [("small", 0), ("large", 0)]);
+    let candidates = &end.ledger.as_ref().unwrap().candidates;
+    let known = candidates.iter().map(|judged| (judged.model.clone(), judged.validators[0].clone()));
+    assert_eq!(validated, known.collect::<Vec<_>>());
+    assert_eq!(validated[0].1.verdict, "fail");
 }
 
 #[tokio::test]

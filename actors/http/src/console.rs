@@ -53,6 +53,7 @@ const FILES: &[File] = files! {
     "examples.mjs": "text/javascript",
     "format.mjs": "text/javascript",
     "node.mjs": "text/javascript",
+    "origins.mjs": "text/javascript",
     "picture.mjs": "text/javascript",
     "prose.mjs": "text/javascript",
     "settings.mjs": "text/javascript",

@@ -1,7 +1,9 @@
 //! Our own events and accounts as JSON, with the names of `ask --json`.
 
 use serde_json::{Value, json};
-use understudy_proto::v1::{Decision, Finished, Ledger, ModelStatus, Usage, generate_event::Event};
+use understudy_proto::v1::{
+    Decision, DeltaOrigin, Finished, Ledger, ModelStatus, Usage, Validated, Validation, generate_event::Event,
+};
 
 /// An event, for whoever wants to see how an answer comes about; `None` for what has no place there.
 pub(crate) fn event(event: &Event) -> Option<Value> {
@@ -13,8 +15,22 @@ pub(crate) fn event(event: &Event) -> Option<Value> {
             "type": "loading", "model": loading.model, "source": loading.source,
             "done_bytes": loading.done_bytes, "total_bytes": loading.total_bytes,
         }),
-        Event::Delta(delta) => {
-            json!({"type": "delta", "model": delta.model, "text": delta.text, "tokens": delta.tokens})
+        Event::Segment(segment) => json!({
+            "type": "segment", "author": segment.author, "start": segment.start, "why": segment.why,
+        }),
+        Event::Delta(delta) => json!({
+            "type": "delta", "model": delta.model, "text": delta.text, "tokens": delta.tokens,
+            "origin": origin(delta.origin()),
+        }),
+        Event::Drafted(drafted) => json!({
+            "type": "drafted", "drafter": drafted.drafter, "target": drafted.target,
+            "drafted": drafted.drafted, "accepted": drafted.accepted,
+        }),
+        Event::Validated(Validated { model, validation }) => {
+            let Validation { name, verdict, detail, ms } = validation.as_ref()?;
+            json!({
+                "type": "validated", "model": model, "name": name, "verdict": verdict, "detail": detail, "ms": ms,
+            })
         }
         Event::Decided(decided) => decided_event(decided),
         Event::Escalated(escalated) => decided_event(escalated.decision.as_ref()?),
@@ -30,6 +46,14 @@ pub(crate) fn event(event: &Event) -> Option<Value> {
         }
         Event::Partial(_) => return None,
     })
+}
+
+fn origin(origin: DeltaOrigin) -> &'static str {
+    match origin {
+        DeltaOrigin::Unspecified => "written",
+        DeltaOrigin::Forced => "forced",
+        DeltaOrigin::Accepted => "accepted",
+    }
 }
 
 fn decided_event(decided: &Decision) -> Value {
@@ -111,4 +135,20 @@ pub(crate) fn model(status: &ModelStatus) -> Value {
         "numerics": status.numerics, "context": status.context, "restarts": status.restarts,
         "done_bytes": status.done_bytes, "gates": gates.collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_told_in_one_piece() {
+        let found =
+            Validation { name: "sql".into(), verdict: "fail".into(), detail: "no rows".into(), ms: 12.5 };
+        let told = event(&Event::Validated(Validated { model: "m".into(), validation: Some(found) }));
+        let expected = json!({
+            "type": "validated", "model": "m", "name": "sql", "verdict": "fail", "detail": "no rows", "ms": 12.5,
+        });
+        assert_eq!(told, Some(expected));
+    }
 }

@@ -145,7 +145,7 @@ impl Telling {
             Event::Decided(decision) => self.decided(&decision),
             Event::Escalated(escalated) => escalated.decision.iter().for_each(|one| self.decided(one)),
             Event::Finished(finished) => return self.end(finished),
-            Event::Loading(_) | Event::Partial(_) => {}
+            _ => {}
         }
         self.tell();
         Ok(())

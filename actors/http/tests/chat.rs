@@ -111,9 +111,13 @@ async fn whoever_wants_it_explained_sees_drafts_at_once() {
     let body = ask("understudy/cascade", "unsure", json!({"stream": true, "understudy": {"explain": true}}));
     let chunks = api.post(CHAT, body).await.events();
     let kinds: Vec<&str> = chunks.iter().filter_map(|chunk| chunk["understudy"]["type"].as_str()).collect();
-    for pair in
-        [["started", "delta"], ["delta", "retracted"], ["decided", "retracted"], ["retracted", "finished"]]
-    {
+    for pair in [
+        ["started", "segment"],
+        ["segment", "delta"],
+        ["delta", "retracted"],
+        ["decided", "retracted"],
+        ["retracted", "finished"],
+    ] {
         let at = |kind: &str| kinds.iter().position(|one| *one == kind);
         assert!(at(pair[0]).unwrap() < at(pair[1]).unwrap(), "{pair:?} in {kinds:?}");
     }
@@ -127,6 +131,40 @@ async fn whoever_wants_it_explained_sees_drafts_at_once() {
         let is_native = !chunk["understudy"].is_null();
         assert_eq!(is_native, chunk["choices"].as_array().unwrap().is_empty(), "{chunk}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_explanation_says_whose_text_it_is_and_where_it_comes_from() {
+    let api = api(&[]).await;
+    let explained = async |model: &str, prompt: &str, understudy: Value| {
+        let chunks = api
+            .post(CHAT, ask(model, prompt, json!({"stream": true, "understudy": understudy})))
+            .await
+            .events();
+        let told: Vec<Value> = chunks.iter().map(|chunk| chunk["understudy"].clone()).collect();
+        move |kind: &str| told.iter().filter(|one| one["type"] == kind).cloned().collect::<Vec<_>>()
+    };
+
+    let of = explained("small", "2+2?", json!({"explain": true, "constraint": {"regex": "4!"}})).await;
+    assert_eq!(of("segment"), [json!({"type": "segment", "author": "small", "start": 0, "why": ""})]);
+    let delta = &of("delta")[0];
+    assert_eq!(
+        delta,
+        &json!({"type": "delta", "model": "small", "text": "4", "tokens": 1, "origin": "forced"})
+    );
+    let of = explained("small", "2+2?", json!({"explain": true})).await;
+    assert_eq!(of("delta")[0]["origin"], "written");
+
+    let policy = "speculate:draft=small,with=model";
+    let of = explained("understudy/auto", "unsure", json!({"explain": true, "policy": policy})).await;
+    let [drafted, ..] = &of("drafted")[..] else { panic!("nothing was drafted") };
+    assert_eq!((&drafted["drafter"], &drafted["target"]), (&json!("small"), &json!("large")));
+    let sum = |count: &str| of("drafted").iter().filter_map(|one| one[count].as_u64()).sum::<u64>();
+    let ledger = &of("finished")[0]["ledger"];
+    assert_eq!(
+        (json!(sum("drafted")), json!(sum("accepted"))),
+        (ledger["drafted"].clone(), ledger["accepted"].clone())
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -231,8 +231,8 @@ fn finished(desk: Desk<'_>, reason: FinishReason, plan: &Plan) -> Finished {
         ledger: Ledger {
             spans,
             rungs,
-            drafted: books.drafted,
-            accepted: books.accepted,
+            drafted: books.drafts.iter().map(|drafts| drafts.drafted).sum(),
+            accepted: books.drafts.iter().map(|drafts| drafts.accepted).sum(),
             forced: books.forced(),
             candidates: candidates.collect(),
             decisions: books.decisions.clone(),

@@ -5,6 +5,8 @@
 //! - **INV-L3** rungs are in the order in which they were first asked.
 //! - **INV-L5** tokens kept are those of the spans, and `completion_tokens` is their sum.
 //! - **INV-L6** the ledger's decisions are the `Decided` events, in order.
+//! - **INV-L10** the ledger's drafts are the sums of the `Drafted` events, and its validators' words those of the
+//!   `Validated` events, in order; except in an answer that is cut off amid a pass or a judgement.
 
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use understudy_calibration::Evidence;
 use understudy_engine::verbs::Cost;
 
 use crate::candidate::Revision;
-use crate::{CandidateRecord, Decision, RungCost, Span};
+use crate::{CandidateRecord, Decision, Drafts, RungCost, Span};
 
 /// One model's entry.
 #[derive(Debug, Default)]
@@ -38,8 +40,8 @@ pub(crate) struct Account {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     accounts: Vec<Account>,
-    pub(crate) drafted: u32,
-    pub(crate) accepted: u32,
+    /// What became of drafts: sums, by drafter and target.
+    pub(crate) drafts: Vec<Drafts>,
     pub(crate) decisions: Vec<Decision>,
     /// What was known before anything was written, where that was asked.
     pub(crate) prompt: Evidence,
@@ -72,13 +74,24 @@ impl Books {
         self.accounts.iter().map(|account| account.forced).sum()
     }
 
+    /// Adds to what became of drafts.
+    pub(crate) fn drafted(&mut self, new: &Drafts) {
+        let pair = |known: &&mut Drafts| known.drafter == new.drafter && known.target == new.target;
+        match self.drafts.iter_mut().find(pair) {
+            Some(known) => {
+                known.drafted += new.drafted;
+                known.accepted += new.accepted;
+            }
+            None => self.drafts.push(new.clone()),
+        }
+    }
+
     /// Takes over what a part of the request has cost.
     pub(crate) fn absorb(&mut self, part: Self) {
         for account in part.accounts {
             self.account(&account.model).absorb(account);
         }
-        self.drafted += part.drafted;
-        self.accepted += part.accepted;
+        part.drafts.iter().for_each(|drafts| self.drafted(drafts));
         self.candidates.extend(part.candidates);
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use understudy_engine::text::TextStream;
 use understudy_engine::verbs::{StepResult, TokenId};
 
-use crate::{FinishReason, TokenLogprob};
+use crate::{FinishReason, Origin, TokenLogprob};
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 
@@ -25,6 +25,7 @@ pub(crate) struct Author {
 pub(crate) struct Written {
     pub(crate) author: Author,
     pub(crate) step: StepResult,
+    pub(crate) origin: Origin,
     /// Why this author wrote it; empty where the policy has one reason for all.
     pub(crate) why: Arc<str>,
     /// Bytes of all tokens up to and with this one.
@@ -115,7 +116,7 @@ impl Candidate {
     }
 
     /// Appends a token.
-    pub(crate) fn push(&mut self, author: &Author, step: StepResult, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, author: &Author, step: StepResult, origin: Origin, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         let piece = self.stream.push(bytes);
         self.text.push_str(&piece.text);
@@ -123,6 +124,7 @@ impl Candidate {
         self.tokens.push(Written {
             author: author.clone(),
             step,
+            origin,
             why: self.why.clone(),
             end: self.bytes.len(),
             shown: self.text.len(),
@@ -188,8 +190,8 @@ mod tests {
     #[test]
     fn a_character_belongs_to_the_token_that_completes_it() {
         let mut candidate = Candidate::new(&[]);
-        candidate.push(&author("a"), step(1), b"caf\xC3");
-        candidate.push(&author("b"), step(2), b"\xA9!");
+        candidate.push(&author("a"), step(1), Origin::Written, b"caf\xC3");
+        candidate.push(&author("b"), step(2), Origin::Written, b"\xA9!");
         assert_eq!(candidate.text(), "café!");
         let shown: Vec<_> = candidate.tokens().iter().map(|token| token.shown).collect();
         assert_eq!(shown, [3, 6]);
@@ -210,7 +212,7 @@ mod tests {
             let stops = [stop];
             let write = |candidate: &mut Candidate, pieces: &[String]| {
                 for (id, piece) in pieces.iter().enumerate() {
-                    candidate.push(&author("m"), step(id as TokenId), piece.as_bytes());
+                    candidate.push(&author("m"), step(id as TokenId), Origin::Written, piece.as_bytes());
                 }
             };
             let mut once = Candidate::new(&stops);

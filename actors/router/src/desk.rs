@@ -16,7 +16,8 @@ use crate::costs::Costs;
 use crate::drafters::Records;
 use crate::screen::Screen;
 use crate::{
-    AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, RouterConfig, RouterError, TokenLogprob,
+    AnswerEvent, AnswerRequest, Decision, DecisionKind, FinishReason, Origin, RouterConfig, RouterError,
+    TokenLogprob, ValidatorRecord,
 };
 
 /// Load events on their way to the reader; more are skipped, they are informative.
@@ -112,12 +113,21 @@ impl<'a> Desk<'a> {
         Desk { lane, judged: true, ..Desk::new(self.job, self.screen.unwatched()) }
     }
 
-    /// Takes over the books of a desk aside. Its decisions are announced now.
+    /// Takes over the books of a desk aside. What nobody has been told of them is told now.
     pub(crate) async fn absorb(&mut self, mut aside: Desk<'a>) -> Result<(), Trouble> {
         let decisions = std::mem::take(&mut aside.books.decisions);
+        let (drafts, candidates) = (aside.books.drafts.clone(), aside.books.candidates.clone());
         self.books.absorb(aside.books);
+        for drafts in drafts {
+            self.screen.send(AnswerEvent::Drafted(drafts)).await?;
+        }
         for decision in decisions {
             self.decide(decision).await?;
+        }
+        for (_, judged) in candidates {
+            for found in judged.validators {
+                self.validated(&judged.model, found).await?;
+            }
         }
         Ok(())
     }
@@ -164,12 +174,13 @@ impl<'a> Desk<'a> {
         candidate: &mut Candidate,
         author: &Author,
         step: StepResult,
+        origin: Origin,
         codec: &dyn Codec,
     ) -> Result<(), Trouble> {
         self.books.account(&author.model).token(step.forced);
         let told = self.job.request.top_logprobs.map(|_| TokenLogprob::of(&step, codec));
         let bytes = codec.token_bytes(step.token);
-        candidate.push(author, step, bytes);
+        candidate.push(author, step, origin, bytes);
         told.into_iter().for_each(|told| candidate.tell(told));
         Ok(self.screen.show(candidate).await?)
     }
@@ -205,6 +216,11 @@ impl<'a> Desk<'a> {
         }
         let features = Features::of_candidate(candidate, false)?;
         Some(self.job.config.weights.confidence(&features)).filter(|confidence| *confidence < least)
+    }
+
+    /// Announces what a validator has found.
+    pub(crate) async fn validated(&self, model: &str, found: ValidatorRecord) -> Result<(), Trouble> {
+        Ok(self.screen.send(AnswerEvent::Validated { model: model.to_owned(), found }).await?)
     }
 
     /// Announces a decision and books it.

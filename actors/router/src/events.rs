@@ -3,7 +3,7 @@
 use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{StepResult, TokenId};
 
-use crate::ledger::{Decision, Ledger};
+use crate::ledger::{Decision, Ledger, ValidatorRecord};
 
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,38 @@ pub struct Finished {
     pub ledger: Ledger,
 }
 
+/// Where a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Its author chose it.
+    #[default]
+    Written,
+    /// The constraint left no choice.
+    Forced,
+    /// A drafter proposed it, and its author let it stand.
+    Accepted,
+}
+
+impl Origin {
+    /// Of a token that nobody drafted.
+    pub(crate) fn undrafted(step: &StepResult) -> Self {
+        if step.forced { Self::Forced } else { Self::Written }
+    }
+}
+
+/// What became of drafts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drafts {
+    /// The model that drafted, or `lookup`.
+    pub drafter: String,
+    /// The model that checked.
+    pub target: String,
+    /// Tokens that were checked.
+    pub drafted: u32,
+    /// Of these, accepted.
+    pub accepted: u32,
+}
+
 /// A token and how likely the model found it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenLogprob {
@@ -111,7 +143,17 @@ pub enum AnswerEvent {
         /// Bytes in all.
         total: u64,
     },
-    /// More text.
+    /// A stretch of the text begins whose author, or whose reason, is another than before; its first delta
+    /// follows. A retraction takes back those that begin in the withdrawn text.
+    Segment {
+        /// Author.
+        author: String,
+        /// First byte: the length of the text so far.
+        start: usize,
+        /// Why this author, for people; empty where one reason, known at the end, is for the whole answer.
+        why: String,
+    },
+    /// More text, of one author and one origin.
     Delta {
         /// Author.
         model: String,
@@ -119,9 +161,21 @@ pub enum AnswerEvent {
         text: String,
         /// Tokens behind it.
         tokens: u32,
+        /// Where they come from.
+        origin: Origin,
         /// Each token that this text completes, if the request asks for them: text that was held back
         /// comes with the last of its tokens.
         logprobs: Vec<TokenLogprob>,
+    },
+    /// Drafts were checked; those that stand are in the text before. Of candidates that nobody watched, one for
+    /// each pair of models once they are written.
+    Drafted(Drafts),
+    /// A validator has tried a complete candidate.
+    Validated {
+        /// The model that led in writing it.
+        model: String,
+        /// What it found, as in the ledger.
+        found: ValidatorRecord,
     },
     /// A decision was taken.
     Decided(Decision),

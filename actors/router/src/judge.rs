@@ -39,7 +39,7 @@ pub(crate) async fn judge(
     }
     let mut evidence = of_tokens(desk, candidate);
     evidence.extend(wording::evidence(candidate.text(), question(&desk.job.request.messages)));
-    let findings = validators::run(desk.job, candidate.text()).await?;
+    let findings = validate(desk, model, candidate).await?;
     for finding in &findings {
         evidence.extend(finding.evidence());
     }
@@ -49,7 +49,7 @@ pub(crate) async fn judge(
         evidence.insert(AGREES.into(), f64::from(u8::from(agrees)));
     }
     let judged_ms = desk.screen.elapsed().as_secs_f64() * 1e3;
-    let validators: Vec<ValidatorRecord> = findings.into_iter().map(record).collect();
+    let validators: Vec<_> = findings.iter().map(Finding::record).collect();
     let doubt = doubt(&validators);
     let (confidence, preference) = weigh(desk, model, candidate, &evidence, doubt.is_some());
     desk.books.candidates.push((
@@ -65,6 +65,17 @@ pub(crate) async fn judge(
         },
     ));
     Ok(Judgement { confidence, preference, doubt })
+}
+
+/// Tries a candidate by each of the request's validators, one after the other. Each verdict is announced at once.
+async fn validate(desk: &Desk<'_>, model: &str, candidate: &Candidate) -> Result<Vec<Finding>, Trouble> {
+    let mut findings = Vec::new();
+    for spec in &desk.job.request.validators {
+        let finding = validators::run(desk.job, spec, candidate.text()).await?;
+        desk.validated(model, finding.record()).await?;
+        findings.push(finding);
+    }
+    Ok(findings)
 }
 
 /// Confidence and preference, by the task's profile if it has one of this model.
@@ -119,13 +130,4 @@ fn of_tokens(desk: &Desk<'_>, candidate: &Candidate) -> Evidence {
 fn outcome(findings: &[Finding], text: &str) -> String {
     let computed = findings.iter().find_map(|finding| finding.outcome.clone());
     computed.unwrap_or_else(|| text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-fn record(finding: Finding) -> ValidatorRecord {
-    ValidatorRecord {
-        name: finding.name.into(),
-        verdict: finding.verdict,
-        detail: finding.detail,
-        ms: finding.ms,
-    }
 }

@@ -71,7 +71,7 @@ mod writers;
 pub use actor::RouterActor;
 pub use config::{Databases, RouterConfig, Rung};
 pub use error::RouterError;
-pub use events::{AnswerEvent, FinishReason, Finished, TokenLogprob};
+pub use events::{AnswerEvent, Drafts, FinishReason, Finished, Origin, TokenLogprob};
 pub use handle::{ANSWER_CHANNEL_CAPACITY, AnswerStream, RouterHandle};
 pub use ledger::{CandidateRecord, Decision, DecisionKind, Ledger, RungCost, Span, ValidatorRecord, Verdict};
 pub use policy_spec::{PolicySpec, Settles};

@@ -6,6 +6,7 @@
 //! Invariants, tested in `tests/`:
 //! - **INV-L1** spans tile the text: the first starts at 0, each where the last ended.
 //! - **INV-L4** the final text equals the deltas after retractions ([`crate::Transcript`]).
+//! - **INV-L9** segments that no retraction took back begin where spans begin, with the same authors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use understudy_backend::{BackendError, LoadEvent, RequestCtx};
 
 use crate::candidate::{Author, Candidate, Revision, Written};
-use crate::{AnswerEvent, RouterError, Span};
+use crate::{AnswerEvent, Origin, RouterError, Span};
 
 pub(crate) type AnswerItem = Result<AnswerEvent, RouterError>;
 
@@ -31,15 +32,25 @@ pub(crate) struct Screen {
     /// Marks that begin in the text that is out; those after them wait for theirs to be certain.
     out: usize,
     text: String,
+    /// Segments of the text that is out.
+    segments: Vec<Segment>,
     /// Reason of the retraction to come, should another candidate take over.
     takeover: String,
     first_delta: Option<Duration>,
+}
+
+/// A stretch whose beginning was told.
+struct Segment {
+    author: Arc<str>,
+    why: Arc<str>,
+    start: usize,
 }
 
 /// A token shown.
 struct Mark {
     author: Author,
     why: Arc<str>,
+    origin: Origin,
     end: usize,
     /// Bytes of the tokens before it. A text is no shorter than its tokens' bytes, so a token with text begins
     /// within it.
@@ -58,6 +69,7 @@ impl Screen {
             marks: Vec::new(),
             out: 0,
             text: String::new(),
+            segments: Vec::new(),
             takeover: String::new(),
             first_delta: None,
         }
@@ -73,6 +85,7 @@ impl Screen {
             marks: Vec::new(),
             out: 0,
             text: String::new(),
+            segments: Vec::new(),
             takeover: String::new(),
             first_delta: None,
         }
@@ -100,50 +113,59 @@ impl Screen {
             self.retract_to(candidate.text().len(), same, &reason).await?;
         }
         self.marks.truncate(same);
-        for group in tokens[same..].chunk_by(|a, b| a.author.model == b.author.model) {
+        let alike = |a: &Written, b: &Written| {
+            (&a.author.model, &a.why, a.origin) == (&b.author.model, &b.why, b.origin)
+        };
+        for group in tokens[same..].chunk_by(alike) {
             let Some(last) = group.last() else { continue };
             let text = candidate.text()[self.text.len()..last.shown].to_owned();
             for one in group {
                 self.marks.push(Mark {
                     author: one.author.clone(),
                     why: one.why.clone(),
+                    origin: one.origin,
                     end: one.shown,
                     start: self.marks.len().checked_sub(1).map_or(0, |before| tokens[before].end),
                     is_told: one.told.is_some(),
                 });
             }
-            self.send_text(&last.author, text, group.len() as u32, tokens).await?;
+            self.send_text(text, group.len() as u32, tokens).await?;
         }
         // What the decoder held until the end belongs to the last token.
         let rest = candidate.text()[self.text.len()..].to_owned();
-        if let Some(author) = self.marks.last().map(|last| last.author.clone()) {
-            self.send_text(&author, rest, 0, tokens).await?;
-        }
+        self.send_text(rest, 0, tokens).await?;
         if let Some(last) = self.marks.last_mut() {
             last.end = self.text.len();
         }
         Ok(())
     }
 
-    /// Sends text of the candidate with what is to be told of the tokens that begin in it.
-    async fn send_text(
-        &mut self,
-        author: &Author,
-        text: String,
-        count: u32,
-        tokens: &[Written],
-    ) -> Result<(), BackendError> {
-        if text.is_empty() {
-            return Ok(());
-        }
+    /// Sends text of the candidate, by who wrote the last token, with what is to be told of the tokens that begin
+    /// in it.
+    async fn send_text(&mut self, text: String, count: u32, tokens: &[Written]) -> Result<(), BackendError> {
+        let Some(last) = self.marks.last().filter(|_| !text.is_empty()) else { return Ok(()) };
+        let (author, why, origin) = (last.author.model.clone(), last.why.clone(), last.origin);
+        self.begin_segment(&author, &why).await?;
         let begun = self.begun_within(self.text.len() + text.len(), self.marks.len());
         let since = tokens.get(self.out..begun).unwrap_or_default();
         let logprobs = since.iter().filter_map(|token| token.told.as_deref().cloned()).collect();
         self.out = begun;
-        let (model, shown) = (author.model.to_string(), text.clone());
-        self.send(AnswerEvent::Delta { model, text: shown, tokens: count, logprobs }).await?;
+        let (model, shown) = (author.to_string(), text.clone());
+        self.send(AnswerEvent::Delta { model, text: shown, tokens: count, origin, logprobs }).await?;
         self.text.push_str(&text);
         self.first_delta.get_or_insert_with(|| self.begun.elapsed());
+        Ok(())
+    }
+
+    /// Tells who goes on and why, unless that is what the reader knows.
+    async fn begin_segment(&mut self, author: &Arc<str>, why: &Arc<str>) -> Result<(), BackendError> {
+        let start = self.text.len();
+        if self.segments.last().is_some_and(|last| last.author == *author && last.why == *why) {
+            return Ok(());
+        }
+        let event = AnswerEvent::Segment { author: author.to_string(), start, why: why.to_string() };
+        self.send(event).await?;
+        self.segments.push(Segment { author: author.clone(), why: why.clone(), start });
         Ok(())
     }
 
@@ -153,6 +175,7 @@ impl Screen {
         if bytes > 0 {
             let model = self.marks.last().map_or_else(String::new, |mark| mark.author.model.to_string());
             self.text.truncate(len);
+            self.segments.retain(|segment| segment.start < len);
             let tokens = self.take_in(len, count);
             self.send(AnswerEvent::Retracted { bytes, tokens, model, reason: reason.into() }).await?;
         }
@@ -246,15 +269,17 @@ impl Screen {
         for group in used.chunk_by(|a, b| a.author.model == b.author.model && a.why == b.why) {
             let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
             let start = spans.last().map_or(0, |span| span.end);
-            if last.end > start {
-                let why = if first.why.is_empty() { why } else { &*first.why };
-                spans.push(Span {
-                    author: first.author.model.to_string(),
-                    start,
-                    end: last.end,
-                    tokens: group.len() as u32,
-                    why: why.into(),
-                });
+            if last.end <= start {
+                continue;
+            }
+            let (author, tokens) = (&*first.author.model, group.len() as u32);
+            let why = if first.why.is_empty() { why } else { &*first.why };
+            match spans.last_mut().filter(|span| span.author == author && span.why == why) {
+                // Whoever wrote in between left no text.
+                Some(span) => (span.end, span.tokens) = (last.end, span.tokens + tokens),
+                None => {
+                    spans.push(Span { author: author.into(), start, end: last.end, tokens, why: why.into() })
+                }
             }
         }
         spans
@@ -262,98 +287,4 @@ impl Screen {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use understudy_engine::verbs::{StepResult, TokenId};
-
-    use super::*;
-    use crate::{FinishReason, TokenLogprob};
-
-    /// A token of these bytes, told of.
-    fn write(candidate: &mut Candidate, bytes: &[u8]) {
-        let author = Author { model: "m".into(), vocabulary: "bytes".into() };
-        let id = candidate.tokens().len() as TokenId;
-        candidate.push(&author, StepResult::forced(id), bytes);
-        candidate.tell(TokenLogprob { id, bytes: bytes.to_vec(), logprob: 0.0, top: Vec::new() });
-    }
-
-    /// What a reader keeps of everything that it is sent.
-    #[derive(Default)]
-    struct Reader {
-        text: String,
-        tokens: Vec<TokenLogprob>,
-    }
-
-    impl Reader {
-        fn read(&mut self, events: &mut mpsc::Receiver<AnswerItem>) {
-            while let Ok(Ok(event)) = events.try_recv() {
-                match event {
-                    AnswerEvent::Delta { text, logprobs, .. } => {
-                        self.text.push_str(&text);
-                        self.tokens.extend(logprobs);
-                    }
-                    AnswerEvent::Retracted { bytes, tokens, .. } => {
-                        self.text.truncate(self.text.len() - bytes);
-                        self.tokens.truncate(self.tokens.len() - tokens as usize);
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-    }
-
-    proptest! {
-        /// Whatever is written, taken back and written again: the tokens told are those of the text shown, from the
-        /// first to the one that its last byte belongs to.
-        #[test]
-        fn tokens_come_and_go_with_their_text(
-            text in "[ab#é🚀]{1,12}",
-            cuts in prop::collection::vec(1_usize..4, 1..20),
-            takes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6),
-        ) {
-            let (sender, mut events) = mpsc::channel(1024);
-            let mut screen = Screen::new(RequestCtx::new("r"), sender, Instant::now());
-            let mut candidate = Candidate::new(&["#é".to_owned()]);
-            let mut pieces = Vec::new();
-            let mut rest = text.as_bytes();
-            for cut in cuts.iter().cycle() {
-                let (piece, left) = rest.split_at((*cut).min(rest.len()));
-                pieces.push(piece);
-                rest = left;
-                if rest.is_empty() {
-                    break;
-                }
-            }
-            let mut reader = Reader::default();
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            let mut show = |candidate: &Candidate| {
-                runtime.block_on(screen.show(candidate)).expect("a reader");
-                reader.read(&mut events);
-                assert_eq!(reader.text, candidate.text());
-                let told = reader.tokens.iter().map(|token| token.id).collect::<Vec<_>>();
-                assert_eq!(told, (0..told.len() as TokenId).collect::<Vec<_>>());
-                let end_of = |count: usize| candidate.tokens()[..count].last().map_or(0, |last| last.end);
-                assert!(end_of(told.len()) >= reader.text.len(), "all tokens of the text are told");
-                assert!(told.is_empty() || end_of(told.len() - 1) < reader.text.len(), "and no others");
-            };
-            for take in takes.iter().map(Some).chain([None]) {
-                let until = take.map_or(pieces.len(), |(until, _)| until.index(pieces.len() + 1));
-                for piece in pieces.iter().take(until).skip(candidate.tokens().len()) {
-                    if candidate.is_stopped() {
-                        break;
-                    }
-                    write(&mut candidate, piece);
-                    show(&candidate);
-                }
-                if let Some((_, keep)) = take {
-                    candidate.truncate(keep.index(candidate.tokens().len() + 1));
-                    show(&candidate);
-                }
-            }
-            candidate.finish(FinishReason::Stop);
-            show(&candidate);
-            candidate.reopen();
-            show(&candidate);
-        }
-    }
-}
+mod tests;

@@ -33,7 +33,12 @@ impl Transcript {
                 self.text.truncate(keep.ok_or(BadRetraction { bytes: *bytes, shown })?);
             }
             AnswerEvent::Finished(finished) => self.finished = Some(finished.clone()),
-            AnswerEvent::Started { .. } | AnswerEvent::Loading { .. } | AnswerEvent::Decided(_) => {}
+            AnswerEvent::Started { .. }
+            | AnswerEvent::Loading { .. }
+            | AnswerEvent::Segment { .. }
+            | AnswerEvent::Drafted(_)
+            | AnswerEvent::Validated { .. }
+            | AnswerEvent::Decided(_) => {}
         }
         Ok(())
     }
@@ -52,6 +57,7 @@ impl Transcript {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Origin;
 
     #[test]
     fn a_retraction_must_fit_the_text() {
@@ -60,6 +66,7 @@ mod tests {
             model: "m".into(),
             text: text.into(),
             tokens: 1,
+            origin: Origin::Written,
             logprobs: Vec::new(),
         };
         let retract =

@@ -163,7 +163,8 @@ impl Observation {
             AnswerEvent::Started { ladder, .. } => self.ladder.clone_from(ladder),
             AnswerEvent::Decided(_) => self.decided.push(SystemTime::now()),
             AnswerEvent::Finished(end) => self.finish(end),
-            AnswerEvent::Loading { .. } | AnswerEvent::Delta { .. } | AnswerEvent::Retracted { .. } => {}
+            // What else there is to know of an answer, its ledger says.
+            _ => {}
         }
     }
 

@@ -4,7 +4,7 @@ import { el } from "./dom.mjs";
 import { bytes, count, duration, probability } from "./format.mjs";
 import { picture } from "./picture.mjs";
 
-/** Decision kinds in words. */
+/** Kinds of decisions, and of other steps, in words. */
 const KINDS = {
   route: "Route",
   stay: "Stay",
@@ -14,6 +14,7 @@ const KINDS = {
   draft_off: "Drafts off",
   retract: "Withdraw",
   validate: "Validate",
+  validated: "Validate",
   refuse: "Refuse",
 };
 

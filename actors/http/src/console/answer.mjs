@@ -6,6 +6,7 @@ import { Cast } from "./authors.mjs";
 import { againstLast, compared } from "./cost.mjs";
 import { el, setText } from "./dom.mjs";
 import { bytes, count, duration, rate } from "./format.mjs";
+import { Marks } from "./origins.mjs";
 import { Prose } from "./prose.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Transcript, words } from "./transcript.mjs";
@@ -25,6 +26,7 @@ export class Answer {
   #happened = [];
   #ladder = [];
   #prose = new Prose();
+  #marks = new Marks();
   #began = performance.now();
   #frame = 0;
   #finished = null;
@@ -46,7 +48,7 @@ export class Answer {
     this.element = el(
       "article",
       { class: "answer", "aria-busy": "true" },
-      el("header", {}, this.title, this.legend),
+      el("header", {}, this.title, this.legend, this.#marks.element),
       this.prose,
       this.progress,
       this.foot,
@@ -75,7 +77,8 @@ export class Answer {
         this.#loading(event);
         break;
       case "delta":
-        this.#transcript.add(event.model, event.text);
+        this.#transcript.add(event.model, event.text, event.origin);
+        this.#marks.saw(event.origin);
         setText(this.progress, "");
         this.#draw();
         break;
@@ -83,6 +86,12 @@ export class Answer {
         this.#happened.push(event);
         if (event.to) this.say(`${this.#cast.of(event.to).name} takes over: ${event.reason}.`);
         if (event.to) setText(this.progress, `${this.#cast.of(event.to).name} takes over`);
+        break;
+      case "drafted":
+        this.#marks.drafts(event);
+        break;
+      case "validated":
+        this.#validated(event);
         break;
       case "retracted":
         this.#retracted(event);
@@ -111,6 +120,13 @@ export class Answer {
     const { name } = this.#cast.of(model);
     const share = total > 0 ? ` ${Math.floor((done / total) * 100)} % of ${bytes(total)}` : "";
     setText(this.progress, source ? `Fetching ${name}${share}` : `Loading ${name}`);
+  }
+
+  #validated({ model, name, verdict, detail, ms }) {
+    const found = detail ? `${verdict}, ${detail}` : verdict;
+    this.#happened.push({ kind: "validated", from: model, to: "", reason: `${name}: ${found} (${duration(ms)})` });
+    setText(this.progress, `${name}: ${found}`);
+    this.say(`${name}: ${found}.`);
   }
 
   #retracted({ bytes: length, model, reason }) {

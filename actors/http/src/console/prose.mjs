@@ -1,7 +1,9 @@
-// The text of an answer on the page: each piece marked by its author, what was withdrawn struck through and then folded.
+// The text of an answer on the page: each piece marked by its author, its runs by where they come from; what was withdrawn
+// struck through and then folded.
 
-import { el } from "./dom.mjs";
+import { el, setText } from "./dom.mjs";
 import { count } from "./format.mjs";
+import { markOf } from "./origins.mjs";
 import { words } from "./transcript.mjs";
 
 /** How long withdrawn text stays in sight. */
@@ -23,7 +25,7 @@ export class Prose {
       const node = this.#nodes.get(piece) ?? make(piece, cast);
       kept.set(piece, node);
       if (piece.kind === "text") {
-        if (node.firstChild.data !== piece.text) node.firstChild.data = piece.text;
+        write(node, piece.runs);
         // The sign stands where the author changes, on one line with the first word.
         const changes = piece.author && piece.author !== before;
         const sign = changes ? cast.of(piece.author).sign.replace(" ", "\u00a0") : "";
@@ -48,7 +50,18 @@ function style(author, cast) {
 
 function make(piece, cast) {
   if (piece.kind === "withdrawn") return withdrawn(piece, cast);
-  return el("span", { class: style(piece.author, cast) }, document.createTextNode(piece.text));
+  return el("span", { class: style(piece.author, cast) });
+}
+
+/** Shows runs in the element of their piece, changing only what changed. */
+function write(element, runs) {
+  runs.forEach(({ origin, text }, at) => {
+    const node = element.children[at] ?? element.appendChild(el("span"));
+    const mark = markOf(origin);
+    if (node.className !== mark) node.className = mark;
+    setText(node, text);
+  });
+  while (element.children.length > runs.length) element.lastChild.remove();
 }
 
 /** A button that folds and unfolds the withdrawn text; it folds by itself unless somebody chose otherwise. */

@@ -26,6 +26,9 @@ export class Timeline {
         this.#marks.push({ at, kind: event.kind });
         if (event.to) this.#begin(event.to, at);
         break;
+      case "validated":
+        this.#marks.push({ at, kind: "validated" });
+        break;
       case "retracted":
         this.#marks.push({ at, kind: "retract" });
         break;

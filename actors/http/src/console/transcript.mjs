@@ -15,18 +15,37 @@ function cutEnd(text, bytes) {
   return [decoder.decode(all.subarray(0, at)), decoder.decode(all.subarray(at))];
 }
 
+/** Of `runs`, what lies from `from` to `to` in their text, counted as strings are. */
+function within(runs, from, to) {
+  const found = [];
+  let at = 0;
+  for (const { origin, text } of runs) {
+    const part = text.slice(Math.max(0, from - at), Math.max(0, to - at));
+    if (part) found.push({ origin, text: part });
+    at += text.length;
+  }
+  return found;
+}
+
 /**
- * Pieces in the order of reading: `{kind: "text", author, text}`, after `settle` also with `tokens` and `why`; and
- * `{kind: "withdrawn", parts: [{author, text}], reason, by}`. A piece stays the same object while it grows.
+ * Pieces in the order of reading: `{kind: "text", author, text, runs}`, after `settle` also with `tokens` and `why`; and
+ * `{kind: "withdrawn", parts: [{author, text}], reason, by}`. The runs `{origin, text}` of a piece are its text by where
+ * it comes from: `written`, `forced`, `accepted`. A piece stays the same object while it grows.
  */
 export class Transcript {
   pieces = [];
 
   /** More text. */
-  add(author, text) {
-    const last = this.pieces.at(-1);
-    if (last?.kind === "text" && last.author === author) last.text += text;
-    else this.pieces.push({ kind: "text", author, text });
+  add(author, text, origin = "written") {
+    let piece = this.pieces.at(-1);
+    if (piece?.kind !== "text" || piece.author !== author) {
+      piece = { kind: "text", author, text: "", runs: [] };
+      this.pieces.push(piece);
+    }
+    piece.text += text;
+    const run = piece.runs.at(-1);
+    if (run?.origin === origin) run.text += text;
+    else piece.runs.push({ origin, text });
   }
 
   /** The last `bytes` bytes of the text are withdrawn. Earlier withdrawals among them stay before this one. */
@@ -44,6 +63,7 @@ export class Transcript {
       parts.unshift({ author: piece.author, text: cut });
       if (kept) {
         piece.text = kept;
+        piece.runs = within(piece.runs, 0, kept.length);
         this.pieces.push(piece);
       }
     }
@@ -56,9 +76,12 @@ export class Transcript {
     return this.pieces.map((piece) => (piece.kind === "text" ? piece.text : "")).join("");
   }
 
-  /** The end: the ledger's spans say who wrote what; withdrawals stay where they happened. */
+  /** The end: the ledger's spans say who wrote what; origins are as they were told, withdrawals where they happened. */
   settle(text, spans) {
     const bytes = encoder.encode(text);
+    // A text of which something was missed has no origins that could be trusted.
+    const runs = this.text() === text ? this.pieces.flatMap((piece) => piece.runs ?? []) : [{ origin: "written", text }];
+    let shown = 0;
     const withdrawn = this.#withdrawnAt(bytes.length);
     const pieces = [];
     const upTo = (end) => {
@@ -71,10 +94,12 @@ export class Transcript {
       while (from < span.end) {
         const next = withdrawn[0];
         const to = next && next.at < span.end ? next.at : span.end;
+        const part = decoder.decode(bytes.subarray(from, to));
         pieces.push({
           kind: "text",
           author: span.author,
-          text: decoder.decode(bytes.subarray(from, to)),
+          text: part,
+          runs: within(runs, shown, (shown += part.length)),
           tokens,
           why: span.why ?? "",
         });

@@ -41,6 +41,10 @@ impl Drafter for Lookup {
         0.0
     }
 
+    fn name(&self) -> &str {
+        "lookup"
+    }
+
     async fn draft(
         &mut self,
         _: &mut Desk<'_>,

@@ -25,7 +25,7 @@ use record::{Outcome, Outlook, outlook};
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::session::Session;
-use crate::{Decision, DecisionKind};
+use crate::{Decision, DecisionKind, Drafts};
 
 /// The longest draft: with the next token that makes 16 rows, beyond which no pass was found to gain.
 pub(crate) const LONGEST_DRAFT: usize = 15;
@@ -55,6 +55,9 @@ pub(crate) trait Drafter: Send {
     fn model(&self) -> Option<&str> {
         None
     }
+
+    /// Who drafts, as readers are told.
+    fn name(&self) -> &str;
 }
 
 /// Drafters of one answer, in the order in which they are asked.
@@ -126,22 +129,28 @@ impl Drafters {
         Ok(Draft::default())
     }
 
-    /// Learns what became of the draft.
-    pub(crate) fn learn(&mut self, desk: &mut Desk<'_>, target: &str, verified: &Verified) {
-        let Some(asked) = self.asked.take() else { return };
-        desk.books.drafted += verified.drafted as u32;
-        desk.books.accepted += verified.accepted as u32;
-        let drafter = self.drafters.get(asked.drafter);
-        if let Some(model) = drafter.and_then(|drafter| drafter.model()) {
+    /// Learns what became of the draft, and books it: to be told, if any of it was checked.
+    pub(crate) fn learn(&mut self, desk: &mut Desk<'_>, target: &str, verified: &Verified) -> Option<Drafts> {
+        let asked = self.asked.take()?;
+        let drafter = self.drafters.get(asked.drafter)?;
+        if let Some(model) = drafter.model() {
             desk.books.account(model).drafted(asked.tokens, verified.accepted);
         }
         let outcome = Outcome {
             drafted: verified.drafted,
             stood: verified.accepted,
-            seconds_per_token: drafter.map_or(0.0, |drafter| drafter.seconds_per_token()),
+            seconds_per_token: drafter.seconds_per_token(),
             on_trial: asked.on_trial,
         };
         desk.job.records.note(target, &asked.name, outcome);
+        let drafts = Drafts {
+            drafter: drafter.name().to_owned(),
+            target: target.to_owned(),
+            drafted: verified.drafted as u32,
+            accepted: verified.accepted as u32,
+        };
+        desk.books.drafted(&drafts);
+        (drafts.drafted > 0).then_some(drafts)
     }
 }
 

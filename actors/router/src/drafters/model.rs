@@ -60,6 +60,10 @@ impl Drafter for ModelDrafter {
     fn model(&self) -> Option<&str> {
         Some(self.session.model())
     }
+
+    fn name(&self) -> &str {
+        self.session.model()
+    }
 }
 
 /// The text of these tokens in another vocabulary; empty where it has none.

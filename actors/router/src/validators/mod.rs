@@ -23,7 +23,7 @@ use understudy_grammars::Pattern;
 
 use crate::desk::{Job, Trouble};
 use crate::prompt::question;
-use crate::{RouterError, Verdict};
+use crate::{RouterError, ValidatorRecord, Verdict};
 
 /// How long one validator may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -87,6 +87,16 @@ impl Finding {
         }
     }
 
+    /// As the ledger has it.
+    pub(crate) fn record(&self) -> ValidatorRecord {
+        ValidatorRecord {
+            name: self.name.into(),
+            verdict: self.verdict,
+            detail: self.detail.clone(),
+            ms: self.ms,
+        }
+    }
+
     /// As a calibration sees it: nothing where it could not tell.
     pub(crate) fn evidence(&self) -> impl Iterator<Item = (String, f64)> {
         let verdict = match self.verdict {
@@ -102,16 +112,8 @@ impl Finding {
     }
 }
 
-/// Runs the validators of a request, one after the other.
-pub(crate) async fn run(job: &Job, text: &str) -> Result<Vec<Finding>, Trouble> {
-    let mut findings = Vec::new();
-    for spec in &job.request.validators {
-        findings.push(one(job, spec, text).await?);
-    }
-    Ok(findings)
-}
-
-async fn one(job: &Job, spec: &ValidatorSpec, text: &str) -> Result<Finding, Trouble> {
+/// Runs a validator of a request.
+pub(crate) async fn run(job: &Job, spec: &ValidatorSpec, text: &str) -> Result<Finding, Trouble> {
     let (spec, text, constraints) = (spec.clone(), text.to_owned(), job.constraints.clone());
     let question = question(&job.request.messages).to_owned();
     let begun = Instant::now();

@@ -5,10 +5,10 @@ use understudy_backend::RunEvent;
 use understudy_engine::verbs::StopReason;
 
 use super::{Advance, Until, Writer, finish_reason, turn_ends};
-use crate::FinishReason;
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::session::{Run, Session};
+use crate::{FinishReason, Origin};
 
 /// Decodes by the verb `run`. Looks at boundaries as tokens arrive, so an engine may have computed a
 /// token or two more by then: [`super::Stepping`] does not.
@@ -76,7 +76,8 @@ impl Running {
                 return Ok(Read::Enough(Advance::Refused(step)));
             }
             self.session.keep(&step);
-            desk.write(candidate, &author, step, &*codec).await?;
+            let origin = Origin::undrafted(&step);
+            desk.write(candidate, &author, step, origin, &*codec).await?;
             if let Some(end) = turn_ends(desk, candidate, until) {
                 return Ok(Read::Enough(end));
             }

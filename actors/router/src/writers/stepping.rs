@@ -1,17 +1,40 @@
 //! Pass by pass: each checks a draft, if there is one, and adds the model's own token.
 
 use async_trait::async_trait;
-use understudy_engine::verbs::{Acceptance, Draft, StopReason, Verified, VerifySpec};
+use understudy_engine::verbs::{Acceptance, Draft, StepResult, StopReason, TokenId, Verified, VerifySpec};
 
 use super::{Advance, Until, Writer, finish_reason, turn_ends};
-use crate::FinishReason;
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::drafters::Drafters;
 use crate::session::Session;
+use crate::{AnswerEvent, FinishReason, Origin};
 
 /// Most tokens of others that one pass reads with an eye to taking them back; an engine takes 64 rows.
 const LONGEST_REVIEW: usize = 48;
+
+/// What a pass has brought.
+struct Pass {
+    steps: Vec<(StepResult, Origin)>,
+    stop: Option<StopReason>,
+}
+
+impl Pass {
+    /// Of a draft, those tokens stand that are at their place in the pass, and no more than the target has accepted.
+    /// Those among them that the constraint left no choice about are forced all the same.
+    fn of(verified: Verified, draft: &[TokenId]) -> Self {
+        let same =
+            draft.iter().zip(&verified.steps).take_while(|(token, step)| **token == step.token).count();
+        let mut standing = verified.accepted;
+        let origin = |(at, step): (usize, StepResult)| {
+            let is_accepted = at < same && standing > 0 && !step.forced;
+            standing -= usize::from(is_accepted);
+            let origin = if is_accepted { Origin::Accepted } else { Origin::undrafted(&step) };
+            (step, origin)
+        };
+        Self { steps: verified.steps.into_iter().enumerate().map(origin).collect(), stop: verified.stop }
+    }
+}
 
 /// Decodes by the verb `verify`.
 pub(crate) struct Stepping {
@@ -49,7 +72,7 @@ impl Stepping {
             if let Some(alpha) = self.review.take()
                 && let Some(verified) = self.read(desk, candidate, alpha).await?
             {
-                if let Some(end) = self.take(desk, candidate, until, verified).await? {
+                if let Some(end) = self.take(desk, candidate, until, Pass::of(verified, &[])).await? {
                     return Ok(end);
                 }
                 continue;
@@ -61,13 +84,17 @@ impl Stepping {
                 }
                 _ => Draft::default(),
             };
+            let drafted = draft.ids.clone();
             let spec = VerifySpec { draft, acceptance: self.acceptance, most: left, signals: desk.signals() };
             let verified = self.session.verify(desk, spec).await?;
             self.foreseen = verified.foreseen;
-            if let Some(drafters) = &mut self.drafters {
-                drafters.learn(desk, self.session.model(), &verified);
+            let drafters = self.drafters.as_mut();
+            let drafts = drafters.and_then(|drafters| drafters.learn(desk, self.session.model(), &verified));
+            let end = self.take(desk, candidate, until, Pass::of(verified, &drafted)).await?;
+            if let Some(drafts) = drafts {
+                desk.screen.send(AnswerEvent::Drafted(drafts)).await?;
             }
-            if let Some(end) = self.take(desk, candidate, until, verified).await? {
+            if let Some(end) = end {
                 return Ok(end);
             }
         }
@@ -122,27 +149,27 @@ impl Stepping {
         desk: &mut Desk<'_>,
         candidate: &mut Candidate,
         until: &mut dyn Until,
-        verified: Verified,
+        pass: Pass,
     ) -> Result<Option<Advance>, Trouble> {
         let (author, codec) = (self.session.author()?, self.session.codec()?);
-        let mut steps = verified.steps.into_iter();
+        let mut steps = pass.steps.into_iter();
         // Nothing follows a stop text, whoever wrote it.
         let mut end = candidate.is_stopped().then_some(Advance::Done(FinishReason::Stop));
         while end.is_none() {
-            let Some(step) = steps.next() else { break };
+            let Some((step, origin)) = steps.next() else { break };
             if until.refuses(candidate, &step, codec.token_bytes(step.token)) {
                 desk.books.account(&author.model).unseen(1);
                 end = Some(Advance::Refused(step));
                 break;
             }
-            desk.write(candidate, &author, step, &*codec).await?;
+            desk.write(candidate, &author, step, origin, &*codec).await?;
             end = turn_ends(desk, candidate, until);
         }
         desk.books.account(&author.model).unseen(steps.len() as u32);
         if end.is_some() && steps.len() > 0 {
             self.foreseen = 0;
         }
-        match (end, verified.stop) {
+        match (end, pass.stop) {
             // What stopped the model comes after what is not taken.
             (Some(end), _) => Ok(Some(end)),
             (None, Some(StopReason::Cancelled)) if desk.job.ctx.cancel.is_cancelled() => {

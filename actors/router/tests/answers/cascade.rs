@@ -64,7 +64,7 @@ async fn an_unsure_draft_is_retracted_when_the_next_rung_speaks() {
     let place = |wanted: fn(&AnswerEvent) -> bool| told.events.iter().position(wanted).unwrap();
     let decided = place(|event| matches!(event, AnswerEvent::Decided(d) if d.kind == Escalate));
     let retracted = place(|event| matches!(event, AnswerEvent::Retracted { model, .. } if model == "small"));
-    let next = place(|event| matches!(event, AnswerEvent::Delta { model, .. } if model == "large"));
+    let next = place(|event| matches!(event, AnswerEvent::Segment { author, .. } if author == "large"));
     assert!(decided < retracted && retracted + 1 == next, "the draft stands until the next words are there");
     let [drafted, kept] = finished.ledger.rungs.as_slice() else { panic!() };
     assert_eq!((drafted.tokens_kept, drafted.tokens_wasted, drafted.cost.decode_rows), (0, 5, 5));

@@ -3,6 +3,7 @@
 mod best_of_n;
 mod cascade;
 mod direct;
+mod events;
 mod failover;
 mod friend;
 mod route;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use understudy_backend::fake::{FakeBackend, FakeSlots, Reply};
 use understudy_backend::{RequestCtx, Slots};
 use understudy_router::{
-    AnswerEvent, AnswerRequest, AnswerStream, Decision, DecisionKind, Finished, RouterConfig, RouterError,
-    RouterHandle, Transcript,
+    AnswerEvent, AnswerRequest, AnswerStream, CandidateRecord, Decision, DecisionKind, Drafts, Finished,
+    Origin, RouterConfig, RouterError, RouterHandle, Transcript, ValidatorRecord,
 };
 
 /// What a caller was told.
@@ -35,6 +35,55 @@ impl Told {
             }
         }
         decided
+    }
+
+    /// What was told of drafts.
+    pub fn drafts(&self) -> Vec<&Drafts> {
+        let mut drafted = Vec::new();
+        for event in &self.events {
+            if let AnswerEvent::Drafted(drafts) = event {
+                drafted.push(drafts);
+            }
+        }
+        drafted
+    }
+
+    /// What was told of validators: whose answer they tried, and what they found.
+    pub fn validated(&self) -> Vec<(String, ValidatorRecord)> {
+        let mut validated = Vec::new();
+        for event in &self.events {
+            if let AnswerEvent::Validated { model, found } = event {
+                validated.push((model.clone(), found.clone()));
+            }
+        }
+        validated
+    }
+
+    /// Text with its origin, without what was withdrawn; pieces of one origin joined.
+    pub fn origins(&self) -> Vec<(Origin, String)> {
+        let mut pieces = Vec::<(Origin, String)>::new();
+        for event in &self.events {
+            match event {
+                AnswerEvent::Delta { text, origin, .. } => match pieces.last_mut() {
+                    Some((last, known)) if last == origin => known.push_str(text),
+                    _ => pieces.push((*origin, text.clone())),
+                },
+                AnswerEvent::Retracted { bytes, .. } => {
+                    let mut bytes = *bytes;
+                    while bytes > 0
+                        && let Some((origin, text)) = pieces.pop()
+                    {
+                        let cut = bytes.min(text.len());
+                        bytes -= cut;
+                        pieces.extend(
+                            (cut < text.len()).then(|| (origin, text[..text.len() - cut].to_owned())),
+                        );
+                    }
+                }
+                _ => {}
+            }
+        }
+        pieces
     }
 
     /// Bytes of each retraction.
@@ -133,7 +182,7 @@ pub async fn listen(mut stream: AnswerStream) -> Told {
     told
 }
 
-/// INV-L1 to INV-L6.
+/// INV-L1 to INV-L6, INV-L9 and INV-L10.
 fn check_books(told: &Told, finished: &Finished) {
     let ledger = &finished.ledger;
     let verifies = ["friend", "specul", "route"].iter().any(|word| finished.policy.contains(word));
@@ -166,4 +215,42 @@ fn check_books(told: &Told, finished: &Finished) {
         "INV-L5"
     );
     assert_eq!(told.decisions(), ledger.decisions.iter().collect::<Vec<_>>(), "INV-L6");
+    check_segments(told, finished);
+    let drafts = told.drafts();
+    let sum = |count: fn(&Drafts) -> u32| drafts.iter().map(|drafts| count(drafts)).sum::<u32>();
+    assert_eq!(sum(|drafts| drafts.drafted), ledger.drafted, "INV-L10");
+    assert_eq!(sum(|drafts| drafts.accepted), ledger.accepted, "INV-L10");
+    let judged = |one: &CandidateRecord| {
+        let model = one.model.clone();
+        one.validators.clone().into_iter().map(move |found| (model.clone(), found)).collect::<Vec<_>>()
+    };
+    assert_eq!(told.validated(), ledger.candidates.iter().flat_map(judged).collect::<Vec<_>>(), "INV-L10");
+}
+
+/// INV-L9: what a reader keeps of segments are the ledger's spans, and each piece of text is its segment's author's.
+fn check_segments(told: &Told, finished: &Finished) {
+    let (mut segments, mut shown) = (Vec::<(&str, usize, &str)>::new(), 0);
+    for event in &told.events {
+        match event {
+            AnswerEvent::Segment { author, start, why } => {
+                assert_eq!(*start, shown, "INV-L9");
+                segments.push((author, *start, why));
+            }
+            AnswerEvent::Delta { model, text, .. } => {
+                assert_eq!(segments.last().map(|last| last.0), Some(model.as_str()), "INV-L9");
+                shown += text.len();
+            }
+            AnswerEvent::Retracted { bytes, .. } => {
+                shown -= bytes;
+                segments.retain(|(_, start, _)| *start < shown);
+            }
+            _ => {}
+        }
+    }
+    let spans = &finished.ledger.spans;
+    assert_eq!(segments.len(), spans.len(), "INV-L9: {segments:?} {spans:?}");
+    for ((author, start, why), span) in segments.into_iter().zip(spans) {
+        assert_eq!((author, start), (span.author.as_str(), span.start), "INV-L9");
+        assert!(why.is_empty() || why == span.why, "INV-L9");
+    }
 }
