@@ -144,7 +144,12 @@ async fn a_reader_who_does_not_come_is_cut_and_one_who_waits_is_not() {
 #[tokio::test(start_paused = true)]
 async fn tenants_have_limits_and_the_local_user_has_none() {
     let admission = admission(9, 99);
-    let limits = TenantLimits { requests_per_minute: Some(60), burst: 2, concurrency: Some(2) };
+    let limits = TenantLimits {
+        requests_per_minute: Some(60),
+        burst: 2,
+        concurrency: Some(2),
+        ..TenantLimits::default()
+    };
     admission.meet(&Caller { tenant: "a".into(), limits, ..Caller::default() });
     let of = |tenant: &str| RequestCtx { tenant: tenant.into(), ..RequestCtx::new("r") };
     let first = admission.enter(&of("a")).await.unwrap();

@@ -135,6 +135,7 @@ pub fn make_key(path: &std::path::Path, name: &str, scopes: &[Scope]) -> ApiKey 
         priority: Level::Agent,
         requests_per_minute: Some(600),
         burst: None,
+        tokens_per_minute: None,
         concurrency: Some(8),
         created: 0,
     };

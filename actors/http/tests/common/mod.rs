@@ -82,7 +82,7 @@ pub async fn api_with(settings: &str, script: &[(&str, Reply)]) -> Api {
     let router = RouterHandle::spawn(config.router().unwrap(), Arc::new(slots.clone())).await.unwrap();
     let control = Arc::new(Listed(slots.clone(), watch::Sender::new(0)));
     let node = Node::assemble(config, Parts { router, slots: Arc::new(slots), control });
-    Api { routes: understudy_http::routes(&node), small, node, tenant: String::new() }
+    Api { routes: understudy_http::routes(&node).router, small, node, tenant: String::new() }
 }
 
 /// What came back.
