@@ -134,8 +134,8 @@ async fn a_tenant_beyond_its_limits_hears_which_and_when_to_come_back() {
     };
     let caller = Caller { tenant: "a".into(), limits, ..Caller::default() };
     let tokenize = async |caller: &Caller| {
-        let ctx = inference.context(&HeaderMap::new(), caller)?;
-        inference.tokenize(ctx, TokenizeRequest { text: "x".into(), ..Default::default() }).await
+        let mut ctx = inference.context(&HeaderMap::new(), caller)?;
+        inference.tokenize(&mut ctx, TokenizeRequest { text: "x".into(), ..Default::default() }).await
     };
     let slow = || inference.context(&HeaderMap::new(), &caller).unwrap();
     let answers = (
