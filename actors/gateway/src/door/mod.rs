@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`paths`] | which path needs what, and paths that nobody sends in good faith |
 //! | [`origin`] | web pages of others: hosts, origins, preflights |
-//! | [`who`] | from a key to a [`Caller`] |
+//! | [`who`] | from a key, or a certificate, to a [`Caller`] |
 //! | [`body`] | how long and how slow a body may be |
 //! | [`refusal`] | a refusal in the words of whoever asked, and a line of it in the log |
 //!
@@ -73,14 +73,14 @@ impl Door {
     }
 
     /// Turns a request away: noted, counted, and told in the words of whoever asked.
-    fn refuse(&self, failure: &Failure, interface: Interface, peer: Peer, path: &str) -> Response {
+    fn refuse(&self, failure: &Failure, interface: Interface, peer: &Peer, path: &str) -> Response {
         self.refusals.note(failure, peer, path);
         self.telemetry.refused(failure.code.name);
         interface.refuse(self.words, path, failure)
     }
 
     /// Everything that can be said of a request without its body.
-    fn check(&self, request: &mut Request, peer: Peer) -> Result<(Origin, Option<Caller>), Failure> {
+    fn check(&self, request: &mut Request, peer: &Peer) -> Result<(Origin, Option<Caller>), Failure> {
         let path = request.uri().path();
         paths::check(path)?;
         let need = paths::need(request.method(), path);
@@ -99,14 +99,14 @@ impl Door {
     /// The answer to a request, from behind the door or from the door.
     async fn answer(&self, mut request: Request, interface: Interface, next: Next) -> Response {
         let uri = request.uri().clone();
-        let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
             let failure = Failure::new(crate::codes::INTERNAL, "a request without a connection");
             return interface.refuse(self.words, uri.path(), &failure);
         };
-        let (origin, caller) = match self.check(&mut request, peer) {
+        let (origin, caller) = match self.check(&mut request, &peer) {
             Ok((origin, Some(caller))) => (origin, caller),
             Ok((origin, None)) => return origin.preflight(),
-            Err(failure) => return self.refuse(&failure, interface, peer, uri.path()),
+            Err(failure) => return self.refuse(&failure, interface, &peer, uri.path()),
         };
         request.extensions_mut().insert(caller);
         let request = match interface.is_grpc() {
@@ -115,7 +115,7 @@ impl Door {
         };
         let mut response = match request {
             Ok(request) => next.run(request).await,
-            Err(failure) => self.refuse(&failure, interface, peer, uri.path()),
+            Err(failure) => self.refuse(&failure, interface, &peer, uri.path()),
         };
         origin.allow(response.headers_mut());
         response

@@ -65,7 +65,7 @@ pub(super) struct Refusals {
 impl Refusals {
     /// A line, or one more that the next line counts. Of a key it tells six digits of its digest; of the path the
     /// part that says which interface was meant, since the rest is the caller's own words.
-    pub(super) fn note(&self, failure: &Failure, peer: Peer, path: &str) {
+    pub(super) fn note(&self, failure: &Failure, peer: &Peer, path: &str) {
         let skipped = {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             match &mut *last {

@@ -20,9 +20,9 @@ async fn ten_thousand_names_make_no_series() {
             _ => GenerateRequest { task, ..ask("2+2?") },
         };
         if n % 100 == 0 {
-            let model = format!("model-{n}");
-            let scored = ScoreRequest { model, ids: vec![1, 2], ..Default::default() };
-            assert!(harness.node.inference().score(&mut ctx.clone(), scored).await.is_err());
+            let scored = ScoreRequest { model: format!("model-{n}"), ids: vec![1, 2], ..Default::default() };
+            let mut ctx = RequestCtx::new(format!("request-{n}"));
+            assert!(harness.node.inference().score(&mut ctx, scored).await.is_err());
         }
         let end = answer(&harness.node, ctx, request).await;
         assert_eq!(end.map_err(|failure| failure.code.name).is_err(), n % 2 == 0);

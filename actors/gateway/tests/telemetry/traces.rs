@@ -173,7 +173,8 @@ async fn calls_with_one_answer_have_a_span_each() {
             let mut request = tonic::Request::new($request);
             request.metadata_mut().insert("traceparent", CALLER.parse().unwrap());
             let answered = client.$verb(request).await;
-            answered.map(|response| response.metadata()["traceparent"].to_str().unwrap().to_owned())
+            answered
+                .map(|response| response.metadata().get("traceparent").unwrap().to_str().unwrap().to_owned())
         }};
     }
     let text = "hello".to_owned();
