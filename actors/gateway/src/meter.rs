@@ -17,6 +17,7 @@ pub(crate) struct Metered {
 }
 
 /// To whom, and where it is noted.
+#[derive(Clone)]
 struct Bill {
     admission: Admission,
     tenant: String,
@@ -61,9 +62,7 @@ impl Drop for Metered {
     fn drop(&mut self) {
         let Some(events) = self.events.take().filter(|_| !self.bill.tenant.is_empty()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let told = self.told;
-        let bill =
-            Bill { admission: self.bill.admission.clone(), tenant: std::mem::take(&mut self.bill.tenant) };
+        let (told, bill) = (self.told, self.bill.clone());
         runtime.spawn(async move {
             let end = events.abandon().await;
             bill.charge(end.map_or(told, |end| usage(&end)));

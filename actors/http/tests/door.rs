@@ -109,7 +109,7 @@ async fn every_response_has_its_requests_name() {
     let asking = format!("{bearer}Content-Length: {}\r\n", body.len());
     let named = format!("{asking}X-Request-Id: my-id\r\n");
     let said = ask(node, "POST", "/v1/chat/completions", &named, &body).await;
-    assert_eq!((said.status, &*said.headers["x-request-id"].to_str().unwrap()), (200, "my-id"));
+    assert_eq!((said.status, said.headers["x-request-id"].to_str().unwrap()), (200, "my-id"));
     let unnamed = ask(node, "POST", "/v1/chat/completions", &asking, &body).await;
     let ours = unnamed.headers["x-request-id"].to_str().unwrap().to_owned();
     let told = format!("\"request_id\":\"{ours}\"");
