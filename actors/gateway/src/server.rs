@@ -15,6 +15,7 @@ use crate::{
     door::Door,
     keys::Keyring,
     listener::{ConnectionCounts, Peer, Rules, connection, exposure, tls::Certificates},
+    pages::Pages,
     web,
 };
 
@@ -87,13 +88,13 @@ impl Servers {
         services: (Inference, Models),
         health: HealthServer<impl Health>,
         telemetry: Telemetry,
-        pages: axum::Router,
+        pages: Pages,
     ) -> Result<Self, Failure> {
         let closing = Closing::default();
         let rules = Arc::new(Rules::new(config, sockets.certificates.clone()));
-        let door = Arc::new(Door::new(&config.listen, keys.clone(), telemetry));
+        let door = Arc::new(Door::new(&config.listen, keys.clone(), telemetry, pages.words));
         let routes = grpc_routes(services, health)?;
-        let pages = door.clone().before(pages.merge(web::routes(routes.clone())));
+        let pages = door.clone().before(pages.router.merge(web::routes(routes.clone())));
         let calls = door.before(routes.prepare().into_axum_router());
         let mut tasks = vec![
             bound(serve(sockets.grpc, rules.clone(), calls, closing.clone())),
@@ -117,7 +118,7 @@ impl Servers {
 /// Takes the connections of a socket until the node closes.
 async fn serve(socket: TcpListener, rules: Arc<Rules>, pages: axum::Router, closing: Closing) {
     let connection = |stream, addr| {
-        connection::serve(stream, Peer { addr }, rules.clone(), pages.clone(), closing.clone())
+        connection::serve(stream, Peer { addr, name: None }, rules.clone(), pages.clone(), closing.clone())
     };
     accept(socket, rules.connections.clone(), closing.clone(), connection).await;
 }
