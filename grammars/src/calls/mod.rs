@@ -12,16 +12,20 @@
 //! |---|---|
 //! | `form` | the form's fixed parts |
 //! | `tools` | what can be wrong with tools, and the arguments of each as JSON |
+//! | `opening` | how a call without marks begins, for constraint and reader alike |
 //! | `prose` | free text, up to where a call begins |
 //! | `language` | texts with calls as a `Language` of the machine |
+//! | `unmarked` | of that, answers that may begin as text: text, or calls without marks |
 //! | `reader`, `scan` | [`CallReader`]: text and calls out of a text that comes in pieces |
 
 mod form;
 mod language;
+mod opening;
 mod prose;
 mod reader;
 mod scan;
 mod tools;
+mod unmarked;
 
 pub(crate) use language::Calls;
 pub use reader::{CallPiece, CallReader};
