@@ -8,6 +8,8 @@
 //! </tool_call>
 //! ```
 //!
+//! Where text is allowed too, an answer may be the object alone, or in a code fence.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | `form` | the form's fixed parts |
@@ -37,8 +39,8 @@ use crate::GrammarError;
 pub struct CallsSpec {
     /// The tools, of different names; at most [`CallsSpec::MOST_TOOLS`].
     pub tools: Vec<ToolSpec>,
-    /// Whether text may come before the first call, and there need be no call. Else there is at least one, and
-    /// nothing beside the calls.
+    /// Whether text may come before the first call, and there need be no call; or calls come without their marks. Else
+    /// there is at least one, and nothing beside the calls.
     pub text: bool,
     /// Whether there may be several calls.
     pub many: bool,

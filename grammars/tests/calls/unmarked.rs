@@ -1,8 +1,10 @@
 //! Calls without marks: what is one, that it is held to its schema, and that the rest is free text.
 
+use std::sync::{Arc, LazyLock};
+
 use proptest::prelude::*;
 use understudy_grammars::measure::{complete::complete, exact::exact};
-use understudy_grammars::{CallReader, CallsSpec, Constraint, Pattern};
+use understudy_grammars::{CallReader, CallsSpec, Constraint, Grammar, Pattern};
 
 use crate::support::{END, accepts, allowed, case, compile, judge, pattern, read, tool, tools, vocabulary};
 
@@ -256,18 +258,23 @@ fn answer() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Of one call with its marks, and of answers that may be text, with one call or several.
+static GRAMMARS: LazyLock<[Arc<Grammar>; 3]> = LazyLock::new(|| {
+    [(false, false), (true, false), (true, true)].map(|(text, many)| compile(&pattern(text, many)))
+});
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The grammar takes what the judge takes, and the reader finds the same calls in it.
     #[test]
     fn the_grammar_takes_what_the_judge_takes(answer in answer(), many: bool) {
-        let marked = compile(&pattern(false, false));
+        let [marked, one, several] = &*GRAMMARS;
         let on_one_line = |(name, arguments): &(String, String)| {
-            accepts(&marked, &format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {arguments}}}\n</tool_call>"))
+            accepts(marked, &format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {arguments}}}\n</tool_call>"))
         };
         let told = judge(&spec(many), &answer).ok().filter(|(_, calls)| calls.iter().all(on_one_line));
-        prop_assert_eq!(accepts(&compile(&pattern(true, many)), &answer), told.is_some(), "{:?}", &told);
+        prop_assert_eq!(accepts(if many { several } else { one }, &answer), told.is_some(), "{:?}", &told);
         let Some((text, calls)) = told else { return Ok(()) };
         let reader = CallReader::of_tools(tools().into_iter().map(|tool| tool.name));
         let (said, read) = reader.read(&answer);
