@@ -199,7 +199,8 @@ impl Running {
 
     /// Looks at what this node has and does.
     fn look(&mut self) {
-        let facts = self.agent.facts.facts();
+        let has_authority = self.agent.standing.member.authority.is_some();
+        let facts = NodeFacts { has_authority, ..self.agent.facts.facts() };
         if facts == self.own {
             return;
         }

@@ -1,6 +1,12 @@
 //! A node's part in a cluster, which it may join and leave while it runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -45,6 +51,8 @@ struct Inner {
     files: ClusterFiles,
     config: ClusterConfig,
     parts: ClusterParts,
+    /// The node serves: before that it is nobody's peer.
+    is_open: AtomicBool,
     running: ArcSwapOption<Running>,
     /// One start or stop at a time.
     turn: Mutex<()>,
@@ -59,6 +67,7 @@ impl Cluster {
             files,
             config,
             parts,
+            is_open: AtomicBool::new(false),
             running: ArcSwapOption::empty(),
             turn: Mutex::default(),
             view: watch::Sender::new(Arc::default()),
@@ -71,13 +80,23 @@ impl Cluster {
         ClusterSlots::new(self.0.parts.local.clone(), Arc::new(self.clone()), seed)
     }
 
+    /// From now on the node takes part, if it is a member.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub async fn open(&self) -> Result<(), ClusterError> {
+        self.0.is_open.store(true, Ordering::SeqCst);
+        self.look().await
+    }
+
     /// Begins if the node is a member and does not run yet, ends if it runs and is none any more.
     ///
     /// # Errors
     /// [`ClusterError`]; the node is then alone.
     pub async fn look(&self) -> Result<(), ClusterError> {
         let _turn = self.0.turn.lock().await;
-        let is_member = self.0.files.is_member();
+        let wants = self.0.config.enabled && self.0.is_open.load(Ordering::SeqCst);
+        let is_member = wants && self.0.files.is_member();
         let running = self.0.running.load_full();
         match running {
             None if is_member => {
@@ -87,7 +106,7 @@ impl Cluster {
             Some(running) if !is_member || running.is_broken() => {
                 self.0.running.store(None);
                 self.0.view.send_replace(Arc::default());
-                running.stop(!is_member).await;
+                running.stop(!self.0.files.is_member()).await;
             }
             _ => {}
         }
@@ -152,6 +171,7 @@ impl Cluster {
 
     /// Stops taking part; the node stays a member.
     pub async fn stop(&self) {
+        self.0.is_open.store(false, Ordering::SeqCst);
         let _turn = self.0.turn.lock().await;
         if let Some(running) = self.0.running.swap(None) {
             running.stop(false).await;

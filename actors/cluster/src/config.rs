@@ -12,6 +12,8 @@ pub const PORT: u16 = 7863;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterConfig {
+    /// Take part in the cluster that this home is a member of, if it is of one. Default true.
+    pub enabled: bool,
     /// Where other nodes connect. Default `0.0.0.0:7863`.
     pub listen: SocketAddr,
     /// What people call this node. Default: the machine's name.
@@ -32,6 +34,7 @@ pub struct ClusterConfig {
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
+            enabled: true,
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)),
             name: String::new(),
             peers: Vec::new(),

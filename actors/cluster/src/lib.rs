@@ -8,6 +8,7 @@
 //! | [`slots`] | [`ClusterSlots`]: models by name, wherever they are |
 //! | [`placement`] | where a sequence should live |
 //! | [`discovery`] | who announces itself on the network |
+//! | `actor` | the cluster under supervision |
 //! | `agent` | the one task that owns the membership |
 //! | `link` | the links between nodes |
 //! | `port` | the port 7863: handshakes, peers, pairing |
@@ -35,6 +36,7 @@
 //! assert_eq!(choose(&[place(0, 16), place(1, 2)], None, 7), Some(1));
 //! ```
 
+mod actor;
 mod agent;
 pub mod cluster;
 pub mod config;
@@ -53,6 +55,7 @@ pub mod slots;
 mod standing;
 pub mod view;
 
+pub use actor::ClusterActor;
 pub use cluster::{Cluster, ClusterParts};
 pub use config::ClusterConfig;
 pub use error::ClusterError;

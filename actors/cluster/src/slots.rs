@@ -59,8 +59,13 @@ impl ClusterSlots {
         let view = self.remotes.view();
         let here = std::iter::once((NodeId::default(), &view.own));
         let there = view.usable().map(|node| (NodeId(node.node), node));
+        let resumes = ctx.attempt > 0;
         let able = |(id, node)| {
             let place: Candidate = candidate(id, node, model)?;
+            // Nobody waits for a download in the middle of an answer.
+            if resumes && place.readiness == Readiness::Absent {
+                return None;
+            }
             Some(Candidate { load: place.load + self.sent.since(node, model), ..place })
         };
         let all: Vec<Candidate> = here.chain(there).filter_map(able).collect();

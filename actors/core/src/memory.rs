@@ -66,6 +66,11 @@ impl MemoryBudget {
         self.lock().holders.values().map(|holder| holder.bytes).sum()
     }
 
+    /// Bytes that more models may take, if none is unloaded.
+    pub fn free(&self) -> u64 {
+        self.limit.saturating_sub(self.held())
+    }
+
     /// Somebody asks for the model: it is the last to be unloaded now.
     pub(crate) fn used(&self, model: &str) {
         let mut state = self.lock();

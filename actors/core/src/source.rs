@@ -83,6 +83,11 @@ pub trait EngineFactory: Send + Sync + 'static {
     /// Whatever is wrong with the file.
     fn load(&self, path: &Path, model: &str) -> Result<LoadedModel, LoadError>;
 
+    /// What computes, for people.
+    fn device(&self) -> String {
+        "cpu".to_owned()
+    }
+
     /// The codec of a model of which this node has no more than [`Codec::head`] says. Blocking, as `load` is.
     ///
     /// # Errors

@@ -200,6 +200,16 @@ impl Admission {
         self.shared.state().scheduler.held()
     }
 
+    /// Requests that wait, by priority.
+    pub fn waiting(&self) -> [usize; 3] {
+        self.shared.state().scheduler.waiting()
+    }
+
+    /// Whether no more requests come in.
+    pub fn is_closed(&self) -> bool {
+        self.shared.draining.is_cancelled()
+    }
+
     /// No more requests come in, and those that wait are refused.
     pub fn close(&self) {
         let mut state = self.shared.state();

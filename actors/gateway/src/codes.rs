@@ -49,6 +49,8 @@ codes! {
     RESPONSE_UNKNOWN, NotFound, 2, "Send the conversation again: responses are kept for a day, in memory, and `store` must not be false.";
     MODEL_UNKNOWN, NotFound, 2, "`understudy models` lists the names; a path to a .gguf file works too.";
     CONFIG_INVALID, InvalidArgument, 2, "Correct the setting that the message names; without a file the defaults hold.";
+    CLUSTER_MEMBER, FailedPrecondition, 2, "`understudy cluster leave` leaves the cluster that this node is in.";
+    CLUSTER_REFUSED, PermissionDenied, 2, "Make a new code with `understudy cluster invite` and type it as it stands.";
     PROTOCOL_TOO_NEW, FailedPrecondition, 2, "The client is newer than the node: update the node.";
 
     BODY_SLOW, DeadlineExceeded, 1, "Send the body faster, or raise listen.body_ms.";
@@ -65,6 +67,10 @@ codes! {
     MODEL_TOO_LARGE, FailedPrecondition, 3, "Raise engine.memory, lower engine.kv_tokens, or name a smaller model.";
     SERVER_UNREACHABLE, Unavailable, 3, "Start a node with `understudy serve`, or check the address.";
     CALL_UNKNOWN, Unimplemented, 3, "The node is older than this client, or is no Understudy node.";
+    CLUSTER_NONE, FailedPrecondition, 3, "`understudy cluster init` makes a cluster, `understudy cluster join CODE` enters one.";
+    CLUSTER_AUTHORITY, FailedPrecondition, 3, "Do this on the node where the cluster was made, or on one that was invited with the authority.";
+    CLUSTER_UNREACHABLE, Unavailable, 3, "Check that the other node runs, that its port 7863 is reached, and name it with --peer HOST:PORT.";
+    CLUSTER_FILES, FailedPrecondition, 3, "Mend what the message names, or `understudy cluster leave` and join again.";
     LEDGER_UNAVAILABLE, FailedPrecondition, 3, "`understudy doctor` says what is wrong with the ledger; a node keeps one while ledger.enabled is true.";
 
     // The node cannot, now.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use understudy_cluster::ClusterConfig;
 use understudy_engine::{device::DeviceChoice, engine::EngineOptions, model::Activations};
 use understudy_hub::{Home, PullError};
 use understudy_router::{Databases, rules::Rule};
@@ -53,6 +54,8 @@ pub struct NodeConfig {
     pub embedder: Option<String>,
     /// Which SQLite files the validator `sql` may read. Default: none.
     pub databases: Databases,
+    /// How the node takes part in a cluster.
+    pub cluster: ClusterConfig,
     /// What is kept of requests.
     pub ledger: Ledger,
     /// What is told to a collector.
@@ -78,6 +81,14 @@ impl NodeConfig {
     /// `HUB_NO_HOME` where there is none.
     pub fn ledger_file(&self) -> Result<PathBuf, PullError> {
         Ok(self.home()?.root().join("ledger.db"))
+    }
+
+    /// The folder of its membership in a cluster, in [`home`](Self::home).
+    ///
+    /// # Errors
+    /// `HUB_NO_HOME` where there is none.
+    pub fn cluster_folder(&self) -> Result<PathBuf, PullError> {
+        Ok(self.home()?.root().join("cluster"))
     }
 
     /// The file of the API keys, in [`home`](Self::home).

@@ -162,6 +162,10 @@ fn measured(config: &NodeConfig) -> HashMap<String, Activations> {
 }
 
 impl EngineFactory for GgufEngines {
+    fn device(&self) -> String {
+        self.described.clone()
+    }
+
     fn load(&self, path: &Path, name: &str) -> Result<LoadedModel, LoadError> {
         // Whatever else is wrong with the settings is said when they are read as a decoder's.
         if checkpoint::is_checkpoint(path) && checkpoint::model_type(path).is_ok_and(|kind| kind == "bert") {

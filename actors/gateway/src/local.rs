@@ -1,6 +1,6 @@
 //! The models of this machine behind a node: hub, engines and supervision tree.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::WatchStream;
 use understudy_actors::{
+    Constraints,
     engine_thread::EngineConfig,
     health::NodeHealth,
     local_slots::LocalSlots,
@@ -20,13 +21,20 @@ use understudy_actors::{
     supervisor::{ChildKind, ChildSpec},
     tree::{NodeTree, TreeOptions},
 };
-use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx};
+use understudy_backend::{Backend, BackendError, LoadEvent, RequestCtx, Slots};
+use understudy_cluster::{
+    Cluster, ClusterActor, ClusterParts,
+    identity::{ClusterFiles, SystemClock},
+};
 use understudy_engine::{model::gates::Gate, tick::EngineStats};
 use understudy_hub::{Home, ModelSpec, Presence, PullError, PullEvent, Puller, Resolved};
 use understudy_proto::v1::{ModelStatus, NumericsGate};
+use understudy_remote::{CodecStore, Limits};
 use understudy_router::{RouterActor, RouterHandle};
 
-use crate::{Failure, Keyring, ModelControl, Node, NodeConfig, Parts, codes, config::Rung, memory, notes};
+use crate::{
+    Failure, Keyring, ModelControl, Node, NodeConfig, Parts, cluster::facts::Facts, codes, config::Rung, memory, notes,
+};
 
 /// How long an unload without a deadline lets requests finish.
 const UNLOAD_GRACE: Duration = Duration::from_secs(10);
@@ -53,20 +61,44 @@ impl Node {
         };
         let limit = if config.engine.memory == 0 { memory::share() } else { config.engine.memory };
         let memory = Arc::new(MemoryBudget::new(limit, config.engine.pin.iter().cloned()));
-        let slot = SlotConfig { memory, ..SlotConfig::new(engine) };
-        let slots = LocalSlots::new(slot, Arc::new(HubSource { puller: puller.clone() }), factory);
-        let router = RouterHandle::new(config.router()?, Arc::new(slots.clone()))?;
-        let tree =
-            NodeTree::start(TreeOptions::default(), slots.clone(), health.clone(), vec![supervised(&router)]);
+        let slot = SlotConfig { memory: memory.clone(), ..SlotConfig::new(engine) };
+        let slots = LocalSlots::new(slot, Arc::new(HubSource { puller: puller.clone() }), factory.clone());
+        let control: Arc<dyn ModelControl> = Arc::new(LocalControl::new(slots.clone(), puller));
+        let constraints = Arc::new(Constraints::default());
+        let facts = Arc::new(Facts {
+            control: control.clone(),
+            memory: memory.clone(),
+            device: factory.device(),
+            places: u32::try_from(config.engine.max_sequences).unwrap_or(u32::MAX),
+            admission: OnceLock::new(),
+        });
+        let codecs = CodecStore::new(Some(config.home()?.root().join("codecs")), factory);
+        let cluster = Cluster::new(
+            ClusterFiles::at(config.cluster_folder()?),
+            config.cluster.clone(),
+            ClusterParts {
+                local: Arc::new(slots.clone()),
+                constraints: constraints.clone(),
+                facts: facts.clone(),
+                codecs: Arc::new(codecs),
+                limits: Limits::default(),
+                clock: Arc::new(SystemClock),
+            },
+        );
+        let everywhere: Arc<dyn Slots> = Arc::new(cluster.slots());
+        let router = RouterHandle::sharing(config.router()?, everywhere.clone(), constraints)?;
+        let others = vec![supervised(&router), member(&cluster)];
+        let tree = NodeTree::start(TreeOptions::default(), slots.clone(), health.clone(), others);
         let tree = tree.await.map_err(|error| {
             Failure::new(codes::INTERNAL, format!("the supervision tree did not start: {error}"))
         })?;
-        let control = LocalControl::new(slots.clone(), puller);
-        let parts = Parts { router, slots: Arc::new(slots), control: Arc::new(control) };
+        let parts = Parts { router, slots: everywhere, control };
         let preload = config.ladder.first().filter(|_| config.engine.preload).map(|rung| rung.model.clone());
         let ledger = notes::open(&config).await;
         let keys = if config.listen.keys { Keyring::load(&config.keys_file()?)? } else { Keyring::default() };
-        let mut node = Self::assemble(config, parts).with_keys(keys).with_tree(tree, health);
+        let mut node = Self::assemble(config, parts).with_keys(keys).with_tree(tree, health).with_cluster(cluster);
+        // The only time that it is set.
+        let _ = facts.admission.set(node.admission().clone());
         if let Some(ledger) = ledger {
             node = node.with_ledger(ledger);
         }
@@ -91,6 +123,12 @@ impl Node {
 fn supervised(router: &RouterHandle) -> ChildSpec {
     let handle = router.clone();
     ChildSpec::new("Router", ChildKind::Permanent, move || (RouterActor, handle.clone()))
+}
+
+/// Watches whether the node is a member of a cluster; a node that does not serve looks in vain.
+fn member(cluster: &Cluster) -> ChildSpec {
+    let cluster = cluster.clone();
+    ChildSpec::new("Cluster", ChildKind::Permanent, move || (ClusterActor, cluster.clone()))
 }
 
 fn puller(config: &NodeConfig) -> Result<Puller, PullError> {
@@ -254,6 +292,7 @@ fn slot_status(slot: SlotStatus) -> ModelStatus {
         waiting: count(slot.waiting),
         decode_tok_s: slot.decode_tok_s,
         bytes: slot.bytes,
+        digest: slot.digest,
         numerics: slot.numerics,
         context: count(slot.context),
         restarts: slot.restarts,

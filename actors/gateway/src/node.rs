@@ -10,12 +10,13 @@ use understudy_actors::{
     tree::NodeTree,
 };
 use understudy_backend::Slots;
+use understudy_cluster::Cluster;
 use understudy_ledger::LedgerHandle;
 use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::Rules};
 use understudy_telemetry::Telemetry;
 
 use crate::{
-    Addresses, Admission, ConnectionCounts, Failure, Inference, Keyring, ModelControl, Models, NodeConfig,
+    Addresses, Admission, ClusterService, ConnectionCounts, Failure, Inference, Keyring, ModelControl, Models, NodeConfig,
     codes, figures,
     health::Health,
     http,
@@ -49,6 +50,7 @@ pub struct Node {
     keys: Keyring,
     servers: Mutex<Option<Servers>>,
     tree: Mutex<Option<NodeTree>>,
+    cluster: Option<Cluster>,
     ledger: Option<LedgerHandle>,
     telemetry: Telemetry,
     health: Arc<NodeHealth>,
@@ -81,6 +83,7 @@ impl Node {
             keys: Keyring::default(),
             servers: Mutex::new(None),
             tree,
+            cluster: None,
             ledger: None,
             telemetry,
             health,
@@ -95,6 +98,11 @@ impl Node {
     /// The same node, which wants a key of whoever connects, if there are any.
     pub fn with_keys(self, keys: Keyring) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The same node, which takes part in a cluster from [`serve`](Self::serve) on.
+    pub(crate) fn with_cluster(self, cluster: Cluster) -> Self {
+        Self { cluster: Some(cluster), ..self }
     }
 
     /// The same node, which takes its supervision tree down when it drains.
@@ -120,7 +128,12 @@ impl Node {
         // The first answer to a health check is already the truth.
         health.report().await;
         tokio::spawn(health.follow(self.admission.closed()));
-        let services = (self.inference.clone(), self.models.clone());
+        let cluster = self.cluster.clone().map(|cluster| ClusterService::new(cluster, self.watchers.clone()));
+        if let Some(cluster) = &self.cluster {
+            // Nobody is told that this node is ready before the others can be asked.
+            cluster.open().await?;
+        }
+        let services = (self.inference.clone(), self.models.clone(), cluster);
         let started = Servers::start(
             sockets,
             &self.config,
@@ -146,6 +159,9 @@ impl Node {
         if let Some(servers) = self.servers.lock().await.take() {
             servers.stop().await;
         }
+        if let Some(cluster) = &self.cluster {
+            cluster.stop().await;
+        }
         // The tree first: it would restart a router that stopped before it.
         if let Some(tree) = self.tree.lock().await.take() {
             tree.drain(std::time::Duration::ZERO).await;
@@ -170,6 +186,11 @@ impl Node {
     /// The service that loads models, likewise.
     pub fn models(&self) -> &Models {
         &self.models
+    }
+
+    /// The cluster, as this node sees it; `None` for a node of fakes.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
     }
 
     /// The router.

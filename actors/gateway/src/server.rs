@@ -7,10 +7,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use understudy_listener::{Closing, accept, bound, socket};
-use understudy_proto::v1::{inference_server::InferenceServer, models_server::ModelsServer};
+use understudy_proto::v1::{cluster_server::ClusterServer, inference_server::InferenceServer, models_server::ModelsServer};
 
 use crate::{
-    Failure, Inference, Models, Telemetry, codes,
+    ClusterService, Failure, Inference, Models, Telemetry, codes,
     config::NodeConfig,
     door::Door,
     keys::Keyring,
@@ -85,7 +85,7 @@ impl Servers {
         sockets: Sockets,
         config: &NodeConfig,
         keys: Keyring,
-        services: (Inference, Models),
+        services: (Inference, Models, Option<ClusterService>),
         health: HealthServer<impl Health>,
         telemetry: Telemetry,
         pages: Pages,
@@ -124,7 +124,7 @@ async fn serve(socket: TcpListener, rules: Arc<Rules>, pages: axum::Router, clos
 }
 
 fn grpc_routes(
-    (inference, models): (Inference, Models),
+    (inference, models, cluster): (Inference, Models, Option<ClusterService>),
     health: HealthServer<impl Health>,
 ) -> Result<Routes, Failure> {
     let reflected = || {
@@ -136,8 +136,13 @@ fn grpc_routes(
             .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
     };
     let defect = |error| Failure::new(codes::INTERNAL, format!("the protos cannot be reflected: {error}"));
-    Ok(Routes::new(InferenceServer::new(inference).max_decoding_message_size(LARGEST_REQUEST_BYTES))
-        .add_service(ModelsServer::new(models))
+    let mut routes =
+        Routes::new(InferenceServer::new(inference).max_decoding_message_size(LARGEST_REQUEST_BYTES))
+            .add_service(ModelsServer::new(models));
+    if let Some(cluster) = cluster {
+        routes = routes.add_service(ClusterServer::new(cluster));
+    }
+    Ok(routes
         .add_service(health)
         .add_service(reflected().build_v1().map_err(defect)?)
         .add_service(reflected().build_v1alpha().map_err(defect)?))

@@ -53,6 +53,18 @@ impl RouterHandle {
     /// # Errors
     /// [`RouterError::Invalid`] when the configuration is.
     pub fn new(config: RouterConfig, slots: Arc<dyn Slots>) -> Result<Self, RouterError> {
+        Self::sharing(config, slots, Arc::default())
+    }
+
+    /// The same with a store of constraints that others use too.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn sharing(
+        config: RouterConfig,
+        slots: Arc<dyn Slots>,
+        constraints: Arc<Constraints>,
+    ) -> Result<Self, RouterError> {
         config.check()?;
         let max_requests = config.max_requests.min(Semaphore::MAX_PERMITS);
         Ok(Self {
@@ -60,7 +72,7 @@ impl RouterHandle {
                 config: watch::Sender::new(Arc::new(config)),
                 actor: RwLock::new(None),
                 slots,
-                constraints: Arc::default(),
+                constraints,
                 records: Arc::default(),
                 costs: Arc::default(),
                 requests: Arc::new(Semaphore::new(max_requests)),

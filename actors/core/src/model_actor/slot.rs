@@ -65,6 +65,8 @@ pub struct SlotStatus {
     pub bytes: u64,
     /// Longest sequence in tokens; 0 until loaded.
     pub context: usize,
+    /// Digest of the weights; empty until loaded.
+    pub digest: String,
     /// Arithmetic; empty until loaded.
     pub numerics: String,
     /// Its fast kernels; none until loaded.
@@ -131,6 +133,7 @@ impl Slot {
             restarts: 0,
             bytes: 0,
             context: 0,
+            digest: String::new(),
             numerics: String::new(),
             gates: Vec::new(),
         };
@@ -288,6 +291,7 @@ impl Slot {
             restarts: self.restarts.load(Ordering::Relaxed),
             bytes: phase.bytes,
             context: card.map_or(0, |card| card.context),
+            digest: card.map(|card| card.digest.clone()).unwrap_or_default(),
             numerics: card.map(|card| card.numerics.clone()).unwrap_or_default(),
             gates: card.map(|card| card.gates.clone()).unwrap_or_default(),
         };

@@ -18,15 +18,13 @@ pub(crate) struct Facts {
     pub(crate) places: u32,
     /// Whoever admits requests; set once there is a node around it.
     pub(crate) admission: OnceLock<Admission>,
-    /// It can renew certificates.
-    pub(crate) has_authority: bool,
 }
 
 impl OwnFacts for Facts {
     fn facts(&self) -> NodeFacts {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let admission = self.admission.get();
-        let waiting = admission.map_or(0, |admission| admission.waiting().iter().sum());
+        let waiting: usize = admission.map_or(0, |admission| admission.waiting().iter().sum());
         let model = |model: understudy_proto::v1::ModelStatus| ModelFacts {
             places: self.places,
             model: model.model,
@@ -46,7 +44,8 @@ impl OwnFacts for Facts {
             draining: admission.is_some_and(Admission::is_closed),
             models: self.control.list().into_iter().map(model).collect(),
             grpc: String::new(),
-            has_authority: self.has_authority,
+            // The cluster's own business.
+            has_authority: false,
         }
     }
 }
