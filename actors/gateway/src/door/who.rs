@@ -21,7 +21,12 @@ const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"
 ///
 /// # Errors
 /// `KEY_INVALID`, `KEY_SCOPE`.
-pub(super) fn caller(keys: &Keyring, need: Need, headers: &HeaderMap, peer: Peer) -> Result<Caller, Failure> {
+pub(super) fn caller(
+    keys: &Keyring,
+    need: Need,
+    headers: &HeaderMap,
+    peer: &Peer,
+) -> Result<Caller, Failure> {
     let local = peer.is_local() && !FORWARDED.iter().any(|name| headers.contains_key(*name));
     let caller = match presented(headers) {
         _ if need == Need::Nothing => return Ok(stranger()),

@@ -100,6 +100,7 @@ mod tests {
             priority: Level::default(),
             requests_per_minute: None,
             burst: None,
+            tokens_per_minute: None,
             concurrency: None,
             created: 0,
         }
