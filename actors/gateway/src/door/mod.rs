@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`paths`] | which path needs what, and paths that nobody sends in good faith |
 //! | [`origin`] | web pages of others: hosts, origins, preflights |
-//! | [`who`] | from a key to a [`Caller`] |
+//! | [`who`] | from a key, or a certificate, to a [`Caller`] |
 //! | [`body`] | how long and how slow a body may be |
 //! | [`refusal`] | a refusal in the words of whoever asked, and a line of it in the log |
 //!

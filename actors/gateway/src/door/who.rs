@@ -1,4 +1,4 @@
-//! From a key to a caller.
+//! From a key, or a certificate, to a caller.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
@@ -37,7 +37,10 @@ pub(super) fn caller(
                 .with("key", Digest::of(key).brief())
         })?,
         None if need == Need::AdminOrLocal && local => Caller::default(),
-        None => return Err(Failure::new(codes::KEY_INVALID, "this node wants a key")),
+        None => {
+            let certified = peer.name.as_ref().and_then(|name| keys.named(name));
+            certified.ok_or_else(|| Failure::new(codes::KEY_INVALID, "this node wants a key"))?
+        }
     };
     let scope = match need {
         Need::Nothing => return Ok(caller),
