@@ -88,6 +88,22 @@ fn a_keys_rate_is_its_tenants() {
 }
 
 #[test]
+fn a_keys_tokens_are_what_its_requests_have_cost() {
+    let place = Place::new();
+    let key = place.create(&["frugal", "--tokens-per-minute", "1"]);
+    let listed: Value = serde_json::from_str(&place.keys(&["list", "--json"]).stdout).expect("JSON");
+    assert_eq!(listed[0]["tokens_per_minute"], 1);
+    assert!(place.keys(&["list"]).stdout.contains("1/min"));
+    assert_eq!(place.keys(&["create", "none", "--tokens-per-minute", "0"]).code, Some(2));
+    let server = place.serve();
+    // A prompt of some tokens and an answer of two: beyond one token at least.
+    assert_eq!(ask(&server, &key).code, Some(0));
+    let refused = ask(&server, &key);
+    let words = refused.stderr;
+    assert!(words.contains("TENANT_LIMIT") && words.contains("1 tokens per minute"), "{words}");
+}
+
+#[test]
 fn a_key_does_what_its_scopes_say() {
     let place = Place::new();
     let (asks, loads) = (place.create(&["asks"]), place.create(&["loads", "--scope", "models"]));

@@ -30,6 +30,9 @@ pub struct KeysCreate {
     /// Requests that may come at once before the rate counts; those of a minute by default.
     #[arg(long, value_name = "N", requires = "rate", value_parser = clap::value_parser!(u32).range(1..))]
     pub burst: Option<u32>,
+    /// Tokens of prompts and answers per minute over time; no limit by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tokens_per_minute: Option<u32>,
     /// Requests in flight; no limit by default.
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub concurrency: Option<usize>,

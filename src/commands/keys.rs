@@ -36,6 +36,7 @@ fn create(file: &Path, args: &KeysCreate) -> Result<(), Error> {
         priority: args.priority.into(),
         requests_per_minute: args.rate,
         burst: args.burst,
+        tokens_per_minute: args.tokens_per_minute,
         concurrency: args.concurrency,
         created: now(),
     };
@@ -58,12 +59,13 @@ fn list(file: &Path, as_json: bool) -> Result<(), Error> {
             scopes(key).join(","),
             priority(key),
             or_dash(key.requests_per_minute.map(|rate| format!("{rate}/min"))),
+            or_dash(key.tokens_per_minute.map(|rate| format!("{rate}/min"))),
             or_dash(key.concurrency.map(|most| most.to_string())),
             format!("{} d", now().saturating_sub(key.created) / 86_400),
             key.sha256.brief(),
         ]
     });
-    line(&table(&["NAME", "SCOPES", "PRIORITY", "RATE", "AT ONCE", "AGE", "DIGEST"], rows))
+    line(&table(&["NAME", "SCOPES", "PRIORITY", "RATE", "TOKENS", "AT ONCE", "AGE", "DIGEST"], rows))
 }
 
 fn revoke(file: &Path, name: &str) -> Result<(), Error> {
@@ -83,7 +85,8 @@ fn revoke(file: &Path, name: &str) -> Result<(), Error> {
 fn json(key: &KeyRecord) -> Value {
     json!({
         "name": key.name, "scopes": scopes(key), "priority": priority(key),
-        "requests_per_minute": key.requests_per_minute, "burst": key.burst, "concurrency": key.concurrency,
+        "requests_per_minute": key.requests_per_minute, "burst": key.burst,
+        "tokens_per_minute": key.tokens_per_minute, "concurrency": key.concurrency,
         "created": key.created, "digest": key.sha256.brief(),
     })
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `scheduler` | who runs, waits or is refused; pure, with the rules and their reasons |
 //! | `line` | one priority's queue, in which tenants take turns |
-//! | [`tenant`] | requests per minute and at the same time, per tenant |
+//! | [`tenant`] | requests and tokens per minute, and requests at the same time, per tenant |
 //! | `place` | a request's place; readers who do not come are cut |
 //!
 //! **Memory.** All requests together hold at most `requests` times a prompt (4 MiB and its tokens), 64 events of an answer and 32
@@ -174,6 +174,13 @@ impl Admission {
         visited.map_err(|refusal| self.shared.refused(refusal))?;
         let held = Held { shared: self.shared.clone(), priority: None, since: Instant::now() };
         Ok(Place::taken(ctx, held, pass, Duration::ZERO))
+    }
+
+    /// A request of this tenant has cost so many tokens, which counts against what it may use per minute.
+    pub fn charge(&self, tenant: &str, tokens: u64) {
+        if !tenant.is_empty() {
+            self.shared.state().tenants.charge(self.shared.now(), tenant, tokens);
+        }
     }
 
     /// How full the node is.
@@ -362,15 +369,22 @@ fn draining() -> Failure {
 }
 
 fn tenant_limit(tenant: &str, beyond: Beyond) -> Failure {
-    let (what, retry) = match beyond {
+    // Named as in `keys.toml`.
+    let (limit, may, what, retry) = match beyond {
         Beyond::Rate { per_minute, retry } => {
-            (format!("{per_minute} requests per minute"), retry.max(SHORTEST_RETRY))
+            ("requests_per_minute", "send", format!("{per_minute} requests per minute"), retry)
         }
-        Beyond::Concurrency { most } => (format!("{most} requests at the same time"), RETRY_SOON),
+        Beyond::Tokens { per_minute, retry } => {
+            ("tokens_per_minute", "use", format!("{per_minute} tokens per minute"), retry)
+        }
+        Beyond::Concurrency { most } => {
+            ("concurrency", "send", format!("{most} requests at the same time"), RETRY_SOON)
+        }
     };
-    let message = format!("the tenant may send {what}");
+    let message = format!("the tenant may {may} {what}");
     let quota = Quota { subject: format!("tenant:{tenant}"), description: what };
-    Failure::new(codes::TENANT_LIMIT, message).with("tenant", tenant).beyond(quota).retry_after(retry)
+    let failure = Failure::new(codes::TENANT_LIMIT, message).with("tenant", tenant).with("limit", limit);
+    failure.beyond(quota).retry_after(retry.max(SHORTEST_RETRY))
 }
 
 #[cfg(test)]

@@ -12,13 +12,14 @@ use futures::{
     stream::{self, BoxStream, Stream, StreamExt as _},
 };
 use understudy_proto::v1::{self, GenerateEvent, generate_event::Event};
-use understudy_router::{AnswerEvent, AnswerStream, RouterError};
+use understudy_router::{AnswerEvent, RouterError};
 use understudy_telemetry::Observation;
 
 use crate::{
     Failure,
     admission::{Cut, Place, Seat},
     codes,
+    meter::Metered,
     notes::Note,
     partials::Partials,
     tools::{self, Callable},
@@ -119,7 +120,8 @@ fn explained(failure: Failure, cut: Option<Cut>) -> Failure {
 
 /// What an answer is told from: the router's events, noted, with the values of a text in between.
 pub(crate) struct Telling {
-    events: AnswerStream,
+    /// Dropped before the end, they charge what the request took until it stopped.
+    events: Metered,
     /// Its entry, if the node keeps a ledger.
     note: Option<Box<Note>>,
     /// Its metrics and its trace. Dropped before the end, it counts the request as abandoned.
@@ -141,7 +143,7 @@ enum Step {
 
 impl Telling {
     pub(crate) fn new(
-        events: AnswerStream,
+        events: Metered,
         note: Option<Box<Note>>,
         observation: Box<Observation>,
         partials: Option<Partials>,

@@ -324,8 +324,8 @@ impl NodeConfig {
         if let Some(problem) = self.listen.first_problem() {
             return Some(problem);
         }
-        if self.tls.as_ref().is_some_and(|tls| tls.reload_s == 0) {
-            return Some("tls.reload_s must be at least 1".into());
+        if let Some(problem) = self.tls.as_ref().and_then(Tls::first_problem) {
+            return Some(problem.into());
         }
         self.ladder.iter().enumerate().find_map(|(i, rung)| {
             let twice = self.ladder[..i].iter().any(|earlier| earlier.model == rung.model);
@@ -370,6 +370,7 @@ mod tests {
             ("[listen]\ncors = [\"https://app.example/page\"]", "listen.cors"),
             ("[listen]\nhosts = [\"node.example:80\"]", "listen.hosts"),
             ("[tls]\ncert = \"a.pem\"", "key"),
+            ("[tls]\ncert = \"a\"\nkey = \"b\"\nclient_names = true", "client_ca"),
             ("[[ladder]]\nmodel = \"a\"\nthreshold = 1.5", "ladder[0].threshold"),
             ("[[ladder]]\nmodel = \"a\"\n[[ladder]]\nmodel = \"a\"", "ladder[1].model"),
             ("[[ladder]]\nmodel = \" \"", "ladder[0].model"),

@@ -20,12 +20,13 @@ use understudy_proto::{
     },
 };
 use understudy_router::{PolicySpec, RouterHandle};
-use understudy_telemetry::{Operation, Telemetry};
+use understudy_telemetry::{Observation, Operation, Telemetry};
 
 use crate::{
     Admission, Answer, Caller, Failure,
     answer::Telling,
     bidi, call, codes,
+    meter::Metered,
     notes::Note,
     partials::Partials,
     score::{self, ScoreWork},
@@ -115,71 +116,93 @@ impl Inference {
         let callable = Callable::of(&ctx.request_id.0, request.constraint.as_ref());
         let note = self.ledger.as_ref().map(|ledger| Box::new(Note::begin(ledger, &ctx, &request)));
         let mut observation = Box::new(self.telemetry.answering(&mut ctx, &request, place.waited()));
+        let tenant = ctx.tenant.clone();
         let events = self.router.answer(ctx, request).map_err(|error| {
             let failure = Failure::from(error);
             observation.fail(failure.code.name);
             failure
         })?;
+        let events = Metered::new(events, self.admission.clone(), tenant);
         Ok(Answer::new(Telling::new(events, note, observation, partials, callable), place))
     }
 
-    /// A text as a vector.
+    /// A text as a vector. Afterwards `ctx` names the call's span.
     ///
     /// # Errors
     /// `PROMPT_EMPTY`, `CONTEXT_OVERFLOW`, or why the model is not there.
-    pub async fn embed(&self, mut ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
-        let model = if request.model.is_empty() { &self.defaults.model } else { &request.model };
-        let mut observation = self.telemetry.calling(&mut ctx, Operation::Embeddings, model);
-        let embedded = self.embedded(ctx, request).await;
-        match &embedded {
-            Ok(vector) => observation.served(&vector.model, vector.tokens),
-            Err(failure) => observation.fail(failure.code.name),
-        }
-        embedded
+    pub async fn embed(&self, ctx: &mut RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
+        let observation = self.telemetry.calling(ctx, Operation::Embeddings, self.named(&request.model));
+        served(observation, self.embedded(ctx, request).await)
     }
 
-    async fn embedded(&self, ctx: RequestCtx, request: EmbedRequest) -> Result<EmbedResponse, Failure> {
-        let _place = self.admission.enter(&ctx).await?;
+    async fn embedded(
+        &self,
+        ctx: &RequestCtx,
+        request: EmbedRequest,
+    ) -> Result<Served<EmbedResponse>, Failure> {
+        let _place = self.admission.enter(ctx).await?;
         if request.text.is_empty() {
             return Err(Failure::new(codes::PROMPT_EMPTY, "the text is empty").with_field("text", "is empty"));
         }
-        let backend = self.backend(&ctx, &request.model).await?;
-        let ids = encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
-        let tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        let (values, _) = ctx.bound(backend.embed(&ctx, ids)).await?;
-        Ok(EmbedResponse { model: backend.card().name.clone(), values, tokens })
+        let backend = self.backend(ctx, &request.model).await?;
+        let ids = encoded(ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
+        let tokens = self.charged(ctx, ids.len());
+        let (values, _) = ctx.bound(backend.embed(ctx, ids)).await?;
+        let model = backend.card().name.clone();
+        Ok(Served { model: model.clone(), tokens, answer: EmbedResponse { model, values, tokens } })
     }
 
     /// Log-probabilities of candidate answers, or of a text as it stands. Any length that the
-    /// context holds.
+    /// context holds. Afterwards `ctx` names the call's span.
     ///
     /// # Errors
     /// `PROMPT_EMPTY`, `REQUEST_INVALID`, `CONTEXT_OVERFLOW`, or why the model is not there.
-    pub async fn score(&self, ctx: RequestCtx, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
-        let _place = self.admission.enter(&ctx).await?;
-        let work = ScoreWork::of(request.messages, request.candidates, request.ids)?;
-        let backend = self.backend(&ctx, &request.model).await?;
-        let (prompt, candidates) = encoded(&ctx, backend.codec(), move |codec| work.tokens(codec)).await?;
-        score::check(backend.codec().as_ref(), backend.card().context, &prompt, &candidates)?;
-        let tokens = candidates.iter().map(|ids| u32::try_from(ids.len()).unwrap_or(u32::MAX)).collect();
-        let logprobs = score::logprobs(&ctx, backend.as_ref(), prompt, candidates).await?;
-        Ok(ScoreResponse { model: backend.card().name.clone(), logprobs, tokens })
+    pub async fn score(&self, ctx: &mut RequestCtx, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
+        let observation = self.telemetry.calling(ctx, Operation::Score, self.named(&request.model));
+        served(observation, self.scored(ctx, request).await)
     }
 
-    /// A text as token ids.
+    async fn scored(
+        &self,
+        ctx: &RequestCtx,
+        request: ScoreRequest,
+    ) -> Result<Served<ScoreResponse>, Failure> {
+        let _place = self.admission.enter(ctx).await?;
+        let work = ScoreWork::of(request.messages, request.candidates, request.ids)?;
+        let backend = self.backend(ctx, &request.model).await?;
+        let (prompt, candidates) = encoded(ctx, backend.codec(), move |codec| work.tokens(codec)).await?;
+        score::check(backend.codec().as_ref(), backend.card().context, &prompt, &candidates)?;
+        let lengths: Vec<u32> = candidates.iter().map(|ids| count(ids.len())).collect();
+        let read = self.charged(ctx, prompt.len() + candidates.iter().map(Vec::len).sum::<usize>());
+        let logprobs = score::logprobs(ctx, backend.as_ref(), prompt, candidates).await?;
+        let model = backend.card().name.clone();
+        let answer = ScoreResponse { model: model.clone(), logprobs, tokens: lengths };
+        Ok(Served { model, tokens: read, answer })
+    }
+
+    /// A text as token ids. No model reads them, so they cost nothing. Afterwards `ctx` names the call's span.
     ///
     /// # Errors
     /// Why the model is not there.
     pub async fn tokenize(
         &self,
-        ctx: RequestCtx,
+        ctx: &mut RequestCtx,
         request: TokenizeRequest,
     ) -> Result<TokenizeResponse, Failure> {
-        let _place = self.admission.visit(&ctx)?;
-        let backend = self.backend(&ctx, &request.model).await?;
+        let observation = self.telemetry.calling(ctx, Operation::Tokenize, self.named(&request.model));
+        served(observation, self.tokenized(ctx, request).await)
+    }
+
+    async fn tokenized(
+        &self,
+        ctx: &RequestCtx,
+        request: TokenizeRequest,
+    ) -> Result<Served<TokenizeResponse>, Failure> {
+        let _place = self.admission.visit(ctx)?;
+        let backend = self.backend(ctx, &request.model).await?;
         let ids: Vec<TokenId> =
-            encoded(&ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
-        Ok(TokenizeResponse { ids })
+            encoded(ctx, backend.codec(), move |codec| codec.encode_text(&request.text)).await?;
+        Ok(Served { model: backend.card().name.clone(), tokens: 0, answer: TokenizeResponse { ids } })
     }
 
     /// Notes whether an answer was right.
@@ -207,8 +230,20 @@ impl Inference {
         call::of(&self.admission, request, named, self.defaults.deadline)
     }
 
+    /// The model that a request means.
+    fn named<'a>(&'a self, model: &'a str) -> &'a str {
+        if model.is_empty() { &self.defaults.model } else { model }
+    }
+
+    /// Charges the tokens that a model is about to read, whatever becomes of the call.
+    fn charged(&self, ctx: &RequestCtx, tokens: usize) -> u32 {
+        let tokens = count(tokens);
+        self.admission.charge(&ctx.tenant, tokens.into());
+        tokens
+    }
+
     async fn backend(&self, ctx: &RequestCtx, model: &str) -> Result<Arc<dyn Backend>, Failure> {
-        let model = if model.is_empty() { &self.defaults.model } else { model };
+        let model = self.named(model);
         if model.is_empty() {
             return Err(invalid("model", "is empty, and this node has no ladder"));
         }
@@ -216,6 +251,32 @@ impl Inference {
         let (progress, _) = mpsc::channel(1);
         Ok(ctx.bound(self.slots.backend(ctx, model, progress)).await?)
     }
+}
+
+/// What came of a call with a single answer.
+struct Served<T> {
+    /// Who answered.
+    model: String,
+    /// How many tokens it has read.
+    tokens: u32,
+    answer: T,
+}
+
+fn served<T>(mut observation: Observation, outcome: Result<Served<T>, Failure>) -> Result<T, Failure> {
+    match outcome {
+        Ok(Served { model, tokens, answer }) => {
+            observation.served(&model, tokens);
+            Ok(answer)
+        }
+        Err(failure) => {
+            observation.fail(failure.code.name);
+            Err(failure)
+        }
+    }
+}
+
+fn count(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
 /// Runs a tokenizer off the async threads: a text of megabytes takes it a while.
@@ -231,6 +292,15 @@ async fn encoded<T: Send + 'static>(
     Ok(encoded?)
 }
 
+/// A response whose metadata name its span.
+fn traced<T>(traceparent: Option<&str>, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    if let Some(traceparent) = traceparent.and_then(|header| header.parse().ok()) {
+        response.metadata_mut().insert(names::TRACEPARENT_METADATA, traceparent);
+    }
+    response
+}
+
 #[tonic::async_trait]
 impl v1::inference_server::Inference for Inference {
     type GenerateStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
@@ -241,13 +311,11 @@ impl v1::inference_server::Inference for Inference {
     ) -> Result<Response<Self::GenerateStream>, Status> {
         let ctx = self.call(&request, &request.get_ref().request_id)?;
         let answer = Inference::generate(self, ctx, request.into_inner()).await?;
-        let traceparent = answer.traceparent().parse().ok();
+        let traceparent = answer.traceparent().to_owned();
         let queued = MetadataValue::from(u64::try_from(answer.waited().as_micros()).unwrap_or(u64::MAX));
-        let mut response = Response::new(answer.map(|event| event.map_err(Status::from)).boxed());
+        let mut response =
+            traced(Some(&traceparent), answer.map(|event| event.map_err(Status::from)).boxed());
         response.metadata_mut().insert(names::QUEUED_METADATA, queued);
-        if let Some(traceparent) = traceparent {
-            response.metadata_mut().insert(names::TRACEPARENT_METADATA, traceparent);
-        }
         Ok(response)
     }
 
@@ -262,21 +330,24 @@ impl v1::inference_server::Inference for Inference {
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
-        let ctx = self.call(&request, "")?;
-        Ok(Response::new(Inference::embed(self, ctx, request.into_inner()).await?))
+        let mut ctx = self.call(&request, "")?;
+        let answer = Inference::embed(self, &mut ctx, request.into_inner()).await?;
+        Ok(traced(ctx.traceparent.as_deref(), answer))
     }
 
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
-        let ctx = self.call(&request, "")?;
-        Ok(Response::new(Inference::score(self, ctx, request.into_inner()).await?))
+        let mut ctx = self.call(&request, "")?;
+        let answer = Inference::score(self, &mut ctx, request.into_inner()).await?;
+        Ok(traced(ctx.traceparent.as_deref(), answer))
     }
 
     async fn tokenize(
         &self,
         request: Request<TokenizeRequest>,
     ) -> Result<Response<TokenizeResponse>, Status> {
-        let ctx = self.call(&request, "")?;
-        Ok(Response::new(Inference::tokenize(self, ctx, request.into_inner()).await?))
+        let mut ctx = self.call(&request, "")?;
+        let answer = Inference::tokenize(self, &mut ctx, request.into_inner()).await?;
+        Ok(traced(ctx.traceparent.as_deref(), answer))
     }
 
     async fn feedback(

@@ -9,6 +9,7 @@
 //! | [`models`] | [`Models`]: list, load, unload, watch |
 //! | `listener` | connections: how many, how long each stage may take, TLS, how they end |
 //! | `door` | what every request passes first: paths, origins, keys, bodies |
+//! | [`pages`] | [`Pages`]: what is served over HTTP, and how it refuses |
 //! | [`keys`] | API keys and their file |
 //! | [`caller`] | [`Caller`]: who calls, and what they may |
 //! | [`tools`] | tools of a request, and calls in its answer |
@@ -83,9 +84,11 @@ pub mod keys;
 mod listener;
 mod local;
 mod memory;
+mod meter;
 pub mod models;
 pub mod node;
 mod notes;
+pub mod pages;
 mod partials;
 mod score;
 pub mod server;
@@ -105,5 +108,6 @@ pub use keys::Keyring;
 pub use listener::{ConnectionCounts, Peer, raise_file_limit};
 pub use models::{ModelControl, Models};
 pub use node::{Node, Parts};
+pub use pages::Pages;
 pub use server::Addresses;
 pub use understudy_telemetry::Telemetry;

@@ -20,6 +20,7 @@ use crate::{
     health::Health,
     http,
     inference::Defaults,
+    pages::Pages,
     server::{Servers, Sockets},
 };
 
@@ -107,7 +108,7 @@ impl Node {
     /// # Errors
     /// `LISTEN_EXPOSED`, `CONFIG_INVALID` for certificates that cannot be used, `ADDR_IN_USE`, `ADDR_UNUSABLE`; nothing
     /// listens then.
-    pub async fn serve(&self, pages: axum::Router) -> Result<Addresses, Failure> {
+    pub async fn serve(&self, pages: Pages) -> Result<Addresses, Failure> {
         let mut servers = self.servers.lock().await;
         if let Some(running) = &*servers {
             return Ok(running.addresses);
@@ -127,7 +128,7 @@ impl Node {
             services,
             health_service,
             self.telemetry.clone(),
-            http::routes(readiness, self.telemetry.clone()).merge(pages),
+            Pages { router: http::routes(readiness, self.telemetry.clone()).merge(pages.router), ..pages },
         )?;
         let addresses = started.addresses;
         *servers = Some(started);

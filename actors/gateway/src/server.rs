@@ -20,6 +20,7 @@ use crate::{
         exposure,
         tls::Certificates,
     },
+    pages::Pages,
     web,
 };
 
@@ -105,13 +106,13 @@ impl Servers {
         services: (Inference, Models),
         health: HealthServer<impl Health>,
         telemetry: Telemetry,
-        pages: axum::Router,
+        pages: Pages,
     ) -> Result<Self, Failure> {
         let closing = Closing::default();
         let rules = Arc::new(Rules::new(config, sockets.certificates.clone()));
-        let door = Arc::new(Door::new(&config.listen, keys.clone(), telemetry));
+        let door = Arc::new(Door::new(&config.listen, keys.clone(), telemetry, pages.words));
         let routes = grpc_routes(services, health)?;
-        let pages = door.clone().before(pages.merge(web::routes(routes.clone())));
+        let pages = door.clone().before(pages.router.merge(web::routes(routes.clone())));
         let calls = door.before(routes.prepare().into_axum_router());
         let mut tasks = vec![
             bound(accept(sockets.grpc, rules.clone(), calls, closing.clone())),

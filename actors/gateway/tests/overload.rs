@@ -126,11 +126,16 @@ async fn a_waiting_request_hears_at_once_that_the_node_drains() {
 async fn a_tenant_beyond_its_limits_hears_which_and_when_to_come_back() {
     let harness = start("").await;
     let inference = harness.node.inference();
-    let limits = TenantLimits { requests_per_minute: Some(30), burst: 3, concurrency: Some(2) };
+    let limits = TenantLimits {
+        requests_per_minute: Some(30),
+        burst: 3,
+        concurrency: Some(2),
+        ..TenantLimits::default()
+    };
     let caller = Caller { tenant: "a".into(), limits, ..Caller::default() };
     let tokenize = async |caller: &Caller| {
-        let ctx = inference.context(&HeaderMap::new(), caller)?;
-        inference.tokenize(ctx, TokenizeRequest { text: "x".into(), ..Default::default() }).await
+        let mut ctx = inference.context(&HeaderMap::new(), caller)?;
+        inference.tokenize(&mut ctx, TokenizeRequest { text: "x".into(), ..Default::default() }).await
     };
     let slow = || inference.context(&HeaderMap::new(), &caller).unwrap();
     let answers = (

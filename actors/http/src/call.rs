@@ -1,6 +1,9 @@
 //! A call over HTTP: whose it is, its context, its body.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     body::{Bytes, to_bytes},
@@ -14,16 +17,20 @@ use tokio::time::Instant;
 use understudy_backend::RequestCtx;
 use understudy_gateway::{Caller, Failure, Inference, codes, server::LARGEST_REQUEST_BYTES};
 
-use crate::{ids, strict};
+use understudy_proto::{
+    names,
+    v1::{EmbedRequest, EmbedResponse},
+};
 
-/// Names a request, in both directions.
-const REQUEST_ID: &str = "x-request-id";
+use crate::strict;
 
 /// A call whose body has come in.
 pub(crate) struct Call {
     headers: HeaderMap,
     /// Whose call it is.
     pub(crate) caller: Caller,
+    /// Where its place in the trace is told.
+    pub(crate) trace: Trace,
     body: Bytes,
 }
 
@@ -35,11 +42,12 @@ impl Call {
     pub(crate) async fn read(request: Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
+        let trace = parts.extensions.get::<Trace>().cloned().unwrap_or_default();
         let body = to_bytes(body, LARGEST_REQUEST_BYTES).await.map_err(|_| {
             let message = format!("a request may have {LARGEST_REQUEST_BYTES} bytes");
             Failure::new(codes::MESSAGE_TOO_LARGE, message).with("limit", LARGEST_REQUEST_BYTES)
         })?;
-        Ok(Self { headers: parts.headers, caller, body })
+        Ok(Self { headers: parts.headers, caller, trace, body })
     }
 
     /// The body as JSON of this form.
@@ -70,18 +78,44 @@ impl Call {
         }
         Ok(ctx)
     }
+
+    /// A text as a vector, as the `nth` request of the call.
+    ///
+    /// # Errors
+    /// As [`context`](Self::context), and why there is none.
+    pub(crate) async fn embed(
+        &self,
+        inference: &Inference,
+        nth: usize,
+        request: EmbedRequest,
+    ) -> Result<EmbedResponse, Failure> {
+        let mut ctx = self.context(inference, nth, None)?;
+        let embedded = inference.embed(&mut ctx, request).await;
+        self.trace.begun(ctx.traceparent.as_deref().unwrap_or_default());
+        embedded
+    }
 }
 
-/// Every response names its request: as the caller did, or as we do.
-pub(crate) async fn name_request(mut request: Request, next: Next) -> Response {
-    let id = request.headers().get(REQUEST_ID).cloned();
-    let id = id.or_else(|| HeaderValue::from_str(&ids::new("req")).ok());
-    if let Some(id) = &id {
-        request.headers_mut().insert(REQUEST_ID, id.clone());
+/// The span of a call's first request that began, for the response's headers; empty until then.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trace(Arc<OnceLock<HeaderValue>>);
+
+impl Trace {
+    /// A request of the call has begun, with this header of its own.
+    pub(crate) fn begun(&self, traceparent: &str) {
+        if let Ok(header) = HeaderValue::from_str(traceparent) {
+            self.0.get_or_init(|| header);
+        }
     }
+}
+
+/// A response to a call that has a span names it.
+pub(crate) async fn tell_trace(mut request: Request, next: Next) -> Response {
+    let trace = Trace::default();
+    request.extensions_mut().insert(trace.clone());
     let mut response = next.run(request).await;
-    if let Some(id) = id {
-        response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(header) = trace.0.get() {
+        response.headers_mut().insert(names::TRACEPARENT_METADATA, header.clone());
     }
     response
 }

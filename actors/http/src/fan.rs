@@ -35,8 +35,10 @@ impl Fan {
         let mut begun = Vec::new();
         for (nth, request) in requests.into_iter().enumerate() {
             let ctx = call.context(inference, nth, deadline_ms)?;
-            let inference = inference.clone();
-            begun.push(async move { Telling::begin(&inference, ctx, request, explains).await }.boxed());
+            let (inference, trace) = (inference.clone(), call.trace.clone());
+            begun.push(
+                async move { Telling::begin(&inference, ctx, request, explains, &trace).await }.boxed(),
+            );
         }
         Ok(Self(begun))
     }

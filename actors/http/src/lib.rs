@@ -10,7 +10,7 @@
 //! | `openai` | `/v1/*`: models, chat, completions, responses, embeddings |
 //! | `ollama` | `/api/*` |
 //! | `status`, `native` | `/understudy/status` and `/understudy/log`; our own events and accounts as JSON |
-//! | `refusal`, `statuses` | refusals as responses; error codes as HTTP statuses |
+//! | `refusal` | refusals as responses, ours and those of the node's door |
 //! | `console` | the page at `/`, a client of these |
 //!
 //! **Invariants.** What a request names and we do not do is refused by name, never ignored. Text that was sent is
@@ -36,7 +36,6 @@ mod ollama;
 mod openai;
 mod refusal;
 mod status;
-mod statuses;
 mod strict;
 mod telling;
 
@@ -44,19 +43,20 @@ use axum::{
     Router, middleware,
     routing::{get, put},
 };
-use understudy_gateway::Node;
+use understudy_gateway::{Node, Pages};
 
 use app::App;
 
 /// Everything that `node` serves over HTTP besides health.
-pub fn routes(node: &Node) -> Router {
+pub fn routes(node: &Node) -> Pages {
     let app = App::of(node);
-    Router::new()
+    let router = Router::new()
         .nest("/v1", openai::routes())
         .nest("/api", ollama::routes())
         .route("/understudy/status", get(status::status))
         .route("/understudy/log", put(status::set_log))
-        .layer(middleware::from_fn(call::name_request))
+        .layer(middleware::from_fn(call::tell_trace))
         .with_state(app)
-        .merge(console::routes())
+        .merge(console::routes());
+    Pages { router, words: refusal::in_place_of }
 }

@@ -9,9 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
-use understudy_gateway::Failure;
+use understudy_gateway::{Failure, pages};
 
-use crate::statuses;
+use crate::{ollama::Ollama, openai::OpenAi};
 
 /// How an API words its refusals.
 pub(crate) trait Dialect {
@@ -29,16 +29,27 @@ pub(crate) struct Refusal<D> {
 }
 
 impl<D> Refusal<D> {
-    fn new(status: StatusCode, body: Value) -> Self {
-        Self { response: Box::new((status, Json(body)).into_response()), dialect: PhantomData }
+    fn of(response: Response) -> Self {
+        Self { response: Box::new(response), dialect: PhantomData }
     }
 }
 
 impl<D: Dialect> From<Failure> for Refusal<D> {
     fn from(failure: Failure) -> Self {
-        let mut refusal = Self::new(statuses::status(failure.code), D::body(&failure));
-        statuses::hint_retry(&mut refusal.response, &failure);
-        refusal
+        Self::of(worded::<D>(&failure))
+    }
+}
+
+fn worded<D: Dialect>(failure: &Failure) -> Response {
+    pages::refusal(failure, Json(D::body(failure)))
+}
+
+/// What the node's door says in place of the page at this path.
+pub(crate) fn in_place_of(path: &str, failure: &Failure) -> Response {
+    match path {
+        _ if path.starts_with("/v1/") => worded::<OpenAi>(failure),
+        _ if path.starts_with("/api/") => worded::<Ollama>(failure),
+        _ => pages::plain(failure),
     }
 }
 
@@ -50,11 +61,14 @@ impl<D> IntoResponse for Refusal<D> {
 
 /// There is no such path.
 pub(crate) async fn unknown<D: Dialect>(OriginalUri(uri): OriginalUri) -> Refusal<D> {
-    Refusal::new(StatusCode::NOT_FOUND, D::no_such_call(&format!("there is no {}", uri.path())))
+    no_such_call(StatusCode::NOT_FOUND, &format!("there is no {}", uri.path()))
 }
 
 /// The path has other methods.
 pub(crate) async fn wrong_method<D: Dialect>(OriginalUri(uri): OriginalUri, method: Method) -> Refusal<D> {
-    let message = format!("{} does not take {method}", uri.path());
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, D::no_such_call(&message))
+    no_such_call(StatusCode::METHOD_NOT_ALLOWED, &format!("{} does not take {method}", uri.path()))
+}
+
+fn no_such_call<D: Dialect>(status: StatusCode, message: &str) -> Refusal<D> {
+    Refusal::of((status, Json(D::no_such_call(message))).into_response())
 }

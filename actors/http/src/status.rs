@@ -1,10 +1,14 @@
 //! `/understudy/status`: what the console looks at each second; and `/understudy/log`: what the node logs.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use serde_json::{Value, json};
-use understudy_gateway::Node;
+use understudy_gateway::{Node, pages};
 
-use crate::{app::App, native, statuses};
+use crate::{app::App, native};
 
 /// The node, its models and its requests.
 pub(crate) async fn status(State(app): State<App>) -> Json<Value> {
@@ -35,9 +39,9 @@ pub(crate) async fn status(State(app): State<App>) -> Json<Value> {
 }
 
 /// Sets what the node logs, by a filter such as `info,understudy_router=debug`; answers it as it was understood.
-pub(crate) async fn set_log(filter: String) -> (StatusCode, String) {
+pub(crate) async fn set_log(filter: String) -> Response {
     match Node::set_log_filter(filter.trim()) {
-        Ok(filter) => (StatusCode::OK, format!("{filter}\n")),
-        Err(failure) => (statuses::status(failure.code), format!("{failure}\n")),
+        Ok(filter) => format!("{filter}\n").into_response(),
+        Err(failure) => pages::plain(&failure),
     }
 }

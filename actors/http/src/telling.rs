@@ -13,7 +13,7 @@ use understudy_proto::v1::{
 };
 use understudy_router::{CallPiece, CallReader, Settles};
 
-use crate::{finality::Finality, finality::Piece, native};
+use crate::{call::Trace, finality::Finality, finality::Piece, native};
 
 /// What is heard of an answer.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
-    /// Asks for an answer; with `explains`, our own events are told too, at once.
+    /// Asks for an answer; with `explains`, our own events are told too, at once. `trace` is told of its span.
     ///
     /// # Errors
     /// Whatever the request is refused with.
@@ -67,6 +67,7 @@ impl Telling {
         ctx: RequestCtx,
         request: GenerateRequest,
         explains: bool,
+        trace: &Trace,
     ) -> Result<Self, Failure> {
         // A policy that is none is refused below, where refusals are counted.
         let settles = Inference::policy(&request).map_or(Settles::AtEnd, |policy| policy.settles());
@@ -75,6 +76,7 @@ impl Telling {
         let calls =
             may_call.then(|| CallReader::of_tools(request.tools.iter().map(|tool| tool.name.clone())));
         let answer = inference.generate(ctx, request).await?;
+        trace.begun(answer.traceparent());
         Ok(Self { answer, finality, calls, explains, said: VecDeque::new() })
     }
 

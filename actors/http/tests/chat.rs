@@ -35,7 +35,6 @@ async fn an_answer_says_what_and_who() {
         (&body["understudy"]["model"], &body["understudy"]["policy"]),
         (&json!("small"), &json!("direct"))
     );
-    assert!(answer.headers.contains_key("x-request-id"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -399,7 +398,6 @@ async fn a_request_keeps_its_name() {
         axum::http::Request::post(CHAT).header("x-request-id", id).body(body.into()).unwrap()
     };
     let named = said(api.send(request("my-id")).await).await;
-    assert_eq!(named.headers["x-request-id"], "my-id");
     assert_eq!(named.events()[0]["understudy"]["request_id"], "my-id");
     assert_eq!(said(api.send(request("two words")).await).await.refused(400).0, "request_id");
 }

@@ -19,7 +19,7 @@ use crate::desk::Job;
 use crate::drafters::Records;
 use crate::plan::Plan;
 use crate::screen::AnswerItem;
-use crate::{AnswerRequest, RouterConfig, RouterError};
+use crate::{AnswerEvent, AnswerRequest, Finished, RouterConfig, RouterError};
 
 /// Events of one answer that may wait for its reader. When they are this many, the request
 /// waits too, and behind it the engine parks the run. The end has room of its own.
@@ -160,6 +160,18 @@ impl AnswerStream {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// Cancels the request and reads on to its end, which says what it took; `None` where it failed, or has ended.
+    pub async fn abandon(self) -> Option<Box<Finished>> {
+        let Self { mut events, _cancel: cancel, .. } = self;
+        drop(cancel);
+        while let Some(event) = events.recv().await {
+            if let Ok(AnswerEvent::Finished(end)) = event {
+                return Some(end);
+            }
+        }
+        None
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<AnswerItem>> {
         if self.ended {
             return Poll::Ready(None);
@@ -167,7 +179,7 @@ impl AnswerStream {
         self.events.poll_recv(cx).map(|event| {
             // A request actor that is killed with its router cannot say goodbye.
             let event = event.unwrap_or(Err(RouterError::NotRunning));
-            self.ended = matches!(event, Ok(crate::AnswerEvent::Finished(_)) | Err(_));
+            self.ended = matches!(event, Ok(AnswerEvent::Finished(_)) | Err(_));
             Some(event)
         })
     }

@@ -20,6 +20,10 @@ pub enum Operation {
     Chat,
     /// A vector of a text.
     Embeddings,
+    /// How likely texts are. The conventions have no word for it, as for the next.
+    Score,
+    /// A text as token ids.
+    Tokenize,
 }
 
 impl Operation {
@@ -28,6 +32,8 @@ impl Operation {
         match self {
             Self::Chat => "chat",
             Self::Embeddings => "embeddings",
+            Self::Score => "score",
+            Self::Tokenize => "tokenize",
         }
     }
 }
@@ -187,15 +193,15 @@ impl Observation {
         self.end(end.reason.as_str(), &end.model, None);
     }
 
-    /// A call with a single answer is over: `model` has read `tokens`.
+    /// A call with a single answer is over: `model` has read `tokens`, if any.
     pub fn served(&mut self, model: &str, tokens: u32) {
-        let mut labels = self.labels(model);
-        labels.push(KeyValue::new("gen_ai.token.type", "input"));
-        self.telemetry.0.instruments.token_usage.record(u64::from(tokens), &labels);
-        self.span.set_attributes([
-            KeyValue::new("gen_ai.response.model", model.to_owned()),
-            KeyValue::new("gen_ai.usage.input_tokens", i64::from(tokens)),
-        ]);
+        self.span.set_attribute(KeyValue::new("gen_ai.response.model", model.to_owned()));
+        if tokens > 0 {
+            let mut labels = self.labels(model);
+            labels.push(KeyValue::new("gen_ai.token.type", "input"));
+            self.telemetry.0.instruments.token_usage.record(u64::from(tokens), &labels);
+            self.span.set_attribute(KeyValue::new("gen_ai.usage.input_tokens", i64::from(tokens)));
+        }
         self.end("served", model, None);
     }
 

@@ -1,4 +1,4 @@
-//! What one tenant may take: requests per minute, and at the same time.
+//! What one tenant may take: requests and tokens per minute, and requests at the same time.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,6 +14,9 @@ pub struct TenantLimits {
     pub requests_per_minute: Option<u32>,
     /// Requests at once after a pause; 0 is as good as 1.
     pub burst: u32,
+    /// Tokens of prompts and of answers per minute in the long run. What a request costs is known when it ends, so it may leave
+    /// a debt; until that is paid off, no other comes in. After a pause there is room for those of a minute.
+    pub tokens_per_minute: Option<u32>,
     /// Requests that run or wait at the same time.
     pub concurrency: Option<usize>,
 }
@@ -22,6 +25,7 @@ pub struct TenantLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beyond {
     Rate { per_minute: u32, retry: Duration },
+    Tokens { per_minute: u32, retry: Duration },
     Concurrency { most: usize },
 }
 
@@ -33,9 +37,8 @@ pub(super) struct Tenants {
 
 struct Tenant {
     limits: TenantLimits,
-    /// Requests that may come at once, as of `filled`.
-    tokens: f64,
-    filled: Duration,
+    requests: Bucket,
+    tokens: Bucket,
     /// Requests here.
     inside: usize,
 }
@@ -53,7 +56,9 @@ impl Tenants {
         if self.known.len() >= MOST_IDLE {
             self.known.retain(|_, tenant| !tenant.is_idle(now));
         }
-        self.known.insert(name.into(), Tenant { limits, tokens: limits.depth(), filled: now, inside: 0 });
+        let full = |pace: Option<Pace>| Bucket { level: pace.map_or(0, |pace| pace.depth), filled: now };
+        let (requests, tokens) = (full(limits.requests()), full(limits.tokens()));
+        self.known.insert(name.into(), Tenant { limits, requests, tokens, inside: 0 });
     }
 
     /// One more request of this tenant.
@@ -65,16 +70,26 @@ impl Tenants {
         if let Some(most) = tenant.limits.concurrency.filter(|&most| tenant.inside >= most) {
             return Err(Beyond::Concurrency { most });
         }
-        if let Some(per_minute) = tenant.limits.requests_per_minute {
-            tenant.fill(now);
-            if tenant.tokens < 1.0 {
-                let missing = (1.0 - tenant.tokens) * 60.0 / f64::from(per_minute.max(1));
-                return Err(Beyond::Rate { per_minute, retry: Duration::from_secs_f64(missing) });
-            }
-            tenant.tokens -= 1.0;
+        if let Some(pace) = tenant.limits.tokens() {
+            let retry = tenant.tokens.wait(now, pace, 0);
+            retry.map_or(Ok(()), |retry| Err(Beyond::Tokens { per_minute: pace.per_minute, retry }))?;
+        }
+        if let Some(pace) = tenant.limits.requests() {
+            let retry = tenant.requests.wait(now, pace, 1);
+            retry.map_or(Ok(()), |retry| Err(Beyond::Rate { per_minute: pace.per_minute, retry }))?;
+            tenant.requests.take(1);
         }
         tenant.inside += 1;
         Ok(())
+    }
+
+    /// A request of this tenant has cost so many tokens.
+    pub(super) fn charge(&mut self, now: Duration, name: &str, tokens: u64) {
+        let Some(tenant) = self.known.get_mut(name) else { return };
+        if let Some(pace) = tenant.limits.tokens() {
+            tenant.tokens.fill(now, pace);
+            tenant.tokens.take(tokens);
+        }
     }
 
     /// A request of this tenant has ended.
@@ -86,22 +101,70 @@ impl Tenants {
 }
 
 impl TenantLimits {
-    fn depth(&self) -> f64 {
-        f64::from(self.burst.max(1))
+    fn requests(&self) -> Option<Pace> {
+        self.requests_per_minute.map(|per_minute| Pace::new(per_minute, self.burst))
+    }
+
+    fn tokens(&self) -> Option<Pace> {
+        self.tokens_per_minute.map(|per_minute| Pace::new(per_minute, per_minute))
     }
 }
 
 impl Tenant {
-    fn fill(&mut self, now: Duration) {
-        let rate = f64::from(self.limits.requests_per_minute.unwrap_or(0)) / 60.0;
-        let gained = now.saturating_sub(self.filled).as_secs_f64() * rate;
-        self.tokens = (self.tokens + gained).min(self.limits.depth());
+    fn is_idle(&mut self, now: Duration) -> bool {
+        let requests = self.limits.requests().is_none_or(|pace| self.requests.is_full(now, pace));
+        let tokens = self.limits.tokens().is_none_or(|pace| self.tokens.is_full(now, pace));
+        self.inside == 0 && requests && tokens
+    }
+}
+
+/// How fast a bucket fills, and how much it holds, in [`PARTS`].
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    per_minute: u32,
+    depth: i128,
+}
+
+impl Pace {
+    fn new(per_minute: u32, depth: u32) -> Self {
+        Self { per_minute: per_minute.max(1), depth: i128::from(depth.max(1)) * PARTS }
+    }
+}
+
+/// Parts of one request, or token: so many fill in a microsecond as the pace has per minute, without a remainder.
+const PARTS: i128 = 60_000_000;
+
+/// What a tenant may take at once, in [`PARTS`], as of `filled`; below 0 it is a debt.
+#[derive(Debug)]
+struct Bucket {
+    level: i128,
+    filled: Duration,
+}
+
+impl Bucket {
+    fn take(&mut self, count: u64) {
+        self.level -= i128::from(count) * PARTS;
+    }
+
+    fn fill(&mut self, now: Duration, pace: Pace) {
+        let passed = now.saturating_sub(self.filled).as_micros();
+        let gained = i128::try_from(passed).unwrap_or(i128::MAX).saturating_mul(pace.per_minute.into());
+        self.level = self.level.saturating_add(gained).min(pace.depth);
         self.filled = now;
     }
 
-    fn is_idle(&mut self, now: Duration) -> bool {
-        self.fill(now);
-        self.inside == 0 && (self.limits.requests_per_minute.is_none() || self.tokens >= self.limits.depth())
+    /// How long until it holds so many, in whole milliseconds; none where it does.
+    fn wait(&mut self, now: Duration, pace: Pace, wanted: u32) -> Option<Duration> {
+        self.fill(now, pace);
+        let missing =
+            u128::try_from(i128::from(wanted) * PARTS - self.level).ok().filter(|&parts| parts > 0)?;
+        let ms = missing.div_ceil(u128::from(pace.per_minute) * 1000);
+        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
+    }
+
+    fn is_full(&mut self, now: Duration, pace: Pace) -> bool {
+        self.fill(now, pace);
+        self.level >= pace.depth
     }
 }
 
@@ -134,6 +197,23 @@ mod tests {
     }
 
     #[test]
+    fn a_debt_of_tokens_is_paid_off_by_waiting() {
+        let mut tenants = met(TenantLimits { tokens_per_minute: Some(600), ..Default::default() });
+        tenants.charge(at(0), "a", 600);
+        tenants.enter(at(0), "a").unwrap();
+        tenants.charge(at(0), "a", 25);
+        let refused = |ms| Err(Beyond::Tokens { per_minute: 600, retry: at(ms) });
+        assert_eq!(tenants.enter(at(0), "a"), refused(2500));
+        assert_eq!(tenants.enter(at(2499), "a"), refused(1));
+        tenants.enter(at(2500), "a").unwrap();
+        // A long pause fills no more than a minute's.
+        tenants.charge(at(1_000_000), "a", 601);
+        assert_eq!(tenants.enter(at(1_000_000), "a"), refused(100));
+        tenants.charge(at(1_000_000), "nobody", u64::MAX);
+        tenants.enter(at(1_000_000), "nobody").unwrap();
+    }
+
+    #[test]
     fn concurrency_counts_what_is_inside() {
         let mut tenants = met(TenantLimits { concurrency: Some(2), ..Default::default() });
         (0..2).for_each(|_| tenants.enter(at(0), "a").unwrap());
@@ -154,7 +234,12 @@ mod tests {
 
     #[test]
     fn idle_tenants_are_forgotten_and_busy_ones_are_not() {
-        let limits = TenantLimits { requests_per_minute: Some(1), burst: 1, concurrency: Some(1) };
+        let limits = TenantLimits {
+            requests_per_minute: Some(1),
+            burst: 1,
+            concurrency: Some(1),
+            ..TenantLimits::default()
+        };
         let mut tenants = met(limits);
         tenants.enter(at(0), "a").unwrap();
         (0..10 * MOST_IDLE).for_each(|n| tenants.meet(at(0), &format!("t{n}"), limits));

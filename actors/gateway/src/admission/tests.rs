@@ -144,7 +144,12 @@ async fn a_reader_who_does_not_come_is_cut_and_one_who_waits_is_not() {
 #[tokio::test(start_paused = true)]
 async fn tenants_have_limits_and_the_local_user_has_none() {
     let admission = admission(9, 99);
-    let limits = TenantLimits { requests_per_minute: Some(60), burst: 2, concurrency: Some(2) };
+    let limits = TenantLimits {
+        requests_per_minute: Some(60),
+        burst: 2,
+        concurrency: Some(2),
+        ..TenantLimits::default()
+    };
     admission.meet(&Caller { tenant: "a".into(), limits, ..Caller::default() });
     let of = |tenant: &str| RequestCtx { tenant: tenant.into(), ..RequestCtx::new("r") };
     let first = admission.enter(&of("a")).await.unwrap();
@@ -159,6 +164,30 @@ async fn tenants_have_limits_and_the_local_user_has_none() {
     for tenant in ["", "", "", "b", "b", "b"] {
         admission.enter(&of(tenant)).await.unwrap();
     }
+    tokio::time::advance(SECOND).await;
+    admission.enter(&of("a")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_in_debt_of_tokens_waits_until_it_is_paid_off() {
+    let admission = admission(9, 99);
+    let limits = TenantLimits { tokens_per_minute: Some(60), ..TenantLimits::default() };
+    admission.meet(&Caller { tenant: "a".into(), limits, ..Caller::default() });
+    let of = |tenant: &str| RequestCtx { tenant: tenant.into(), ..RequestCtx::new("r") };
+    let first = admission.enter(&of("a")).await.unwrap();
+    admission.charge("a", 70);
+    admission.charge("", 1000);
+    let refused = admission.visit(&of("a")).unwrap_err();
+    assert_eq!((refused.code, refused.retry_after), (codes::TENANT_LIMIT, Some(10 * SECOND)));
+    assert_eq!(refused.metadata["limit"], "tokens_per_minute");
+    assert_eq!(refused.quota.unwrap().description, "60 tokens per minute");
+    drop(first);
+    for tenant in ["", "b"] {
+        admission.enter(&of(tenant)).await.unwrap();
+    }
+    tokio::time::advance(9 * SECOND).await;
+    let refused = admission.enter(&of("a")).await.unwrap_err();
+    assert_eq!(refused.retry_after, Some(SECOND), "a refusal takes nothing");
     tokio::time::advance(SECOND).await;
     admission.enter(&of("a")).await.unwrap();
 }

@@ -103,9 +103,25 @@ pub struct Tls {
     /// Default: nobody needs one.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
+    /// With `client_ca`: a certificate stands for a key. Who sends no key is the tenant of the key that has the name of
+    /// the certificate, its first DNS name. Default: it stands for nothing.
+    #[serde(default)]
+    pub client_names: bool,
     /// How often to look whether a file changed, in seconds. Default 60.
     #[serde(default = "each_minute")]
     pub reload_s: u64,
+}
+
+impl Tls {
+    pub(super) fn first_problem(&self) -> Option<&'static str> {
+        match () {
+            () if self.reload_s == 0 => Some("tls.reload_s must be at least 1"),
+            () if self.client_names && self.client_ca.is_none() => {
+                Some("tls.client_names needs tls.client_ca")
+            }
+            () => None,
+        }
+    }
 }
 
 fn each_minute() -> u64 {

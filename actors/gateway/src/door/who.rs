@@ -1,4 +1,4 @@
-//! From a key to a caller.
+//! From a key, or a certificate, to a caller.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
@@ -21,7 +21,12 @@ const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"
 ///
 /// # Errors
 /// `KEY_INVALID`, `KEY_SCOPE`.
-pub(super) fn caller(keys: &Keyring, need: Need, headers: &HeaderMap, peer: Peer) -> Result<Caller, Failure> {
+pub(super) fn caller(
+    keys: &Keyring,
+    need: Need,
+    headers: &HeaderMap,
+    peer: &Peer,
+) -> Result<Caller, Failure> {
     let local = peer.is_local() && !FORWARDED.iter().any(|name| headers.contains_key(*name));
     let caller = match presented(headers) {
         _ if need == Need::Nothing => return Ok(stranger()),
@@ -32,7 +37,10 @@ pub(super) fn caller(keys: &Keyring, need: Need, headers: &HeaderMap, peer: Peer
                 .with("key", Digest::of(key).brief())
         })?,
         None if need == Need::AdminOrLocal && local => Caller::default(),
-        None => return Err(Failure::new(codes::KEY_INVALID, "this node wants a key")),
+        None => {
+            let certified = peer.name.as_ref().and_then(|name| keys.named(name));
+            certified.ok_or_else(|| Failure::new(codes::KEY_INVALID, "this node wants a key"))?
+        }
     };
     let scope = match need {
         Need::Nothing => return Ok(caller),

@@ -50,6 +50,9 @@ pub struct KeyRecord {
     /// Requests that may come at once before `requests_per_minute` counts. Default: those of a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
+    /// Tokens of prompts and answers per minute. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u32>,
     /// Requests in flight. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<usize>,
@@ -85,6 +88,7 @@ impl KeyRecord {
             limits: TenantLimits {
                 requests_per_minute: self.requests_per_minute,
                 burst: self.burst.or(self.requests_per_minute).unwrap_or(0),
+                tokens_per_minute: self.tokens_per_minute,
                 concurrency: self.concurrency,
             },
         }
@@ -100,6 +104,7 @@ impl KeyRecord {
             () if self.scopes.is_empty() => Some(format!("the key {name:?} has no scope")),
             () if self.requests_per_minute == Some(0)
                 || self.burst == Some(0)
+                || self.tokens_per_minute == Some(0)
                 || self.concurrency == Some(0) =>
             {
                 Some(format!("a limit of the key {name:?} is 0; revoke it instead"))
@@ -192,6 +197,7 @@ mod tests {
             priority: Level::Agent,
             requests_per_minute: Some(60),
             burst: None,
+            tokens_per_minute: Some(9000),
             concurrency: Some(2),
             created: 7,
         }
@@ -212,6 +218,7 @@ mod tests {
         assert_eq!(KeyFile::load(&path).unwrap().keys, [record("a"), record("b")]);
         let caller = record("a").caller();
         assert_eq!((caller.priority, caller.limits.burst), (Priority::Agent, 60));
+        assert_eq!(caller.limits.tokens_per_minute, Some(9000));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -236,6 +243,7 @@ mod tests {
             (record("two words"), "1 to 64"),
             (KeyRecord { scopes: vec![], ..record("b") }, "no scope"),
             (KeyRecord { concurrency: Some(0), ..record("b") }, "is 0"),
+            (KeyRecord { tokens_per_minute: Some(0), ..record("b") }, "is 0"),
             (KeyRecord { requests_per_minute: None, burst: Some(1), ..record("b") }, "burst"),
         ] {
             let error = push(key).unwrap_err();

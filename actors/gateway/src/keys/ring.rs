@@ -61,6 +61,12 @@ impl Keyring {
         file.keys.get(found as usize).map(super::KeyRecord::caller)
     }
 
+    /// Whoever has a key of this name, which is no secret: the caller has proven otherwise who they are.
+    pub fn named(&self, name: &str) -> Option<Caller> {
+        let file = self.shared.present.load();
+        file.keys.iter().find(|key| key.name == name).map(super::KeyRecord::caller)
+    }
+
     /// Reads the file again whenever it changed. One that makes no sense changes nothing.
     pub(crate) async fn follow(self) {
         let Some(path) = &self.shared.path else { return };
@@ -100,6 +106,7 @@ mod tests {
             priority: Level::default(),
             requests_per_minute: None,
             burst: None,
+            tokens_per_minute: None,
             concurrency: None,
             created: 0,
         }
@@ -122,6 +129,8 @@ mod tests {
         for (key, name) in keys.iter().zip(["a", "b", "c"]) {
             assert_eq!(ring.holder(key.reveal()).unwrap().tenant, name);
         }
+        assert_eq!(ring.named("b").unwrap().tenant, "b");
+        assert_eq!(ring.named(keys[1].reveal()), None);
         for wrong in ["", "sk-us-", ApiKey::generate().unwrap().reveal(), &keys[0].reveal()[1..]] {
             assert_eq!(ring.holder(wrong), None, "{wrong}");
         }

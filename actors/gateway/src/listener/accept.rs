@@ -22,7 +22,7 @@ pub(crate) async fn accept(socket: TcpListener, rules: Arc<Rules>, pages: Router
         match accepted {
             Ok((stream, addr)) => {
                 pause = PAUSES.0;
-                admit(stream, Peer { addr }, &rules, &pages, &closing);
+                admit(stream, Peer { addr, name: None }, &rules, &pages, &closing);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -21,16 +21,23 @@ use super::{
 };
 
 /// Serves a connection until it ends, on its own or because the node closes.
-pub(super) async fn serve(stream: TcpStream, peer: Peer, rules: Arc<Rules>, pages: Router, closing: Closing) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    mut peer: Peer,
+    rules: Arc<Rules>,
+    pages: Router,
+    closing: Closing,
+) {
     set_up(&stream, rules.keepalive);
     match rules.tls.clone() {
         None => opened(stream, peer, &rules, pages, &closing).await,
         Some(certificates) => {
             let encrypted = tokio::select! {
                 () = closing.asked() => return,
-                encrypted = handshake(stream, peer, &rules, &certificates) => encrypted,
+                encrypted = handshake(stream, &peer, &rules, &certificates) => encrypted,
             };
             if let Some(encrypted) = encrypted {
+                peer.name = certificates.name_of(encrypted.get_ref().1.peer_certificates());
                 opened(encrypted, peer, &rules, pages, &closing).await;
             }
         }
@@ -49,7 +56,7 @@ fn set_up(stream: &TcpStream, keepalive: Duration) {
 
 async fn handshake(
     stream: TcpStream,
-    peer: Peer,
+    peer: &Peer,
     rules: &Rules,
     certificates: &Certificates,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
@@ -77,7 +84,8 @@ where
         Version::Http1 => rules.protocol.clone().http1_only(),
         Version::Http2 => rules.protocol.clone().http2_only(),
     };
-    let answer = service_fn(move |request| answer(pages.clone(), peer, request));
+    let shown = peer.clone();
+    let answer = service_fn(move |request| answer(pages.clone(), shown.clone(), request));
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), answer));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -49,10 +49,12 @@ const MOST_ERRORS: usize = 128;
 const HANDSHAKES: (usize, usize) = (1024, 256);
 
 /// Who is at the other end of a connection, in the extensions of its requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its address.
     pub addr: SocketAddr,
+    /// The name in the certificate that it has shown, where certificates stand for keys.
+    pub name: Option<Arc<str>>,
 }
 
 impl Peer {

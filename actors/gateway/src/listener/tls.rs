@@ -17,6 +17,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use tokio_rustls::TlsAcceptor;
+use webpki::EndEntityCert;
 
 use crate::{
     Failure,
@@ -44,6 +45,14 @@ impl Certificates {
     /// For the next handshake.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.present.load_full())
+    }
+
+    /// The name of whoever has shown these certificates in a handshake, which has checked them: the first DNS name of the
+    /// first one. None where certificates stand for nothing.
+    pub(super) fn name_of(&self, shown: Option<&[CertificateDer<'_>]>) -> Option<Arc<str>> {
+        let first = shown.filter(|_| self.files.client_names)?.first()?;
+        let certificate = EndEntityCert::try_from(first).ok()?;
+        certificate.valid_dns_names().next().map(Arc::from)
     }
 
     pub(super) fn note_failure(&self) {

@@ -14,7 +14,7 @@ use understudy_backend::{
     Backend, BackendError, LoadEvent, RequestCtx, Slots as _,
     fake::{FakeBackend, FakeSlots, Reply},
 };
-use understudy_gateway::{Addresses, Failure, Keyring, ModelControl, Node, NodeConfig, Parts, codes};
+use understudy_gateway::{Addresses, Failure, Keyring, ModelControl, Node, NodeConfig, Pages, Parts, codes};
 use understudy_proto::v1::{Finished, GenerateEvent, GenerateRequest, ModelStatus, generate_event::Event};
 use understudy_router::RouterHandle;
 
@@ -93,11 +93,11 @@ pub async fn start(settings: &str) -> Harness {
 }
 
 pub async fn start_with(settings: &str, small: FakeBackend) -> Harness {
-    start_behind(settings, small, Keyring::default(), axum::Router::new()).await
+    start_behind(settings, small, Keyring::default(), Pages::default()).await
 }
 
 /// The same, which wants a key if there are any, and serves these pages.
-pub async fn start_behind(settings: &str, small: FakeBackend, keys: Keyring, pages: axum::Router) -> Harness {
+pub async fn start_behind(settings: &str, small: FakeBackend, keys: Keyring, pages: Pages) -> Harness {
     let ladder = "[[ladder]]\nmodel = \"small\"\n[[ladder]]\nmodel = \"large\"\n";
     let mut config = NodeConfig::parse(&format!("{settings}\n{ladder}"), "test").unwrap();
     config.listen.grpc.set_port(0);

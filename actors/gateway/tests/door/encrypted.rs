@@ -19,6 +19,7 @@ use rustls::{
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use understudy_gateway::caller::Scope;
 
 use crate::town::{Answer, Town, answer, eventually};
 
@@ -66,6 +67,14 @@ impl Authority {
         self.settings(&format!("client_ca = {:?}\n", self.folder.path().join("ca.pem").display().to_string()))
     }
 
+    /// A certificate of a client with just this name.
+    fn client_named(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
     /// Someone who trusts this authority, and shows a certificate if there is one.
     fn client(&self, shows: Option<(rcgen::Certificate, KeyPair)>, alpn: &[u8]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
@@ -91,10 +100,20 @@ async fn connect(client: &TlsConnector, addr: SocketAddr) -> std::io::Result<Tls
     client.connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
 
-/// GET /healthz, or why there was no answer. With TLS 1.3 a refused client hears of it when it reads.
 async fn healthz(client: &TlsConnector, addr: SocketAddr) -> Result<Answer, std::io::Error> {
+    get(client, addr, "/healthz", "").await
+}
+
+/// What a path has to say, or why there was no answer. With TLS 1.3 a refused client hears of it when it reads.
+async fn get(
+    client: &TlsConnector,
+    addr: SocketAddr,
+    path: &str,
+    headers: &str,
+) -> Result<Answer, std::io::Error> {
     let mut stream = connect(client, addr).await?;
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await?;
     let answer = answer(&mut stream).await;
     if answer.status == 0 { Err(std::io::ErrorKind::ConnectionReset.into()) } else { Ok(answer) }
 }
@@ -163,6 +182,34 @@ async fn certificates_of_clients_are_checked() {
 }
 
 #[tokio::test]
+async fn a_certificate_stands_for_the_key_of_its_name_where_that_is_set() {
+    let authority = Authority::new();
+    let stands = format!("{}client_names = true\n", authority.asking_for_certificates());
+    for (settings, known) in [(stands, 200), (authority.asking_for_certificates(), 401)] {
+        let holders: [(&str, &[Scope]); 2] =
+            [("ci.example", &[Scope::Inference]), ("other.example", &[Scope::Inference])];
+        let town = Town::with_keys(&settings, &holders).await;
+        let other = format!("Authorization: Bearer {}\r\n", town.key("other.example"));
+        let wrong = "Authorization: Bearer sk-us-guess\r\n";
+        for (name, path, headers, status, tenant) in [
+            ("ci.example", "/v1/who", "", known, "ci.example"),
+            ("ci.example", "/understudy/log", "", if known == 200 { 403 } else { 401 }, ""),
+            ("ci.example", "/v1/who", &*other, 200, "other.example"),
+            ("ci.example", "/v1/who", wrong, 401, ""),
+            ("CI.example", "/v1/who", "", 401, ""),
+            ("nobody.example", "/v1/who", "", 401, ""),
+        ] {
+            let client = authority.client(Some(authority.client_named(name)), b"http/1.1");
+            let answer = get(&client, town.http(), path, headers).await.unwrap();
+            assert_eq!(answer.status, status, "{name} {path} {headers}: {answer:?}");
+            if status == 200 {
+                assert!(answer.body.starts_with(&format!("tenant={tenant} ")), "{answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 #[cfg(target_os = "linux")]
 async fn half_open_handshakes_hold_nobody_up() {
     let authority = Authority::new();
@@ -214,6 +261,7 @@ async fn unusable_certificates_are_named_at_the_start() {
             cert: folder.join(cert),
             key: folder.join(key),
             client_ca: None,
+            client_names: false,
             reload_s: 60,
         };
         let error = serve_with(tls).await;

@@ -1,9 +1,10 @@
 //! Keys: missing, wrong, revoked, too weak; and where a node listens without them.
 
-use understudy_gateway::{Keyring, Node, NodeConfig, Parts, caller::Scope, codes, keys::KeyFile};
+use understudy_backend::fake::FakeBackend;
+use understudy_gateway::{Keyring, Node, NodeConfig, Pages, Parts, caller::Scope, codes, keys::KeyFile};
 
 use crate::{
-    common::{SOON, ask_small, read, refusal, start},
+    common::{SOON, ask_small, read, refusal, start, start_behind},
     town::{PROMPT, Town, eventually},
 };
 
@@ -47,23 +48,36 @@ async fn each_path_wants_its_key() {
     assert_eq!(town.ask(&put(&owner), b"").await.body, "log");
     let who = town.get("/v1/who", &editor).await.body;
     assert!(who.starts_with("tenant=editor priority=Agent") && who.ends_with("key=false"), "{who}");
-    assert!(who.contains("requests_per_minute: Some(600), burst: 600, concurrency: Some(8)"), "{who}");
+    assert!(
+        who.contains(
+            "requests_per_minute: Some(600), burst: 600, tokens_per_minute: None, concurrency: Some(8)"
+        ),
+        "{who}"
+    );
     town.goes_on().await;
 }
 
 #[tokio::test]
 async fn refusals_speak_the_language_of_whoever_asked() {
     let town = Town::with_keys("", &[EDITOR]).await;
-    let openai = town.get("/v1/who", "").await;
-    assert_eq!(openai.header("www-authenticate"), Some("Bearer"));
-    assert_eq!(openai.header("content-type"), Some("application/json"));
-    let body: serde_json::Value = serde_json::from_str(&openai.body).unwrap();
-    assert_eq!(body["error"]["code"], "KEY_INVALID");
-    assert_eq!(body["error"]["type"], "authentication_error");
-    let ollama: serde_json::Value = serde_json::from_str(&town.get("/api/tags", "").await.body).unwrap();
-    assert!(ollama["error"].as_str().unwrap().contains("KEY_INVALID"), "{ollama}");
-    let plain = town.get("/understudy/status", "").await.body;
-    assert!(plain.starts_with("error[KEY_INVALID]: "), "{plain}");
+    for (path, headers, status, code) in [
+        ("/v1/who", "", 401, "KEY_INVALID"),
+        ("/v1/../who", "", 400, "REQUEST_INVALID"),
+        ("/metrics", "Via: 1.1 proxy\r\n", 401, "KEY_INVALID"),
+        ("/", "Origin: https://evil.example\r\n", 403, "ORIGIN_REFUSED"),
+    ] {
+        let answer = town.get(path, &format!("{headers}X-Request-Id: mine\r\n")).await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, &*format!("no {path}: {code}")));
+        assert_eq!(answer.header("www-authenticate"), (status == 401).then_some("Bearer"), "{path}");
+        assert_eq!(answer.header("x-request-id"), Some("mine"), "{path}");
+    }
+    let unnamed = town.get("/v1/who", "").await;
+    assert!(unnamed.header("x-request-id").is_some_and(|id| id.starts_with("req_")), "{unnamed:?}");
+    // Pages without words of their own are plain.
+    let plain = start_behind("", FakeBackend::new("small"), town.keyring(), Pages::default()).await;
+    let asked = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = crate::town::ask(plain.addresses.http, asked).await;
+    assert!(answer.status == 401 && answer.body.starts_with("error[KEY_INVALID]: "), "{answer:?}");
     town.goes_on().await;
 }
 

@@ -22,9 +22,10 @@ use tokio::{
 use tracing::subscriber::DefaultGuard;
 use understudy_backend::fake::{FakeBackend, Reply};
 use understudy_gateway::{
-    Caller, Keyring,
+    Caller, Failure, Keyring, Pages,
     caller::Scope,
     keys::{ApiKey, KeyFile, KeyRecord, Level},
+    pages::refusal,
 };
 
 use crate::common::{Harness, SOON, ask_small, read, start_behind};
@@ -77,6 +78,10 @@ impl Town {
 
     pub fn keys_file(&self) -> std::path::PathBuf {
         self.home.path().join("keys.toml")
+    }
+
+    pub fn keyring(&self) -> Keyring {
+        Keyring::load(&self.keys_file()).unwrap()
     }
 
     pub fn http(&self) -> SocketAddr {
@@ -135,6 +140,7 @@ pub fn make_key(path: &std::path::Path, name: &str, scopes: &[Scope]) -> ApiKey 
         priority: Level::Agent,
         requests_per_minute: Some(600),
         burst: None,
+        tokens_per_minute: None,
         concurrency: Some(8),
         created: 0,
     };
@@ -146,8 +152,8 @@ pub fn make_key(path: &std::path::Path, name: &str, scopes: &[Scope]) -> ApiKey 
     key
 }
 
-/// Pages that tell what reaches a handler.
-fn pages() -> Router {
+/// Pages that tell what reaches a handler, and which of them was refused.
+fn pages() -> Pages {
     let length = async |body: Bytes| body.len().to_string();
     let who = async |headers: HeaderMap, Extension(caller): Extension<Caller>| {
         let key = headers.contains_key("authorization") || headers.contains_key("x-api-key");
@@ -156,12 +162,14 @@ fn pages() -> Router {
             caller.tenant, caller.priority, caller.limits
         )
     };
-    Router::new()
+    let router = Router::new()
         .route("/", get(async || "page"))
         .route("/v1/length", post(length))
         .route("/v1/who", get(who))
         .route("/api/length", post(length))
-        .route("/understudy/log", put(async || "log"))
+        .route("/understudy/log", put(async || "log"));
+    let words = |path: &str, failure: &Failure| refusal(failure, format!("no {path}: {}", failure.code.name));
+    Pages { router, words }
 }
 
 /// What came back.

@@ -1,7 +1,7 @@
 //! Callers cannot make series.
 
 use understudy_backend::RequestCtx;
-use understudy_proto::v1::GenerateRequest;
+use understudy_proto::v1::{GenerateRequest, ScoreRequest};
 
 use crate::answer;
 use crate::common::{ask, start};
@@ -19,6 +19,11 @@ async fn ten_thousand_names_make_no_series() {
             0 => GenerateRequest { model: format!("model-{n}"), task, ..ask("2+2?") },
             _ => GenerateRequest { task, ..ask("2+2?") },
         };
+        if n % 100 == 0 {
+            let scored = ScoreRequest { model: format!("model-{n}"), ids: vec![1, 2], ..Default::default() };
+            let mut ctx = RequestCtx::new(format!("request-{n}"));
+            assert!(harness.node.inference().score(&mut ctx, scored).await.is_err());
+        }
         let end = answer(&harness.node, ctx, request).await;
         assert_eq!(end.map_err(|failure| failure.code.name).is_err(), n % 2 == 0);
         if n == 10 {

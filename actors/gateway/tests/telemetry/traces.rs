@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::{
 };
 use tokio_stream::StreamExt as _;
 use understudy_proto::v1::{
-    Constraint, Finished, GenerateRequest, Validator, constraint, generate_event::Event,
-    inference_client::InferenceClient, validator,
+    Constraint, EmbedRequest, Finished, GenerateRequest, ScoreRequest, TokenizeRequest, Validator,
+    constraint, generate_event::Event, inference_client::InferenceClient, validator,
 };
 
 use crate::collector::Collector;
@@ -160,4 +160,59 @@ async fn who_is_traced_is_the_callers_choice_and_then_the_ratios() {
     harness.node.drain().await;
     let roots = collector.spans().iter().filter(|span| span.kind == SpanKind::Server as i32).count();
     assert_eq!(roots, 1, "only the caller that was sampled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_with_one_answer_have_a_span_each() {
+    let (collector, address) = Collector::listen("grpc").await;
+    let harness = start(&exporting("grpc", &address, "")).await;
+    let address = format!("http://{}", harness.addresses.grpc);
+    let mut client = InferenceClient::connect(address).await.unwrap();
+    macro_rules! own {
+        ($verb:ident, $request:expr) => {{
+            let mut request = tonic::Request::new($request);
+            request.metadata_mut().insert("traceparent", CALLER.parse().unwrap());
+            let answered = client.$verb(request).await;
+            answered
+                .map(|response| response.metadata().get("traceparent").unwrap().to_str().unwrap().to_owned())
+        }};
+    }
+    let text = "hello".to_owned();
+    let embedded = own!(embed, EmbedRequest { text: text.clone(), ..Default::default() }).unwrap();
+    let ids = text.bytes().map(u32::from).collect();
+    let scored = own!(score, ScoreRequest { ids, ..Default::default() }).unwrap();
+    let model = "large".to_owned();
+    let tokenized = own!(tokenize, TokenizeRequest { text, model }).unwrap();
+    let refused = own!(score, ScoreRequest { model: "nobody".into(), ids: vec![1, 2], ..Default::default() });
+    assert!(refused.is_err());
+    harness.node.drain().await;
+
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 4);
+    for (name, own, tokens) in [
+        ("embeddings small", Some(embedded), Some("5")),
+        ("score small", Some(scored), Some("5")),
+        ("tokenize large", Some(tokenized), None),
+        ("score other", None, None),
+    ] {
+        let span = spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}"));
+        assert_eq!(
+            (span.kind, hex(&span.trace_id).as_str()),
+            (SpanKind::Server as i32, &CALLER[3..35]),
+            "{name}"
+        );
+        let found = attributes(span);
+        let (operation, model) = name.split_once(' ').unwrap();
+        assert_eq!((&*found["gen_ai.operation.name"], &*found["gen_ai.request.model"]), (operation, model));
+        assert_eq!(found.get("gen_ai.usage.input_tokens").map(String::as_str), tokens, "{name}");
+        assert_eq!(
+            found.get("error.type").map(String::as_str),
+            own.is_none().then_some("MODEL_UNKNOWN"),
+            "{name}"
+        );
+        if let Some(own) = own {
+            assert_eq!(own, format!("{}-{}-01", &CALLER[..35], hex(&span.span_id)), "{name}");
+            assert_eq!(found["gen_ai.response.model"], model);
+        }
+    }
 }

@@ -86,7 +86,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     let asked: ChatRequest = call.json()?;
     let (streams, model) = (asked.stream.unwrap_or(true), asked.model.clone());
     let ctx = call.context(&app.inference, 0, None)?;
-    let telling = Telling::begin(&app.inference, ctx, asked.request()?, false).await?;
+    let telling = Telling::begin(&app.inference, ctx, asked.request()?, false, &call.trace).await?;
     Ok(spoken::respond(telling, model, Chat, streams).await?)
 }
 

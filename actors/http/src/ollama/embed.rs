@@ -44,9 +44,8 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<J
     }
     let (mut vectors, mut tokens) = (Vec::new(), 0);
     for (at, text) in asked.input.0.into_iter().enumerate() {
-        let ctx = call.context(&app.inference, at, None)?;
-        let embedded =
-            app.inference.embed(ctx, EmbedRequest { model: plain(&asked.model).to_owned(), text }).await?;
+        let text = EmbedRequest { model: plain(&asked.model).to_owned(), text };
+        let embedded = call.embed(&app.inference, at, text).await?;
         tokens += embedded.tokens;
         vectors.push(embedded.values);
     }

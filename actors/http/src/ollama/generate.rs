@@ -72,7 +72,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
         let loaded = json!({"response": "", "done": true, "done_reason": "load"});
         return Ok(Json(spoken::stamped(loaded, &model)).into_response());
     }
-    let telling = Telling::begin(&app.inference, ctx, asked.request()?, false).await?;
+    let telling = Telling::begin(&app.inference, ctx, asked.request()?, false, &call.trace).await?;
     Ok(spoken::respond(telling, model, Plain, streams).await?)
 }
 

@@ -22,7 +22,7 @@ use axum::{
 
 use crate::app::App;
 use crate::refusal::{unknown, wrong_method};
-use error::Ollama;
+pub(crate) use error::Ollama;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()

@@ -57,9 +57,8 @@ async fn embed(app: &App, call: &Call, request: EmbeddingsRequest) -> Result<Val
     }
     let (mut data, mut tokens) = (Vec::new(), 0);
     for (at, text) in request.input.0.into_iter().enumerate() {
-        let ctx = call.context(&app.inference, at, None)?;
         let asked = EmbedRequest { model: request.model.clone(), text };
-        let embedded = app.inference.embed(ctx, asked).await?;
+        let embedded = call.embed(&app.inference, at, asked).await?;
         tokens += embedded.tokens;
         if request.dimensions.is_some_and(|wanted| wanted != embedded.values.len()) {
             let why = format!("must be {}: this model's vectors are not cut", embedded.values.len());

@@ -1,9 +1,9 @@
 //! Refusals in OpenAI's form.
 
 use serde_json::{Value, json};
-use understudy_gateway::{Failure, codes};
+use understudy_gateway::{Failure, codes, pages};
 
-use crate::{refusal::Dialect, statuses};
+use crate::refusal::Dialect;
 
 /// `{"error": {"message", "type", "param", "code"}}`.
 pub(crate) struct OpenAi;
@@ -48,7 +48,7 @@ pub(crate) fn code(failure: &Failure) -> &'static str {
 }
 
 fn kind(failure: &Failure) -> &'static str {
-    match statuses::status(failure.code).as_u16() {
+    match pages::status(failure.code).as_u16() {
         401 => "authentication_error",
         403 => "permission_error",
         429 => "rate_limit_error",

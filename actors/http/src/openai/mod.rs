@@ -40,7 +40,7 @@ pub(crate) use usage::finish_reason;
 
 use crate::app::App;
 use crate::refusal::{unknown, wrong_method};
-use error::OpenAi;
+pub(crate) use error::OpenAi;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()

@@ -18,7 +18,9 @@ use understudy_backend::{
     Backend, BackendError, LoadEvent, RequestCtx, Slots as _,
     fake::{FakeBackend, FakeSlots, Reply},
 };
-use understudy_gateway::{Caller, Failure, ModelControl, Node, NodeConfig, Parts};
+use understudy_gateway::{
+    Caller, Failure, Keyring, ModelControl, Node, NodeConfig, Parts, admission::tenant::TenantLimits,
+};
 use understudy_proto::v1::ModelStatus;
 use understudy_router::RouterHandle;
 
@@ -59,7 +61,7 @@ pub struct Api {
     routes: Router,
     pub small: FakeBackend,
     pub node: Node,
-    tenant: String,
+    caller: Caller,
 }
 
 /// `small` and `large` as a ladder; `small` says what the script has for a prompt.
@@ -69,6 +71,16 @@ pub async fn api(script: &[(&str, Reply)]) -> Api {
 
 /// With these settings.
 pub async fn api_with(settings: &str, script: &[(&str, Reply)]) -> Api {
+    assembled(settings, script, Keyring::default()).await
+}
+
+/// With these keys, which count once the node serves.
+pub async fn api_behind(keys: Keyring) -> Api {
+    let anywhere = "[listen]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n";
+    assembled(anywhere, &[], keys).await
+}
+
+async fn assembled(settings: &str, script: &[(&str, Reply)], keys: Keyring) -> Api {
     let ladder = "[[ladder]]\nmodel = \"small\"\n[[ladder]]\nmodel = \"large\"\n";
     let config = NodeConfig::parse(&format!("{settings}\n{ladder}"), "test").unwrap();
     let unsure = Reply::text("perhaps").logprob(-3.0).signals(3.0, 0.05);
@@ -81,8 +93,8 @@ pub async fn api_with(settings: &str, script: &[(&str, Reply)]) -> Api {
     let slots = FakeSlots::new().with(small.clone()).with(large);
     let router = RouterHandle::spawn(config.router().unwrap(), Arc::new(slots.clone())).await.unwrap();
     let control = Arc::new(Listed(slots.clone(), watch::Sender::new(0)));
-    let node = Node::assemble(config, Parts { router, slots: Arc::new(slots), control });
-    Api { routes: understudy_http::routes(&node), small, node, tenant: String::new() }
+    let node = Node::assemble(config, Parts { router, slots: Arc::new(slots), control }).with_keys(keys);
+    Api { routes: understudy_http::routes(&node).router, small, node, caller: Caller::default() }
 }
 
 /// What came back.
@@ -95,7 +107,12 @@ pub struct Said {
 impl Api {
     /// The same node, called by this tenant.
     pub fn tenant(&mut self, tenant: &str) {
-        self.tenant = tenant.into();
+        self.limited(tenant, TenantLimits::default());
+    }
+
+    /// By a tenant that may take so much.
+    pub fn limited(&mut self, tenant: &str, limits: TenantLimits) {
+        self.caller = Caller { tenant: tenant.into(), limits, ..Caller::default() };
     }
 
     pub async fn post(&self, path: &str, body: impl ToString) -> Said {
@@ -117,7 +134,7 @@ impl Api {
     }
 
     pub async fn send(&self, mut request: Request<Body>) -> Response {
-        request.extensions_mut().insert(Caller { tenant: self.tenant.clone(), ..Caller::default() });
+        request.extensions_mut().insert(self.caller.clone());
         self.routes.clone().oneshot(request).await.unwrap()
     }
 

@@ -46,7 +46,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     let Asked { request, mut frame, streams, in_background, deadline_ms } = asked.asked(before)?;
     frame.tenant.clone_from(&call.caller.tenant);
     let ctx = call.context(&app.inference, 0, deadline_ms)?;
-    let mut telling = Telling::begin(&app.inference, ctx, request, false).await?;
+    let mut telling = Telling::begin(&app.inference, ctx, request, false, &call.trace).await?;
     if in_background {
         return Ok(Json(background::begin(app.responses, telling, frame)).into_response());
     }
