@@ -2,7 +2,7 @@
 //!
 //! | choice | the prompt tells of | the answer |
 //! |---|---|---|
-//! | auto | all tools | text, then calls or none |
+//! | auto | all tools | text, then calls or none; or calls without marks |
 //! | none | none | anything |
 //! | required | all tools | calls and nothing else |
 //! | required, one named | that tool | one call of it |

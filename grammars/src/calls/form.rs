@@ -12,3 +12,10 @@ pub(super) const AFTER_ARGUMENTS: &str = "}\n</tool_call>";
 pub(super) const BETWEEN: &str = "\n";
 /// Ends a call.
 pub(super) const CLOSE: &str = "</tool_call>";
+
+/// Around code in Markdown, and so around calls without marks.
+pub(super) const FENCE: &str = "```";
+/// After the arguments of a call without marks.
+pub(super) const END: &str = "}";
+/// After the last call in a fence.
+pub(super) const END_OF_FENCE: &str = "\n```";

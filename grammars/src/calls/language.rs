@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::form::{AFTER_ARGUMENTS, BEFORE_ARGUMENTS, BEFORE_NAME, BETWEEN, OPEN};
-use super::prose::{CALLS, Prose};
+use super::unmarked::{Due, Unmarked};
 use super::{CallsSpec, ToolSpec, tools};
 use crate::json::Json;
 use crate::lexeme::{Automaton, Lexeme, Words};
@@ -13,8 +13,8 @@ use crate::{Budget, GrammarError, Vocabulary};
 /// Something that is due.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Frame {
-    /// Free text, which may be empty, up to the mark of a call or to the end.
-    Prose,
+    /// Something of free text, or of calls without marks.
+    Unmarked(Due),
     /// The mark of a call that there has to be.
     Open,
     /// The name of a tool with what is around it; then its arguments and the end of the call.
@@ -29,7 +29,8 @@ pub(crate) enum Frame {
 
 /// Texts with calls of some tools.
 pub(crate) struct Calls {
-    prose: Arc<Lexeme>,
+    /// There, where the answer may be text.
+    unmarked: Option<Unmarked>,
     open: Arc<Lexeme>,
     /// Its outcomes are tools.
     name: Arc<Lexeme>,
@@ -37,7 +38,6 @@ pub(crate) struct Calls {
     more: Arc<Lexeme>,
     /// The arguments of each tool.
     arguments: Vec<Json>,
-    text: bool,
     many: bool,
 }
 
@@ -56,26 +56,26 @@ impl Calls {
             vocabulary.lexicon().get(&format!("mark of a call {text}"), make)
         };
         Ok(Self {
-            prose: vocabulary
-                .lexicon()
-                .get("prose before a call", || Automaton::build(&Prose, vocabulary.spellable(), budget))?,
+            unmarked: spec.text.then(|| Unmarked::new(spec, vocabulary, budget)).transpose()?,
             open: mark(OPEN)?,
             name: Lexeme::new(build(&names(&spec.tools))?),
             close: mark(AFTER_ARGUMENTS)?,
             more: mark(&format!("{BETWEEN}{OPEN}"))?,
             arguments: tools::arguments(&spec.tools, vocabulary, budget)?,
-            text: spec.text,
             many: spec.many,
         })
     }
 
     /// What is due after the name of a tool.
     fn named(&self, tool: u32) -> After<Frame> {
-        let tool = tool as usize;
-        let Some(arguments) = self.arguments.get(tool) else { return After::Ways(Vec::new()) };
-        let value = Frame::Arguments(tool, arguments.whole());
+        let Some(value) = self.whole(tool as usize) else { return After::Ways(Vec::new()) };
         let more = self.many.then_some(Frame::More);
         After::one([value, Frame::Close].into_iter().chain(more))
+    }
+
+    /// All arguments of a tool.
+    fn whole(&self, tool: usize) -> Option<Frame> {
+        Some(Frame::Arguments(tool, self.arguments.get(tool)?.whole()))
     }
 }
 
@@ -90,13 +90,18 @@ impl Language for Calls {
     type Frame = Frame;
 
     fn start(&mut self) -> Vec<Vec<Frame>> {
-        vec![if self.text { vec![Frame::Prose] } else { vec![Frame::Open, Frame::Name] }]
+        vec![match self.unmarked {
+            Some(_) => vec![Frame::Unmarked(Due::Answer)],
+            None => vec![Frame::Open, Frame::Name],
+        }]
     }
 
     fn offer(&mut self, frame: &Frame) -> Offer {
         let (lexeme, optional) = match frame {
             Frame::Arguments(tool, frame) => return self.arguments[*tool].offer(frame),
-            Frame::Prose => (&self.prose, true),
+            Frame::Unmarked(due) => {
+                return self.unmarked.as_ref().map_or_else(Offer::default, |unmarked| unmarked.offer(*due));
+            }
             Frame::Open => (&self.open, false),
             Frame::Name => (&self.name, false),
             Frame::Close => (&self.close, false),
@@ -107,10 +112,13 @@ impl Language for Calls {
 
     fn after(&mut self, frame: &Frame, choice: usize, read: Read<'_>) -> After<Frame> {
         match frame {
-            Frame::Prose if read.outcome == CALLS => After::one([Frame::Name]),
+            Frame::Unmarked(due) => match &self.unmarked {
+                Some(unmarked) => unmarked.after(*due, choice, read.outcome, |tool| self.whole(tool)),
+                None => After::Ways(Vec::new()),
+            },
             Frame::More => After::one([Frame::Name]),
             Frame::Name => self.named(read.outcome),
-            Frame::Prose | Frame::Open | Frame::Close => After::nothing(),
+            Frame::Open | Frame::Close => After::nothing(),
             Frame::Arguments(tool, frame) => {
                 let frames = |ways: Vec<_>| ways.into_iter().map(|way| within(*tool, way)).collect();
                 match self.arguments[*tool].after(frame, choice, read) {

@@ -8,20 +8,26 @@
 //! </tool_call>
 //! ```
 //!
+//! Where text is allowed too, an answer may be the object alone, or in a code fence.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | `form` | the form's fixed parts |
 //! | `tools` | what can be wrong with tools, and the arguments of each as JSON |
+//! | `opening` | how a call without marks begins, for constraint and reader alike |
 //! | `prose` | free text, up to where a call begins |
 //! | `language` | texts with calls as a `Language` of the machine |
+//! | `unmarked` | of that, answers that may begin as text: text, or calls without marks |
 //! | `reader`, `scan` | [`CallReader`]: text and calls out of a text that comes in pieces |
 
 mod form;
 mod language;
+mod opening;
 mod prose;
 mod reader;
 mod scan;
 mod tools;
+mod unmarked;
 
 pub(crate) use language::Calls;
 pub use reader::{CallPiece, CallReader};
@@ -33,8 +39,8 @@ use crate::GrammarError;
 pub struct CallsSpec {
     /// The tools, of different names; at most [`CallsSpec::MOST_TOOLS`].
     pub tools: Vec<ToolSpec>,
-    /// Whether text may come before the first call, and there need be no call. Else there is at least one, and
-    /// nothing beside the calls.
+    /// Whether text may come before the first call, and there need be no call; or calls come without their marks. Else
+    /// there is at least one, and nothing beside the calls.
     pub text: bool,
     /// Whether there may be several calls.
     pub many: bool,

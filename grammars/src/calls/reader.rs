@@ -1,7 +1,8 @@
 //! Text and calls out of an answer that comes in pieces.
 
-use super::form::{CLOSE, OPEN};
-use super::scan::{Arguments, FENCE, Found, bare_head, head, tail};
+use super::form::{CLOSE, FENCE, OPEN};
+use super::opening::Openings;
+use super::scan::{Arguments, Found, head, tail};
 
 /// A part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct CallReader {
     has_said: bool,
     /// Names that a call without marks may have.
     tools: Vec<String>,
+    /// Finds such calls.
+    openings: Option<Openings>,
     /// What closes the call that has begun last.
     close: &'static str,
 }
@@ -79,7 +82,9 @@ enum Place {
 impl CallReader {
     /// A reader that takes calls of these tools without marks too.
     pub fn of_tools(tools: impl IntoIterator<Item = String>) -> Self {
-        Self { tools: tools.into_iter().collect(), place: Place::Bare, ..Self::default() }
+        let tools: Vec<String> = tools.into_iter().collect();
+        let openings = Some(Openings::new(tools.iter().map(String::as_str)));
+        Self { tools, openings, place: Place::Bare, ..Self::default() }
     }
 
     /// Reads more of the answer.
@@ -135,13 +140,14 @@ impl CallReader {
     }
 
     fn bare(&mut self, rest: &mut &str, pieces: &mut Vec<CallPiece>) -> bool {
-        match bare_head(window(rest)) {
-            Found::Beginning if rest.len() <= HELD => return false,
-            Found::Whole(end, name) if self.tools.contains(&name) => {
+        let found = self.openings.as_ref().map_or(Found::Nothing, |openings| openings.head(rest));
+        match found {
+            Found::Beginning => return false,
+            Found::Whole(end, tool) => {
                 *rest = &rest[end..];
-                self.begin(name, FENCE, pieces);
+                self.begin(self.tools[tool as usize].clone(), FENCE, pieces);
             }
-            _ => self.place = Place::Text,
+            Found::Nothing => self.place = Place::Text,
         }
         true
     }

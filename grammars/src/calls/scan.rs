@@ -2,9 +2,6 @@
 
 use super::form::OPEN;
 
-/// Around code in Markdown.
-pub(super) const FENCE: &str = "```";
-
 /// What a text begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<T> {
@@ -16,8 +13,8 @@ pub(super) enum Found<T> {
     Nothing,
 }
 
-/// Why a cursor stopped: at the text's end, or before something else than what was looked for.
-enum Stop {
+/// Why reading stopped: at the text's end, or before something else than what was looked for.
+pub(super) enum Stop {
     End,
     Other,
 }
@@ -36,21 +33,6 @@ impl<T> From<Result<(usize, T), Stop>> for Found<T> {
 pub(super) fn head(text: &str) -> Found<String> {
     let mut cursor = Cursor { text, at: 0 };
     cursor.word(OPEN).and_then(|()| cursor.call()).into()
-}
-
-/// The same without the mark: the object alone, or in a code fence.
-pub(super) fn bare_head(text: &str) -> Found<String> {
-    let mut cursor = Cursor { text, at: 0 };
-    cursor.blank();
-    let fenced = match cursor.word(FENCE) {
-        Ok(()) => {
-            cursor.letters();
-            Ok(())
-        }
-        Err(Stop::End) => Err(Stop::End),
-        Err(Stop::Other) => Ok(()),
-    };
-    fenced.and_then(|()| cursor.call()).into()
 }
 
 /// What follows a call's arguments: the end of the object, and what closes the call. Either may be missing.
@@ -83,12 +65,6 @@ impl Cursor<'_> {
         let rest = &self.text[self.at..];
         self.at += rest.len() - rest.trim_ascii_start().len();
         self.at
-    }
-
-    /// Passes over letters.
-    fn letters(&mut self) {
-        let rest = &self.text[self.at..];
-        self.at += rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
     }
 
     /// The object of a call up to its arguments: their place, and the tool's name.

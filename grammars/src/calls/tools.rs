@@ -11,7 +11,7 @@ use crate::json::{Json, JsonSpec, compile_objects};
 use crate::{Budget, GrammarError, Vocabulary, Whitespace};
 
 /// Longest name in bytes.
-const LONGEST_NAME: usize = 64;
+pub(super) const LONGEST_NAME: usize = 64;
 
 /// Schemas of a request together, in bytes; what they say together. As of one JSON Schema.
 const LARGEST: usize = 8 << 20;

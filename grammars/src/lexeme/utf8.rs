@@ -16,6 +16,27 @@ impl Utf8 {
     /// Between two characters.
     pub(crate) const START: Self = Self { left: 0, low: 0, high: 0 };
 
+    /// Classes of bytes.
+    pub(crate) const CLASSES: u8 = 12;
+
+    /// Bytes of one class, which is less than [`CLASSES`](Self::CLASSES), lead to the same everywhere.
+    pub(crate) fn class(byte: u8) -> u8 {
+        match byte {
+            0..0x80 => 0,
+            0x80..=0x8F => 1,
+            0x90..=0x9F => 2,
+            0xA0..=0xBF => 3,
+            0xC2..=0xDF => 4,
+            0xE0 => 5,
+            0xED => 6,
+            0xE1..=0xEF => 7,
+            0xF0 => 8,
+            0xF1..=0xF3 => 9,
+            0xF4 => 10,
+            _ => 11,
+        }
+    }
+
     pub(crate) fn step(self, byte: u8) -> Option<Self> {
         let plain = |left| Self { left, low: 0x80, high: 0xBF };
         if self.left > 0 {

@@ -6,7 +6,7 @@ use super::automaton::Source;
 type Node = (Vec<(u8, u32)>, Option<u32>);
 
 /// Some texts, each with an outcome, in a tree. Of equal texts the first counts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Words {
     nodes: Vec<Node>,
 }

@@ -20,6 +20,7 @@ fn sets() -> Vec<(&'static str, Vec<ToolSpec>)> {
     vec![
         ("plain tools", each(|_| json!({"properties": {"a": {"type": "string"}}}))),
         ("long names", (0..128).map(|at| tool(&format!("{}{at:03}", "n".repeat(61)), "")).collect()),
+        ("names of their own", (0..128).map(|at| tool(&format!("{at:03}{}", "n".repeat(61)), "")).collect()),
         ("many properties each", each(|_| json!({"properties": properties}))),
         ("required keys", each(|tool| json!({"required": list(200, &|at| json!(format!("{tool}.{at}")))}))),
         ("explosive patterns", each(|_| text("^(?:[^a]|a){0,500}a.{500}$".into()))),
@@ -35,12 +36,18 @@ fn sets() -> Vec<(&'static str, Vec<ToolSpec>)> {
 }
 
 fn compile_and_write(tools: Vec<ToolSpec>) -> Result<(), GrammarError> {
-    let pattern = Pattern::Calls(CallsSpec { tools, text: false, many: true });
-    let mut matcher = Grammar::compile(&pattern, &vocabulary(), &Budget::default())?.matcher();
-    for token in matcher.close_path().unwrap_or_default() {
-        assert!(allowed(&mut matcher).contains(&token) && matcher.try_accept(token));
+    let name = tools.first().map(|tool| tool.name.clone()).unwrap_or_default();
+    for (text, begun) in
+        [(false, String::new()), (true, format!("{{\"name\": \"{name}\", \"arguments\": {{"))]
+    {
+        let pattern = Pattern::Calls(CallsSpec { tools: tools.clone(), text, many: true });
+        let mut matcher = Grammar::compile(&pattern, &vocabulary(), &Budget::default())?.matcher();
+        assert!(begun.bytes().all(|byte| matcher.try_accept(u32::from(byte))), "{begun}");
+        for token in matcher.close_path().unwrap_or_default() {
+            assert!(allowed(&mut matcher).contains(&token) && matcher.try_accept(token));
+        }
+        assert!(matcher.is_accepting());
     }
-    assert!(matcher.is_accepting());
     Ok(())
 }
 

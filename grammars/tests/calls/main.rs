@@ -8,6 +8,7 @@ mod reader;
 #[path = "../common/soon.rs"]
 mod soon;
 mod support;
+mod unmarked;
 
 use support::{END, KINDS, accepts, allowed, case, compile, judge, pattern, read, tool, vocabulary};
 use understudy_grammars::measure::{complete::complete, exact::exact};
@@ -143,7 +144,8 @@ fn whatever_is_begun_is_complete_within_its_budget() {
         for (_, written) in done.texts {
             let written = String::from_utf8(written).expect("text");
             let told = judge(&spec, &written).unwrap_or_else(|wrong| panic!("{wrong}: {written}"));
-            let (prose, calls) = CallReader::default().read(&written);
+            let reader = CallReader::of_tools(support::tools().into_iter().map(|tool| tool.name));
+            let (prose, calls) = reader.read(&written);
             assert_eq!(calls, told.1, "{written}");
             assert_eq!(prose.trim(), told.0.trim(), "{written}");
         }

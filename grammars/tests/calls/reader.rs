@@ -70,6 +70,9 @@ fn calls_of_known_tools_need_no_marks() {
         text(&format!("So: {}", bare("a"))),
         text("```python\nprint()\n```"),
         text("{\"name\": \"a"),
+        text(&bare("a").replace("{\"x\": 1}", "[]")),
+        text(&bare("a").replace("\"a\"", "\"\\u0061\"")),
+        text(&format!("{}{}", " ".repeat(17), bare("a"))),
         text(" \n"),
     ];
     for (answer, text, calls) in cases {
@@ -113,8 +116,9 @@ fn little_is_held_back() {
         " ".repeat(10_000),
         format!("<tool_call>{}", " ".repeat(10_000)),
         format!("<tool_call>{{\"name\": \"{}", "é\\\"".repeat(10_000)),
+        format!("```{{\"name\": \"{}", "a".repeat(10_000)),
     ] {
-        let mut reader = CallReader::default();
+        let mut reader = CallReader::of_tools(["a".repeat(9_000), "a".repeat(64)]);
         let told: usize = endless
             .char_indices()
             .flat_map(|(at, letter)| reader.push(&endless[at..at + letter.len_utf8()]))

@@ -1,8 +1,9 @@
 //! A small vocabulary, some tools, and a judge of whole texts.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
+use regex::Regex;
 use serde_json::Value;
 use understudy_grammars::measure::{Case, Sample};
 use understudy_grammars::{
@@ -55,6 +56,17 @@ pub fn vocabulary() -> Arc<Vocabulary> {
             "  ",
             "hello",
             "é\"",
+            "{\"",
+            " {",
+            "```",
+            "```json\n{",
+            "\"name\": \"time_",
+            "\"time\",",
+            "\":",
+            ": {",
+            "}}\n```",
+            "}\n{\"name\"",
+            "\n\n",
         ];
         tokens.extend(longer.iter().map(|text| text.as_bytes().to_vec()));
         tokens.push(vec![b'a', 0xC3]);
@@ -115,26 +127,22 @@ pub fn case(name: impl Into<String>, pattern: Pattern, texts: &[&str]) -> Case {
     Case { name: name.into(), pattern, samples: texts.iter().map(sample).collect() }
 }
 
+/// Names and arguments.
+pub type Calls = Vec<(String, String)>;
+
 /// What a text that is complete says by the form alone: the text before the calls, and the calls. Fails with what
 /// is wrong.
-pub fn judge(spec: &CallsSpec, text: &str) -> Result<(String, Vec<(String, String)>), String> {
+pub fn judge(spec: &CallsSpec, text: &str) -> Result<(String, Calls), String> {
+    if let Some(calls) = judge_unmarked(spec, text) {
+        return Ok((String::new(), calls?));
+    }
     let begin = text.find("<tool_call>").unwrap_or(text.len());
     let (prose, mut rest) = text.split_at(begin);
     let mut calls = Vec::new();
     while !rest.is_empty() {
         let named = rest.strip_prefix("<tool_call>\n{\"name\": \"").ok_or("no call")?;
         let (name, after) = named.split_once("\", \"arguments\": ").ok_or("no arguments")?;
-        let mut values = serde_json::Deserializer::from_str(after).into_iter::<Value>();
-        let value = values.next().ok_or("no value")?.map_err(|error| error.to_string())?;
-        let (arguments, after) = after.split_at(values.byte_offset());
-        let tool = spec.tools.iter().find(|tool| tool.name == name).ok_or("an unknown tool")?;
-        let schema = if tool.parameters.is_empty() { "{}" } else { &tool.parameters };
-        let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-        let is_valid =
-            jsonschema::validator_for(&schema).map_err(|error| error.to_string())?.is_valid(&value);
-        if !is_valid || !value.is_object() {
-            return Err(format!("{value} is not valid for {name}"));
-        }
+        let (arguments, after) = judge_arguments(spec, name, after)?;
         calls.push((name.to_owned(), arguments.to_owned()));
         let after = after.strip_prefix("}\n</tool_call>").ok_or("no end of a call")?;
         rest = after.strip_prefix('\n').unwrap_or(after);
@@ -149,4 +157,56 @@ pub fn judge(spec: &CallsSpec, text: &str) -> Result<(String, Vec<(String, Strin
         return Err("several calls".into());
     }
     Ok((prose.to_owned(), calls))
+}
+
+/// Splits the arguments of a call off, if they are valid for the tool.
+fn judge_arguments<'a>(spec: &CallsSpec, name: &str, text: &'a str) -> Result<(&'a str, &'a str), String> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let value = values.next().ok_or("no value")?.map_err(|error| error.to_string())?;
+    let tool = spec.tools.iter().find(|tool| tool.name == name).ok_or("an unknown tool")?;
+    let schema = if tool.parameters.is_empty() { "{}" } else { &tool.parameters };
+    let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+    let is_valid = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?.is_valid(&value);
+    match is_valid && value.is_object() {
+        true => Ok(text.split_at(values.byte_offset())),
+        false => Err(format!("{value} is not valid for {name}")),
+    }
+}
+
+/// The same of an answer that begins as a call without marks; `None` where it does not.
+fn judge_unmarked(spec: &CallsSpec, text: &str) -> Option<Result<Calls, String>> {
+    let (mut in_fence, name, mut rest) = begun(spec, text).filter(|_| spec.text)?;
+    let mut name = name.to_owned();
+    let mut calls = Vec::new();
+    loop {
+        let (arguments, after) = match judge_arguments(spec, &name, rest) {
+            Ok(split) => split,
+            Err(wrong) => return Some(Err(wrong)),
+        };
+        calls.push((name, arguments.to_owned()));
+        let Some(after) = after.strip_prefix('}') else { return Some(Err("no end of a call".into())) };
+        let (was_in_fence, closed) = (in_fence, after.strip_prefix("\n```").filter(|_| in_fence));
+        rest = closed.unwrap_or(after);
+        in_fence &= closed.is_none();
+        if rest.is_empty() {
+            return Some(if in_fence { Err("no end of a fence".into()) } else { Ok(calls) });
+        }
+        let next = begun(spec, rest).filter(|_| spec.many);
+        let next = next.filter(|(fenced, ..)| !fenced || was_in_fence && !in_fence);
+        let Some((fenced, next, after)) = next else { return Some(Err("something after a call".into())) };
+        in_fence |= fenced;
+        (name, rest) = (next.to_owned(), after);
+    }
+}
+
+/// Whether a call without marks of a tool is in a fence, the tool, and the text from its arguments on.
+fn begun<'a>(spec: &CallsSpec, text: &'a str) -> Option<(bool, &'a str, &'a str)> {
+    static HEAD: LazyLock<Regex> = LazyLock::new(|| {
+        let head = r#"^B(```[A-Za-z0-9]{0,16}B)?\{B"name"B:B"([^"]*)"B,B"arguments"B:B\{"#;
+        Regex::new(&head.replace('B', r"[ \t\n\r]{0,16}")).expect("an expression")
+    });
+    let found = HEAD.captures(text)?;
+    let name = found.get(2)?.as_str();
+    let is_known = spec.tools.iter().any(|tool| tool.name == name);
+    is_known.then(|| (found.get(1).is_some(), name, &text[found[0].len() - 1..]))
 }
