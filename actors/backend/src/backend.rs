@@ -13,7 +13,7 @@ use understudy_engine::{
 };
 use understudy_grammars::Pattern;
 
-use crate::{BackendError, RequestCtx, SeqId};
+use crate::{BackendError, NodeId, RequestCtx, SeqId};
 
 /// Tokens of a run travel through a channel of this capacity. When it is full the engine
 /// parks the run (other runs go on) until the reader catches up.
@@ -131,6 +131,11 @@ impl RunStream {
 pub trait Backend: Send + Sync {
     /// The model behind it.
     fn card(&self) -> &ModelCard;
+
+    /// Where it is; 0 is this process.
+    fn node(&self) -> NodeId {
+        NodeId::default()
+    }
 
     /// Its tokenizer and template.
     fn codec(&self) -> Arc<dyn Codec>;

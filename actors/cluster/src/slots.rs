@@ -54,6 +54,12 @@ impl ClusterSlots {
         x ^ (x >> 31)
     }
 
+    /// This process would have to fetch it.
+    fn is_absent(&self, model: &str) -> bool {
+        let view = self.remotes.view();
+        view.own.facts.models.iter().any(|found| found.model == model && found.state == "absent")
+    }
+
     /// This process and the nodes that can serve the model; those to avoid are last resorts.
     fn candidates(&self, ctx: &RequestCtx, model: &str, tried: &[NodeId]) -> Vec<Candidate> {
         let view = self.remotes.view();
@@ -92,9 +98,10 @@ impl Slots for ClusterSlots {
         loop {
             let candidates = self.candidates(ctx, model, &tried);
             let Some(chosen) = placement::choose(&candidates, ctx.affinity, self.draw()) else {
-                // Names that no facts mention, such as a file's path, are for this process to judge.
                 return match failure {
                     Some(failure) => Err(failure),
+                    None if ctx.attempt > 0 && self.is_absent(model) => Err(nowhere(model)),
+                    // Names that no facts mention, such as a file's path, are for this process to judge.
                     None => self.local.backend(ctx, model, progress).await,
                 };
             };
@@ -117,6 +124,10 @@ impl Slots for ClusterSlots {
             }
         }
     }
+}
+
+fn nowhere(model: &str) -> BackendError {
+    BackendError::Unavailable { model: model.into(), why: "no node has it any more".into() }
 }
 
 /// Whether another place may do better.

@@ -48,6 +48,7 @@ pub struct Place {
 }
 
 impl Places {
+    /// So many, over all and for each peer.
     pub fn new(most: usize, most_per_peer: usize) -> Self {
         let (turned_full, turned_peer) = Default::default();
         let taken = Mutex::default();

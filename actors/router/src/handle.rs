@@ -1,5 +1,6 @@
 //! The way in and out of the router.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -108,7 +109,8 @@ impl RouterHandle {
 
         let (sender, events) = mpsc::channel(ANSWER_CHANNEL_CAPACITY + 1);
         let last = sender.clone().try_reserve_owned().map_err(|_| RouterError::NotRunning)?;
-        let ctx = RequestCtx { cancel: ctx.cancel.child_token(), ..ctx };
+        let affinity = ctx.affinity.or_else(|| Some(beginning(&request)));
+        let ctx = RequestCtx { cancel: ctx.cancel.child_token(), affinity, ..ctx };
         let cancel = ctx.cancel.clone().drop_guard();
         let (slots, constraints) = (shared.slots.clone(), shared.constraints.clone());
         let (records, costs) = (shared.records.clone(), shared.costs.clone());
@@ -154,6 +156,14 @@ impl RouterHandle {
             actor.stop(None);
         }
     }
+}
+
+/// The same for all turns of a conversation, and for questions that begin as it did.
+fn beginning(request: &AnswerRequest) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let first = request.messages.iter().position(|message| message.role == "user").unwrap_or(0);
+    request.messages.iter().take(first + 1).for_each(|message| message.content.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// The events of one answer. Dropping it cancels the request.

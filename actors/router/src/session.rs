@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use understudy_backend::{Backend, BackendError, OpenGate, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
+use understudy_backend::{Backend, BackendError, NodeId, OpenGate, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
 use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{
     Draft, RunSpec, SamplerSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec,
@@ -20,8 +20,10 @@ use crate::candidate::{Author, Candidate, Written};
 use crate::desk::{Desk, Trouble};
 use crate::request::Conversation;
 
-/// How often a model is tried before its answer is interrupted.
-const MAX_ATTEMPTS: u32 = 2;
+/// How often a model is tried before its answer is interrupted: nodes come and go, and an answer outlives several.
+const MAX_ATTEMPTS: u32 = 8;
+/// How often on one node: what a request does to an engine twice, it may do to every engine.
+const MAX_ATTEMPTS_ON_NODE: usize = 2;
 /// How long a stopped run may take to say what it cost. An engine polls cancellation at
 /// each token, so a live one answers within a token's time.
 const DRAIN_LIMIT: Duration = Duration::from_millis(250);
@@ -38,6 +40,12 @@ pub(crate) struct Session {
     model: String,
     attempt: u32,
     open: Option<Open>,
+    /// Where the sequence is, or was meant to be.
+    node: NodeId,
+    /// Nodes that lost it, one entry for each loss.
+    losses: Vec<NodeId>,
+    /// The weights that began the answer: only their twins go on with it.
+    digest: Option<String>,
 }
 
 /// An open sequence.
@@ -73,7 +81,14 @@ pub(crate) struct Run {
 
 impl Session {
     pub(crate) fn new(model: impl Into<String>) -> Self {
-        Self { model: model.into(), attempt: 0, open: None }
+        Self {
+            model: model.into(),
+            attempt: 0,
+            open: None,
+            node: NodeId::default(),
+            losses: Vec::new(),
+            digest: None,
+        }
     }
 
     pub(crate) fn model(&self) -> &str {
@@ -120,9 +135,12 @@ impl Session {
     /// Notes a loss; whether to try again.
     pub(crate) fn lost(&mut self, desk: &Desk<'_>, why: &str) -> bool {
         self.open = None;
-        let again = self.attempt + 1 < MAX_ATTEMPTS;
+        self.losses.push(self.node);
+        let here = self.losses.iter().filter(|node| **node == self.node).count();
+        let again = self.attempt + 1 < MAX_ATTEMPTS && here < MAX_ATTEMPTS_ON_NODE;
         if again {
-            tracing::warn!(request = %desk.job.ctx.request_id, model = self.model, why, "engine lost, trying again");
+            let (request, node) = (&desk.job.ctx.request_id, self.node.0);
+            tracing::warn!(%request, model = self.model, node, why, "engine lost, trying again");
             self.attempt += 1;
         }
         again
@@ -145,7 +163,8 @@ impl Session {
         candidate: &Candidate,
     ) -> Result<Option<Vec<TokenId>>, Trouble> {
         if self.open.is_none() {
-            self.open = Some(self.opening(desk, &desk.candidate()).await?);
+            let candidate = desk.candidate();
+            self.open = Some(self.opening(desk, &candidate).await?);
         }
         let open = self.opened()?;
         let Some(ids) = candidate.ids_in(&open.author.vocabulary) else { return Ok(None) };
@@ -153,10 +172,12 @@ impl Session {
         Ok(rest.map(<[TokenId]>::to_vec))
     }
 
-    async fn opening(&self, desk: &mut Desk<'_>, candidate: &Candidate) -> Result<Open, Trouble> {
+    async fn opening(&mut self, desk: &mut Desk<'_>, candidate: &Candidate) -> Result<Open, Trouble> {
         let ctx = self.ctx(desk);
         let is_first = desk.books.account(&self.model).numerics.is_empty();
         let backend = self.find_backend(&ctx, desk).await?;
+        self.node = backend.node();
+        self.digest.get_or_insert_with(|| backend.card().digest.clone());
         let codec = backend.codec();
         let prompt = ctx
             .bound(async { Ok(prompt_ids(desk.job.request.conversation(), codec.clone()).await) })
@@ -193,7 +214,7 @@ impl Session {
     }
 
     fn ctx(&self, desk: &Desk<'_>) -> RequestCtx {
-        RequestCtx { attempt: self.attempt, ..desk.job.ctx.clone() }
+        RequestCtx { attempt: self.attempt, avoid: self.losses.clone(), ..desk.job.ctx.clone() }
     }
 
     /// Starts decoding up to `max_tokens` tokens. Each token that the caller keeps is told by
@@ -270,12 +291,20 @@ impl Session {
     async fn find_backend(&self, ctx: &RequestCtx, desk: &Desk<'_>) -> Result<Arc<dyn Backend>, Trouble> {
         let give_up = Instant::now() + Duration::from_millis(desk.job.config.resume_wait_ms);
         let mut pause = RETRY_PAUSE.0;
+        let mut ctx = ctx.clone();
         loop {
-            let asked = ctx.bound(desk.backend(ctx, &self.model));
+            let asked = ctx.bound(desk.backend(&ctx, &self.model));
             let asked = match self.attempt {
                 0 => asked.await,
                 _ => tokio::time::timeout_at(give_up, asked).await.unwrap_or_else(|_| Err(self.too_long())),
             };
+            let asked = asked.and_then(|backend| match self.is_twin(&*backend) {
+                true => Ok(backend),
+                false => {
+                    ctx.avoid.push(backend.node());
+                    Err(self.no_twin())
+                }
+            });
             match asked {
                 Err(error) if self.attempt > 0 && may_come_back(&error) => {
                     if Instant::now() + pause >= give_up {
@@ -291,6 +320,16 @@ impl Session {
                 asked => return Ok(asked?),
             }
         }
+    }
+
+    /// Whether a model has the weights that began the answer.
+    fn is_twin(&self, backend: &dyn Backend) -> bool {
+        self.digest.as_ref().is_none_or(|digest| *digest == backend.card().digest)
+    }
+
+    fn no_twin(&self) -> BackendError {
+        let why = "what is there has other weights than those that began the answer".to_owned();
+        BackendError::Unavailable { model: self.model.clone(), why }
     }
 
     fn too_long(&self) -> BackendError {

@@ -133,6 +133,10 @@ impl Backend for RemoteBackend {
         &self.card
     }
 
+    fn node(&self) -> NodeId {
+        self.link.node()
+    }
+
     fn codec(&self) -> Arc<dyn Codec> {
         self.codec.clone()
     }

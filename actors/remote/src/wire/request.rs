@@ -47,6 +47,8 @@ pub(crate) fn ctx_of(
     }
     let left = context.remaining_ms.map(Duration::from_millis).filter(|left| *left < FURTHEST);
     Ok(RequestCtx {
+        affinity: None,
+        avoid: Vec::new(),
         request_id: RequestId(context.request_id),
         attempt: context.attempt,
         tenant: context.tenant,
