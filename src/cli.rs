@@ -3,6 +3,7 @@
 pub mod answering;
 mod bench;
 mod calibrate;
+mod cluster;
 mod eval;
 mod keys;
 mod ledger;
@@ -14,6 +15,9 @@ use clap::{Args, Parser, Subcommand};
 pub use answering::{Answering, Ask, Chat, Constrained, DialectName};
 pub use bench::{BenchCommand, BenchEngine, BenchGrammar, BenchPolicy, BenchRouter, BenchServe, Overload};
 pub use calibrate::{Calibrate, GoalArgs, Report};
+pub use cluster::{
+    ClusterCommand, ClusterInit, ClusterInvite, ClusterJoin, ClusterOf, ClusterRevoke, ClusterStatus,
+};
 pub use eval::{Eval, EvalCommand, EvalRun};
 pub use keys::{KeysCommand, KeysCreate, KeysOf};
 pub use ledger::{LedgerCommand, LedgerExport, LedgerPurge, LedgerStats, Selected};
@@ -110,6 +114,15 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         what: KeysCommand,
+    },
+    /// Several machines as one: models of each answer for all.
+    #[command(
+        after_help = "Examples:\n  understudy cluster invite                        on a machine that runs `understudy serve`: shows a code\n  understudy cluster join K7QF2-M9XTB --peer mac-1.local    on another one, then `understudy serve`\n  understudy cluster status\n  understudy cluster revoke mac-3 --reason lost"
+    )]
+    Cluster {
+        /// What to do.
+        #[command(subcommand)]
+        what: ClusterCommand,
     },
     /// Check this machine: each line ok, warn or fail, with what to do.
     Doctor(Listing),

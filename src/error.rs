@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use understudy_agents::{ClientError, eval::EvalError};
+use understudy_cluster::{JoinError, identity::IdentityError};
 use understudy_gateway::{Failure, codes};
 use understudy_hub::PullError;
 use understudy_ledger::LedgerError;
@@ -56,6 +57,18 @@ impl From<Failure> for Error {
 impl From<ClientError> for Error {
     fn from(error: ClientError) -> Self {
         Self::new(&error.code, with_fields(error.message, &error.fields))
+    }
+}
+
+impl From<IdentityError> for Error {
+    fn from(error: IdentityError) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl From<JoinError> for Error {
+    fn from(error: JoinError) -> Self {
+        Failure::from(error).into()
     }
 }
 

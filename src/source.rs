@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 use understudy_agents::{Client, Events};
 use understudy_backend::RequestCtx;
+use understudy_cluster::ClusterConfig;
 use understudy_engine::device::DeviceChoice;
 use understudy_gateway::{
     Answer, GgufEngines, Node, NodeConfig,
@@ -137,7 +138,8 @@ fn own() -> NodeConfig {
     let ledger = Ledger { enabled: false, ..Ledger::default() };
     let limits = Limits { longest_wait_ms: 600_000, ..Limits::default() };
     let listen = Listen { keys: false, ..Listen::default() };
-    NodeConfig { databases: Databases::Anywhere, ledger, limits, listen, ..NodeConfig::default() }
+    let cluster = ClusterConfig { enabled: false, ..ClusterConfig::default() };
+    NodeConfig { databases: Databases::Anywhere, cluster, ledger, limits, listen, ..NodeConfig::default() }
 }
 
 /// A node with the real engines.

@@ -18,10 +18,10 @@ use tonic_reflection::pb::v1::{
 use understudy_proto::{
     PROTOCOL_VERSION, names,
     v1::{
-        EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
-        ListModelsRequest, LoadModelRequest, ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest,
-        TokenizeResponse, UnloadModelRequest, WatchModelsRequest, inference_client::InferenceClient,
-        models_client::ModelsClient,
+        ClusterStatusRequest, ClusterStatusResponse, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
+        InviteRequest, InviteResponse, ListModelsRequest, LoadModelRequest, ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest,
+        TokenizeResponse, UnloadModelRequest, WatchModelsRequest, cluster_client::ClusterClient,
+        inference_client::InferenceClient, models_client::ModelsClient,
     },
 };
 
@@ -173,6 +173,28 @@ impl Client {
     pub async fn watch(&self, timeout: Duration) -> Result<Events<ModelStatus>, ClientError> {
         let mut models = self.models_client();
         self.stream(WatchModelsRequest {}, timeout, async move |request| models.watch(request).await).await
+    }
+
+    /// The nodes of the cluster as the node sees them, itself first.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn cluster_status(&self, timeout: Duration) -> Result<ClusterStatusResponse, ClientError> {
+        let mut cluster = ClusterClient::new(self.channel.clone());
+        unary(timeout, cluster.status(self.request(ClusterStatusRequest {}, timeout))).await
+    }
+
+    /// A code with which another node may join.
+    ///
+    /// # Errors
+    /// The node's refusal, `CLUSTER_NONE` and `CLUSTER_AUTHORITY` among them.
+    pub async fn invite(
+        &self,
+        with_authority: bool,
+        timeout: Duration,
+    ) -> Result<InviteResponse, ClientError> {
+        let mut cluster = ClusterClient::new(self.channel.clone());
+        unary(timeout, cluster.invite(self.request(InviteRequest { with_authority }, timeout))).await
     }
 
     /// Whether a service serves: `""` is the node, [`names::model_health`] a model.

@@ -4,6 +4,7 @@ mod ask;
 mod bench;
 mod calibrate;
 mod chat;
+mod cluster;
 mod constraint;
 mod doctor;
 mod eval;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Bench { what } => bench::run(what).await,
         Command::Ledger { what } => ledger::run(&what),
         Command::Keys { what } => keys::run(&what),
+        Command::Cluster { what } => cluster::run(&what).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "understudy", &mut std::io::stdout());
