@@ -84,13 +84,13 @@ impl Storm {
         match self.pick(1000) {
             0..120 => self.set_facts(host),
             250..310 => self.cut(host, other),
-            310..350 => self.heal(),
-            350..375 if self.running().len() > FEWEST_RUNNING => {
+            310..365 => self.heal(),
+            365..375 if self.running().len() > FEWEST_RUNNING => {
                 self.log(format!("kill on host {host}"));
                 self.world.kill(host);
             }
-            375..420 => self.start(host),
-            420..445 if self.world.running[host].is_some() => {
+            375..400 => self.start(host),
+            400..445 if self.world.running[host].is_some() => {
                 self.log(format!("freeze of host {host}"));
                 self.world.processes[process.expect("it runs")].is_frozen = true;
             }
