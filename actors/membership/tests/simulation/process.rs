@@ -95,6 +95,8 @@ impl Watch {
         let is_fixed = self.config.detector == Detector::Fixed;
         match event {
             MemberEvent::Joined { node, generation } => {
+                let silent = self.silent(now, *node, *generation);
+                assert_eq!(silent, Duration::ZERO, "INV-M12: joined without having been heard");
                 let highest = &mut self.seen.entry(*node).or_default().highest;
                 assert!(*generation > *highest, "INV-M1: start {generation} joins after {highest}");
                 *highest = *generation;
