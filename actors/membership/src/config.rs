@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// How a membership behaves. All nodes of a cluster should have the same times.
+/// How a membership behaves. All nodes of a cluster should have the same times. Times that would make no sense together
+/// are raised: a tick to 10 ms, `suspect` to a tick, `dead` to `suspect`, `dial_first` to 10 ms, `dial_most` to `dial_first`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MembershipConfig {
     /// Time between heartbeats on each link.
@@ -65,6 +66,25 @@ impl Default for MembershipConfig {
             gossip: Duration::from_secs(10),
             forget: Duration::from_secs(3600),
             seed: 0,
+        }
+    }
+}
+
+impl MembershipConfig {
+    /// The same without times that contradict each other.
+    pub(crate) fn raised(self) -> Self {
+        let least = Duration::from_millis(10);
+        let tick = self.tick.max(least);
+        let suspect = self.suspect.max(tick);
+        let dial_first = self.dial_first.max(least);
+        Self {
+            tick,
+            suspect,
+            dead: self.dead.max(suspect),
+            dial_first,
+            dial_most: self.dial_most.max(dial_first),
+            dial_timeout: self.dial_timeout.max(least),
+            ..self
         }
     }
 }

@@ -11,6 +11,14 @@
 //! | `detector`, `dialing`, `peer` | silence and phi; whom to dial when; what is kept of a member |
 //! | [`limits`] | bounds on all that a peer can make grow |
 //!
+//! What a driver owes it:
+//! - Both ends of a link say [`Membership::hello`] first, the dialler with its [`Attempt`]. [`Input::LinkUp`] comes when both have
+//!   crossed and the certificate was checked; messages that are faster wait for it.
+//! - Every [`Output::Dial`] ends in a link or in [`Input::DialFailed`]. Time limits of handshakes, and how often a peer may
+//!   connect, are the driver's.
+//! - After each [`Membership::handle`] it takes all outputs, then waits until [`Membership::next_wake`] at most.
+//! - Heartbeats do not queue behind bulk, and what does not fit is dropped: any message may be lost.
+//!
 //! It has no threads, no sockets and no clock: the driver opens links, carries messages, and says what time it is. So
 //! a simulation can put thousands of hours on it, and every run with the same seed is the same.
 //! Its rules have numbers, INV-M1 to INV-M14, in `docs/invariants.md`.

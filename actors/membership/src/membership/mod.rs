@@ -52,6 +52,7 @@ impl Membership {
     /// A membership of one. `now` is the start; the first tick is due at once.
     #[must_use]
     pub fn new(now: Now, config: MembershipConfig, me: Identity) -> Self {
+        let config = config.raised();
         let seed = config.seed ^ me.node.0 ^ me.generation.rotate_left(32);
         Self {
             next_gossip: now.after(config.gossip),

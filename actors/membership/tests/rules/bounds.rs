@@ -1,7 +1,10 @@
 //! INV-M11: what a peer can make grow, and what happens when it is full.
 
+use std::time::Duration;
+
 use understudy_membership::{
-    Address, Fingerprint, Identity, MemberEvent, Message, NodeId, PeerRecord, Refusal, Status, limits,
+    Address, Fingerprint, Identity, Input, MemberEvent, MembershipConfig, Message, NodeId, PeerRecord,
+    Refusal, Status, limits,
 };
 
 use super::lan::address;
@@ -80,5 +83,29 @@ fn an_address_has_a_host_a_port_and_an_end() {
         (&long, false),
     ] {
         assert_eq!(Address::new(text).is_ok(), is_one, "{text}");
+    }
+}
+
+/// Times that contradict each other do not make a node spin, or declare the living dead.
+#[test]
+fn times_without_sense_are_raised() {
+    let zero = Duration::ZERO;
+    let config = MembershipConfig {
+        tick: zero,
+        suspect: zero,
+        dead: zero,
+        dial_first: zero,
+        dial_most: zero,
+        dial_timeout: zero,
+        ..MembershipConfig::default()
+    };
+    let mut one = One::with(config);
+    one.give(Input::AddPeer(address(61)));
+    one.member(1, identity(60));
+    for _ in 0..100 {
+        let outputs = one.pass(5);
+        assert!(outputs.len() < 20, "{outputs:?}");
+        one.beat(1, true);
+        assert_eq!(one.status(60), Some(Status::Alive));
     }
 }

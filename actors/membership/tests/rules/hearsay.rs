@@ -1,7 +1,7 @@
 //! INV-M12: what is taken from others, and what is not.
 
 use understudy_membership::{
-    DeathCause, Fingerprint, Input, MemberEvent, Message, NodeId, PeerRecord, Refusal, Status,
+    DeathCause, Fingerprint, Input, MemberEvent, Message, NodeId, Output, PeerRecord, Refusal, Status, limits,
 };
 
 use super::lan::{Lan, address};
@@ -82,6 +82,57 @@ fn who_left_comes_back_only_as_a_new_start() {
     next.generation = 11;
     one.member(4, next);
     assert_eq!(one.status(60), Some(Status::Alive));
+}
+
+/// The nodes that a peer is told of on a link.
+fn told_of(outputs: &[Output], on: u64) -> Vec<(u64, bool)> {
+    let records = |output: &Output| match output {
+        Output::Send { link, message: Message::Peers(records) } if link.0 == on => {
+            assert!(records.len() <= limits::PEERS_PER_MESSAGE);
+            records.iter().map(|record| (record.node.0, record.left)).collect()
+        }
+        _ => Vec::new(),
+    };
+    outputs.iter().flat_map(records).collect()
+}
+
+/// With a link comes all that is known at first hand: neither the dead nor what others told is passed on.
+#[test]
+fn a_newcomer_is_told_of_the_living_and_of_who_left() {
+    let mut one = One::new();
+    for node in 60..60 + 70 {
+        one.member(node, identity(node));
+    }
+    one.receive(60, record(7, 10, false));
+    one.receive(61, Message::Leave { generation: 10 });
+    one.give(Input::Revoked(identity(62).fingerprint));
+    one.receive(63, Message::Refuse(Refusal::Full));
+    let told = told_of(&one.inbound(1, identity(5)), 1);
+    let expected: Vec<(u64, bool)> =
+        (60..130).filter(|node| ![62, 63].contains(node)).map(|node| (node, node == 61)).collect();
+    assert_eq!(told, expected);
+}
+
+/// Who comes is told to the others within a tick, and everything again from time to time: messages may be lost.
+#[test]
+fn news_travel_at_once_and_all_again_later() {
+    let mut one = One::new();
+    one.member(1, identity(60));
+    one.pass(300);
+    one.member(2, identity(7));
+    assert_eq!(told_of(&one.pass(250), 1), [(7, false)]);
+    let mut again = [0, 0];
+    for _ in 0..400 {
+        let outputs = one.pass(250);
+        one.beat(1, true);
+        one.beat(2, true);
+        for (index, expected) in [(0, (7, false)), (1, (60, false))] {
+            let told = told_of(&outputs, index as u64 + 1);
+            assert!(told.is_empty() || told == [expected]);
+            again[index] += told.len();
+        }
+    }
+    assert!(again[0] > 0 && again[1] > 0 && again[0] + again[1] <= 10, "in 100 s: {again:?}");
 }
 
 /// Whoever joins one node finds all; a leave reaches those who did not hear it themselves.

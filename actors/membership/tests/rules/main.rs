@@ -5,6 +5,7 @@ mod bounds;
 mod dials;
 mod facts;
 mod hearsay;
+mod hostile;
 mod lan;
 mod links;
 mod liveness;

@@ -77,6 +77,8 @@ impl One {
         while let Some(wake) = self.machine.next_wake().filter(|wake| *wake <= until) {
             self.now = self.now.max(wake);
             outputs.extend(self.give(Input::Tick));
+            let is_done = self.machine.next_wake().is_none_or(|wake| wake > self.now);
+            assert!(is_done, "a tick leaves something due");
         }
         self.now = until;
         outputs

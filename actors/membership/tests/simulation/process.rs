@@ -59,7 +59,8 @@ pub fn identity(host: usize, node: u64, key: u8, generation: u64) -> Identity {
         generation,
         name: format!("host {host}"),
         addresses: vec![super::world::address(host)],
-        protocol: 1..=1,
+        // A rolling upgrade that never ends: versions next to each other.
+        protocol: if node.is_multiple_of(2) { 1..=2 } else { 2..=3 },
         cluster: ClusterId([1; 16]),
     }
 }
@@ -94,6 +95,8 @@ impl Watch {
         let is_fixed = self.config.detector == Detector::Fixed;
         match event {
             MemberEvent::Joined { node, generation } => {
+                let silent = self.silent(now, *node, *generation);
+                assert_eq!(silent, Duration::ZERO, "INV-M12: joined without having been heard");
                 let highest = &mut self.seen.entry(*node).or_default().highest;
                 assert!(*generation > *highest, "INV-M1: start {generation} joins after {highest}");
                 *highest = *generation;

@@ -310,19 +310,6 @@ impl World {
         Some(self.processes[wire.ends[side].process].identity.node)
     }
 
-    /// Checks what a process thinks of one node, or of all.
-    fn examine(&mut self, process: usize, whom: Option<NodeId>) {
-        let now = self.now();
-        let state = &mut self.processes[process];
-        let Some(machine) = &state.machine else { return };
-        match whom {
-            Some(node) => {
-                machine.member(node).into_iter().for_each(|member| state.watch.member(now, member));
-            }
-            None => state.watch.members(now, machine, &state.open),
-        }
-    }
-
     fn obey(&mut self, process: usize, output: Output) {
         match output {
             Output::Send { link, message } => self.send(process, link.0, message),
