@@ -86,6 +86,14 @@ codes! {
     DEVICE_FAILED, Unavailable, 1, "Run on the processor with engine.device = \"cpu\", or mend what the message names.";
     INTERNAL, Internal, 1, "This is a defect: report it with the node's log.";
 
+    // Clusters, as the errors of `understudy_identity` name their codes.
+    CLUSTER_MEMBER, FailedPrecondition, 2, "`understudy cluster leave` leaves it; then make or join another.";
+    CLUSTER_NONE, FailedPrecondition, 3, "`understudy cluster init` makes one, `understudy cluster join` enters one.";
+    CLUSTER_NO_AUTHORITY, FailedPrecondition, 3, "Do this where `understudy cluster init` ran, or on a node that was invited with the authority.";
+    CLUSTER_FILES, DataLoss, 1, "Mend or restore the file that the message names, or `understudy cluster leave` and join again.";
+    INVITE_REFUSED, PermissionDenied, 2, "Type it again, or make a new one with `understudy cluster invite`; a code is good for one node, ten minutes and three tries.";
+    PEER_REFUSED, Unauthenticated, 1, "Check both clocks; if they are right, leave the cluster on the node that is named, and join again.";
+
     // The hub, as `understudy_hub::PullError` names its causes.
     HUB_UNKNOWN_MODEL, NotFound, 2, "`understudy models` lists the names; a path to a .gguf file works in place of a name.";
     HUB_NOT_A_MODEL_FILE, InvalidArgument, 2, "Give a path to an existing .gguf file or checkpoint folder, or a catalogue name.";

@@ -93,6 +93,23 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
+    /// The name of its code: `docs/errors/NAME.md` says more.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyMember { .. } => "CLUSTER_MEMBER",
+            Self::NotMember => "CLUSTER_NONE",
+            Self::NoAuthority => "CLUSTER_NO_AUTHORITY",
+            Self::Damaged { .. } | Self::Io { .. } => "CLUSTER_FILES",
+            Self::BadName(_) | Self::BadRequest(_) | Self::DenyListFull => "REQUEST_INVALID",
+            Self::BadCertificate(_)
+            | Self::OtherCluster
+            | Self::Expired { .. }
+            | Self::NotYet { .. }
+            | Self::Denied { .. } => "PEER_REFUSED",
+            Self::Crypto(_) => "INTERNAL",
+        }
+    }
+
     pub(crate) fn crypto(error: impl std::fmt::Display) -> Self {
         Self::Crypto(error.to_string())
     }

@@ -29,6 +29,16 @@ pub enum InviteError {
     Identity(#[from] IdentityError),
 }
 
+impl InviteError {
+    /// The name of its code: `docs/errors/NAME.md` says more.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooMany => "INVITE_REFUSED",
+            Self::Identity(error) => error.code(),
+        }
+    }
+}
+
 /// An invite as a person gets to see it.
 #[derive(Debug, Clone)]
 pub struct Shown {

@@ -127,6 +127,18 @@ pub enum PairingError {
     Identity(#[from] IdentityError),
 }
 
+impl PairingError {
+    /// The name of its code: `docs/errors/NAME.md` says more.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused => "INVITE_REFUSED",
+            Self::NotWelcome(_) | Self::OutOfOrder(_) | Self::Changed => "PEER_REFUSED",
+            Self::Version { .. } => "PROTOCOL_TOO_NEW",
+            Self::Identity(error) => error.code(),
+        }
+    }
+}
+
 impl From<Unreadable> for PairingError {
     fn from(_: Unreadable) -> Self {
         Self::OutOfOrder("a frame that cannot be read")

@@ -261,9 +261,9 @@ impl ClusterFiles {
     /// on disk before it is given out, so no two starts have the same.
     ///
     /// # Errors
-    /// The file cannot be read, makes no sense, or cannot be written.
+    /// No member, or the file cannot be read, makes no sense, or cannot be written.
     pub fn next_generation(&self, clock: &dyn Clock) -> Result<u64, IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         let last = match self.folder.read(GENERATION)? {
             None => 0,
             Some(text) => str::from_utf8(&text)
@@ -283,7 +283,7 @@ impl ClusterFiles {
     /// # Errors
     /// It is not for this node or not of its authority, or the file cannot be written.
     pub fn keep_certificate(&self, renewed: &NodeCertificate) -> Result<(), IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         let member = self.open()?;
         if renewed.fingerprint() != member.key.fingerprint() {
             return Err(IdentityError::BadCertificate("it is for another node"));
@@ -303,7 +303,7 @@ impl ClusterFiles {
         entries: impl IntoIterator<Item = Denial>,
         clock: &dyn Clock,
     ) -> Result<DenyList, IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         let member = self.open()?;
         let mut denied = member.denied;
         denied.merge(&member.authority_certificate, entries, clock.now_ms());
@@ -326,9 +326,9 @@ impl ClusterFiles {
     /// Keeps where peers were met, best first: [`MOST_PEERS`] of them.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// No member, or the file cannot be written.
     pub fn keep_peers(&self, addresses: &[String]) -> Result<(), IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         self.write_json(PEERS, &addresses[..addresses.len().min(MOST_PEERS)])
     }
 
@@ -339,6 +339,12 @@ impl ClusterFiles {
             None => Ok(lock),
             Some(cluster) => Err(IdentityError::AlreadyMember { name: cluster.name }),
         }
+    }
+
+    /// The lock, where this node is in a cluster.
+    fn locked_inside(&self) -> Result<std::fs::File, IdentityError> {
+        let lock = self.folder.lock()?;
+        if self.is_member() { Ok(lock) } else { Err(IdentityError::NotMember) }
     }
 
     fn write_member(&self, member: &Member) -> Result<(), IdentityError> {

@@ -88,6 +88,17 @@ impl From<&Error> for PeerProblem {
 }
 
 impl PeerProblem {
+    /// Of what an asynchronous TLS stream says, which wraps rustls' errors.
+    pub fn of_io(error: &std::io::Error) -> Self {
+        let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        of_tls.map_or_else(|| Self::Tls(error.to_string()), Self::from)
+    }
+
+    /// The name of the code: `docs/errors/PEER_REFUSED.md` says more.
+    pub fn code(&self) -> &'static str {
+        "PEER_REFUSED"
+    }
+
     fn of_theirs(wrong: &CertificateError) -> Self {
         match wrong {
             CertificateError::ExpiredContext { time, not_after } => {

@@ -111,20 +111,29 @@ fn a_false_inviter_gets_no_application() {
     assert!(turn.send.is_none() && matches!(turn.next, Next::Failed(_)));
 }
 
-/// A node's own secrets are not in what is sent before the other side has proved itself, nor readable after.
+/// What is secret is in none of the frames: of the joiner, who sends its public key only, and of the cluster, whose words are sealed.
 #[test]
 fn secrets_are_sealed() {
     let world = World::new();
     let code = world.invites.open(true).unwrap().code;
-    let (joiner, hello) = begin(&code, *SESSION);
+    let key = NodeKey::generate().unwrap();
+    let (joiner, hello) = Joiner::start(&code, &key, "x", *SESSION).unwrap();
     let frames = pair(joiner, hello, world.inviter(*SESSION), |_, frame| frame).frames;
-    let holds =
-        |needle: &[u8]| frames.iter().any(|frame| frame.windows(needle.len()).any(|part| part == needle));
-    assert!(!holds(world.first.link_secret.as_bytes()) && !holds(&world.authority().key_der()));
-    assert!(
-        !holds(world.first.authority_certificate.der())
-            && !holds(&code.to_string().replace('-', "").into_bytes())
-    );
+    // PKCS #8 of Ed25519: 16 bytes of form, then the 32 that are secret.
+    let (seed, authority_seed) = (&key.to_der()[16..48], &world.authority().key_der()[16..48]);
+    let code = code.to_string();
+    let secrets = [
+        ("the node's key", seed),
+        ("the authority's key", authority_seed),
+        ("the link secret", world.first.link_secret.as_bytes()),
+        ("which cluster", world.first.authority_certificate.der()),
+        ("the code", &code.as_bytes()[7..]),
+    ];
+    for (what, secret) in secrets {
+        assert!(!frames.iter().any(|frame| frame.windows(secret.len()).any(|part| part == secret)), "{what}");
+    }
+    let request = key.request().unwrap();
+    assert!(!request.windows(32).any(|part| part == seed));
 }
 
 proptest! {
