@@ -127,12 +127,7 @@ impl Authority {
         if let Some(denial) = denied.get(&old.fingerprint()) {
             return Err(IdentityError::Denied { node, when_ms: denial.when_ms });
         }
-        if now_s > old.not_after() {
-            return Err(IdentityError::Expired { node, not_after: old.not_after() });
-        }
-        if now_s < old.not_before() {
-            return Err(IdentityError::NotYet { node, not_before: old.not_before() });
-        }
+        old.check_days(now_s)?;
         let key = checked_key(request)?;
         if Fingerprint::of_key(&key.subject_public_key_info()) != old.fingerprint() {
             return Err(IdentityError::BadRequest("it is for another key than the certificate to renew"));

@@ -54,8 +54,8 @@ pub enum IdentityError {
     OtherCluster,
     /// Renewal of a certificate that has ended.
     #[error(
-        "the certificate of node {node} ended on {}; if the clocks are right, the node has to join again with an \
-         invite",
+        "the certificate of node {node} ended on {}: if this machine's clock is right, the node has to join again \
+         with an invite",
         day(*not_after)
     )]
     Expired {

@@ -108,7 +108,7 @@ pub enum PairingError {
     )]
     Refused,
     /// The code was right, and yet.
-    #[error("the other node lets this one not in: {0}")]
+    #[error("the other node does not let this one in: {0}")]
     NotWelcome(String),
     /// Another version of the conversation.
     #[error("the other node pairs by version {theirs}, this one by version {VERSION}: update the older one")]

@@ -171,11 +171,14 @@ impl ClusterFiles {
     /// Keeps what a pairing gave. `key` is the one that it was made with.
     ///
     /// # Errors
-    /// [`IdentityError::AlreadyMember`], the welcome is for another key, or the files cannot be written.
+    /// [`IdentityError::AlreadyMember`], the welcome is for another key, a clock is weeks off, or the files cannot be
+    /// written.
     pub fn join(&self, key: NodeKey, welcome: Welcome, clock: &dyn Clock) -> Result<Member, IdentityError> {
         if welcome.certificate.fingerprint() != key.fingerprint() {
             return Err(IdentityError::BadCertificate("it is for another node"));
         }
+        // It was made a moment ago: if it is not good here, a clock is wrong, and nobody would let this node in.
+        welcome.certificate.check_days(clock.now_s())?;
         let _lock = self.locked_outside()?;
         let mut denied = DenyList::default();
         denied.merge(&welcome.authority_certificate, welcome.denied, clock.now_ms());
