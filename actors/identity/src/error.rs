@@ -43,7 +43,8 @@ pub enum IdentityError {
     /// The name of a cluster or a node is empty, too long or has control characters.
     #[error("the name {0:?} should be 1 to 64 characters without control characters")]
     BadName(String),
-    /// A request for a certificate that is not one, is not signed with its own key, or is for a key of another kind.
+    /// A request for a certificate that is not one, is not signed with its own key, or is for a key of another
+    /// kind.
     #[error("the request for a certificate is unusable: {0}")]
     BadRequest(&'static str),
     /// Not a certificate of a node or of an authority of ours.

@@ -11,9 +11,9 @@
 //! | `peers.json` | addresses where peers were met | |
 //! | `generation` | the last boot generation | |
 //!
-//! All are for this user alone (0600 in a folder of 0700) and are written whole: beside, flushed, renamed. What is
-//! readable for others is mended and told ([`Member::mended`]); what makes no sense is an error that names the file.
-//! Changes by several processes come one after the other (`lock`).
+//! All are for this user alone (0600 in a folder of 0700) and are written whole: beside, flushed, renamed. What
+//! is readable for others is mended and told ([`Member::mended`]); what makes no sense is an error that names
+//! the file. Changes by several processes come one after the other (`lock`).
 
 mod folder;
 
@@ -171,8 +171,8 @@ impl ClusterFiles {
     /// Keeps what a pairing gave. `key` is the one that it was made with.
     ///
     /// # Errors
-    /// [`IdentityError::AlreadyMember`], the welcome is for another key, a clock is weeks off, or the files cannot be
-    /// written.
+    /// [`IdentityError::AlreadyMember`], the welcome is for another key, a clock is weeks off, or the files
+    /// cannot be written.
     pub fn join(&self, key: NodeKey, welcome: Welcome, clock: &dyn Clock) -> Result<Member, IdentityError> {
         if welcome.certificate.fingerprint() != key.fingerprint() {
             return Err(IdentityError::BadCertificate("it is for another node"));
@@ -260,8 +260,8 @@ impl ClusterFiles {
         Ok(Left { had_authority })
     }
 
-    /// The number of this start of the node: milliseconds since 1970, or one more than the last one if the clock went back. It is
-    /// on disk before it is given out, so no two starts have the same.
+    /// The number of this start of the node: milliseconds since 1970, or one more than the last one if the clock
+    /// went back. It is on disk before it is given out, so no two starts have the same.
     ///
     /// # Errors
     /// No member, or the file cannot be read, makes no sense, or cannot be written.

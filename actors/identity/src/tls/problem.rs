@@ -62,7 +62,8 @@ pub enum PeerProblem {
     /// The other side does not know this node's authority.
     #[error("the other node says that this one is in another cluster")]
     WeAreOfAnotherCluster,
-    /// The other side refuses this node for a reason that TLS has no word for: not the node that it meant, or a clock that is far off.
+    /// The other side refuses this node for a reason that TLS has no word for: not the node that it meant, or a
+    /// clock that is far off.
     #[error(
         "the other node does not take this node's certificate: it meant another node, or one of the clocks is far off"
     )]

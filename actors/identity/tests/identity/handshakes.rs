@@ -187,8 +187,8 @@ fn a_client_that_means_a_certain_node_gets_that_one() {
 #[test]
 fn a_clock_that_is_an_hour_off_does_no_harm() {
     let world = World::new();
-    // Made by an authority whose clock is an hour ahead, and shown to one that is an hour behind; and at the end of its
-    // time, of which 29 days were used.
+    // Made by an authority whose clock is an hour ahead, and shown to one that is an hour behind; and at the end
+    // of its time, of which 29 days were used.
     let ahead = NodeKey::generate().unwrap();
     let at = world.clock.now_s() + HOUR.as_secs();
     let certificate = world.authority().issue(&ahead.request().unwrap(), at).unwrap();
