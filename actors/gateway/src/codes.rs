@@ -49,8 +49,6 @@ codes! {
     RESPONSE_UNKNOWN, NotFound, 2, "Send the conversation again: responses are kept for a day, in memory, and `store` must not be false.";
     MODEL_UNKNOWN, NotFound, 2, "`understudy models` lists the names; a path to a .gguf file works too.";
     CONFIG_INVALID, InvalidArgument, 2, "Correct the setting that the message names; without a file the defaults hold.";
-    CLUSTER_MEMBER, FailedPrecondition, 2, "`understudy cluster leave` leaves the cluster that this node is in.";
-    CLUSTER_REFUSED, PermissionDenied, 2, "Make a new code with `understudy cluster invite` and type it as it stands.";
     PROTOCOL_TOO_NEW, FailedPrecondition, 2, "The client is newer than the node: update the node.";
 
     BODY_SLOW, DeadlineExceeded, 1, "Send the body faster, or raise listen.body_ms.";
@@ -67,10 +65,7 @@ codes! {
     MODEL_TOO_LARGE, FailedPrecondition, 3, "Raise engine.memory, lower engine.kv_tokens, or name a smaller model.";
     SERVER_UNREACHABLE, Unavailable, 3, "Start a node with `understudy serve`, or check the address.";
     CALL_UNKNOWN, Unimplemented, 3, "The node is older than this client, or is no Understudy node.";
-    CLUSTER_NONE, FailedPrecondition, 3, "`understudy cluster init` makes a cluster, `understudy cluster join CODE` enters one.";
-    CLUSTER_AUTHORITY, FailedPrecondition, 3, "Do this on the node where the cluster was made, or on one that was invited with the authority.";
     CLUSTER_UNREACHABLE, Unavailable, 3, "Check that the other node runs, that its port 7863 is reached, and name it with --peer HOST:PORT.";
-    CLUSTER_FILES, FailedPrecondition, 3, "Mend what the message names, or `understudy cluster leave` and join again.";
     LEDGER_UNAVAILABLE, FailedPrecondition, 3, "`understudy doctor` says what is wrong with the ledger; a node keeps one while ledger.enabled is true.";
 
     // The node cannot, now.
@@ -91,6 +86,14 @@ codes! {
     NUMERICS_GATE, FailedPrecondition, 1, "Run without --require-fast, or engine.require_fast: a plain kernel takes the place of the fast one. `understudy doctor` lists the gates.";
     DEVICE_FAILED, Unavailable, 1, "Run on the processor with engine.device = \"cpu\", or mend what the message names.";
     INTERNAL, Internal, 1, "This is a defect: report it with the node's log.";
+
+    // Clusters, as the errors of `understudy_identity` name their codes.
+    CLUSTER_MEMBER, FailedPrecondition, 2, "`understudy cluster leave` leaves it; then make or join another.";
+    CLUSTER_NONE, FailedPrecondition, 3, "`understudy cluster init` makes one, `understudy cluster join` enters one.";
+    CLUSTER_NO_AUTHORITY, FailedPrecondition, 3, "Do this where `understudy cluster init` ran, or on a node that was invited with the authority.";
+    CLUSTER_FILES, DataLoss, 1, "Mend or restore the file that the message names, or `understudy cluster leave` and join again.";
+    INVITE_REFUSED, PermissionDenied, 2, "Type it again, or make a new one with `understudy cluster invite`; a code is good for one node, ten minutes and three tries.";
+    PEER_REFUSED, Unauthenticated, 1, "Check both clocks; if they are right, leave the cluster on the node that is named, and join again.";
 
     // The hub, as `understudy_hub::PullError` names its causes.
     HUB_UNKNOWN_MODEL, NotFound, 2, "`understudy models` lists the names; a path to a .gguf file works in place of a name.";

@@ -83,8 +83,9 @@ impl Authority {
         &self.certificate
     }
 
-    /// A certificate for whoever signed the request: [`CERTIFICATE_LASTS_S`] from now, as client and as server, for the
-    /// name that follows from the key. Of the request only the key counts; what else it asks for is not granted.
+    /// A certificate for whoever signed the request: [`CERTIFICATE_LASTS_S`] from now, as client and as server,
+    /// for the name that follows from the key. Of the request only the key counts; what else it asks for is not
+    /// granted.
     ///
     /// # Errors
     /// The request is unusable.
@@ -109,7 +110,8 @@ impl Authority {
         NodeCertificate::parse(certificate.der())
     }
 
-    /// The next certificate for a member: `old` is ours, good now and not denied, and the request is signed with the same key.
+    /// The next certificate for a member: `old` is ours, good now and not denied, and the request is signed with
+    /// the same key.
     ///
     /// # Errors
     /// One of these does not hold; the error says which.
@@ -127,12 +129,7 @@ impl Authority {
         if let Some(denial) = denied.get(&old.fingerprint()) {
             return Err(IdentityError::Denied { node, when_ms: denial.when_ms });
         }
-        if now_s > old.not_after() {
-            return Err(IdentityError::Expired { node, not_after: old.not_after() });
-        }
-        if now_s < old.not_before() {
-            return Err(IdentityError::NotYet { node, not_before: old.not_before() });
-        }
+        old.check_days(now_s)?;
         let key = checked_key(request)?;
         if Fingerprint::of_key(&key.subject_public_key_info()) != old.fingerprint() {
             return Err(IdentityError::BadRequest("it is for another key than the certificate to renew"));
@@ -140,8 +137,8 @@ impl Authority {
         self.issue(request, now_s)
     }
 
-    /// Turns a key out: every node that gets this entry refuses it from then on. `reason` is for people; it is cut to
-    /// [`LONGEST_REASON`](crate::deny::LONGEST_REASON) bytes.
+    /// Turns a key out: every node that gets this entry refuses it from then on. `reason` is for people; it is
+    /// cut to [`LONGEST_REASON`](crate::deny::LONGEST_REASON) bytes.
     ///
     /// # Errors
     /// Signing failed.

@@ -79,6 +79,19 @@ impl NodeCertificate {
         self.not_after
     }
 
+    /// Whether it is good at that time.
+    ///
+    /// # Errors
+    /// [`IdentityError::Expired`] or [`IdentityError::NotYet`]
+    pub fn check_days(&self, now_s: u64) -> Result<(), IdentityError> {
+        let node = self.node();
+        match now_s {
+            now if now < self.not_before => Err(IdentityError::NotYet { node, not_before: self.not_before }),
+            now if now > self.not_after => Err(IdentityError::Expired { node, not_after: self.not_after }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it is time to ask for the next one: less than [`RENEW_BEFORE_S`] is left.
     pub fn wants_renewal(&self, now_s: u64) -> bool {
         self.not_after < now_s.saturating_add(RENEW_BEFORE_S)

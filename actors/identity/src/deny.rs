@@ -105,11 +105,12 @@ pub struct Merged {
     pub left_out: usize,
 }
 
-/// The keys that were turned out, as far as this node knows. Lists of nodes are merged by union, so all come to know all entries.
+/// The keys that were turned out, as far as this node knows. Lists of nodes are merged by union, so all come to
+/// know all entries.
 ///
-/// **Full:** [`MOST_DENIALS`] entries are kept. One more takes the place of the oldest entry that is out of use: the
-/// last certificate of its key has ended, so the key is of no use without the entry too. Where there is none, the new one is
-/// left out and told: what is denied stays denied.
+/// **Full:** [`MOST_DENIALS`] entries are kept. One more takes the place of the oldest entry that is out of use:
+/// the last certificate of its key has ended, so the key is of no use without the entry too. Where there is
+/// none, the new one is left out and told: what is denied stays denied.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DenyList {
     entries: BTreeMap<Fingerprint, Denial>,

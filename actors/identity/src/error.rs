@@ -43,7 +43,8 @@ pub enum IdentityError {
     /// The name of a cluster or a node is empty, too long or has control characters.
     #[error("the name {0:?} should be 1 to 64 characters without control characters")]
     BadName(String),
-    /// A request for a certificate that is not one, is not signed with its own key, or is for a key of another kind.
+    /// A request for a certificate that is not one, is not signed with its own key, or is for a key of another
+    /// kind.
     #[error("the request for a certificate is unusable: {0}")]
     BadRequest(&'static str),
     /// Not a certificate of a node or of an authority of ours.
@@ -54,8 +55,8 @@ pub enum IdentityError {
     OtherCluster,
     /// Renewal of a certificate that has ended.
     #[error(
-        "the certificate of node {node} ended on {}; if the clocks are right, the node has to join again with an \
-         invite",
+        "the certificate of node {node} ended on {}: if this machine's clock is right, the node has to join again \
+         with an invite",
         day(*not_after)
     )]
     Expired {
@@ -93,6 +94,23 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
+    /// The name of its code: `docs/errors/NAME.md` says more.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyMember { .. } => "CLUSTER_MEMBER",
+            Self::NotMember => "CLUSTER_NONE",
+            Self::NoAuthority => "CLUSTER_NO_AUTHORITY",
+            Self::Damaged { .. } | Self::Io { .. } => "CLUSTER_FILES",
+            Self::BadName(_) | Self::BadRequest(_) | Self::DenyListFull => "REQUEST_INVALID",
+            Self::BadCertificate(_)
+            | Self::OtherCluster
+            | Self::Expired { .. }
+            | Self::NotYet { .. }
+            | Self::Denied { .. } => "PEER_REFUSED",
+            Self::Crypto(_) => "INTERNAL",
+        }
+    }
+
     pub(crate) fn crypto(error: impl std::fmt::Display) -> Self {
         Self::Crypto(error.to_string())
     }

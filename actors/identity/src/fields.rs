@@ -1,4 +1,5 @@
-//! How things are written for signing, sealing and sending: numbers big endian, texts and bytes behind their length.
+//! How things are written for signing, sealing and sending: numbers big endian, texts and bytes behind their
+//! length.
 
 use crate::hex;
 

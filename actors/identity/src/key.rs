@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::{error::IdentityError, node::Fingerprint};
 
-/// A node's Ed25519 key. It is made on the node, kept in a file of the node, and never sent: what travels is a request
-/// for a certificate, signed with it.
+/// A node's Ed25519 key. It is made on the node, kept in a file of the node, and never sent: what travels is a
+/// request for a certificate, signed with it.
 pub struct NodeKey {
     pair: KeyPair,
     fingerprint: Fingerprint,

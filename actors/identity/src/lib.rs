@@ -1,5 +1,5 @@
-//! Who a node of a cluster is, and how it proves that: keys, certificates, invites, pairing, revocation, and the TLS
-//! that is made of them.
+//! Who a node of a cluster is, and how it proves that: keys, certificates, invites, pairing, revocation, and the
+//! TLS that is made of them.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -18,10 +18,10 @@
 //! Nothing here opens a socket or waits. Whoever owns the sockets carries the frames of [`pairing`], gives
 //! [`Doors`] to rustls, and keeps the time limits.
 //!
-//! **Invariants** (docs/invariants.md, INV-I1 to INV-I6). A node's key never leaves its machine. Who is compared is
-//! compared by the whole [`Fingerprint`], never by the short id alone. Nothing is said to somebody with an invite before both sides
-//! proved that they know the code, over the very TLS session in which they talk. No TLS session is resumed, so
-//! every connection is checked anew.
+//! **Invariants** (docs/invariants.md, INV-I1 to INV-I6). A node's key never leaves its machine. Who is compared
+//! is compared by the whole [`Fingerprint`], never by the short id alone. Nothing is said to somebody with an
+//! invite before both sides proved that they know the code, over the very TLS session in which they talk. No TLS
+//! session is resumed, so every connection is checked anew.
 //!
 //! ```
 //! use std::sync::Arc;

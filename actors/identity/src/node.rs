@@ -9,8 +9,8 @@ use crate::hex;
 /// The DNS domain that certificates of nodes are for. The authority's certificate is good for names below it only.
 pub const DOMAIN: &str = "node.understudy";
 
-/// SHA-256 of a node's public key (SubjectPublicKeyInfo, DER). It outlives certificates: a renewed certificate is for
-/// the same key.
+/// SHA-256 of a node's public key (SubjectPublicKeyInfo, DER). It outlives certificates: a renewed certificate
+/// is for the same key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
@@ -67,8 +67,8 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// The first 8 bytes of a [`Fingerprint`], big endian; 16 hexadecimal digits where people see it. Short enough to be found twice by
-/// somebody who tries 2^32 keys against many nodes, so nothing is decided by it.
+/// The first 8 bytes of a [`Fingerprint`], big endian; 16 hexadecimal digits where people see it. Short enough
+/// to be found twice by somebody who tries 2^32 keys against many nodes, so nothing is decided by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 

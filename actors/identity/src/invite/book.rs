@@ -29,6 +29,16 @@ pub enum InviteError {
     Identity(#[from] IdentityError),
 }
 
+impl InviteError {
+    /// The name of its code: `docs/errors/NAME.md` says more.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooMany => "INVITE_REFUSED",
+            Self::Identity(error) => error.code(),
+        }
+    }
+}
+
 /// An invite as a person gets to see it.
 #[derive(Debug, Clone)]
 pub struct Shown {
@@ -38,8 +48,8 @@ pub struct Shown {
     pub until_ms: u64,
 }
 
-/// The invites of this node that are open: single use, for ten minutes and three wrong tries, [`MOST_OPEN`] at most. They
-/// live in memory only: when the node ends, they end.
+/// The invites of this node that are open: single use, for ten minutes and three wrong tries, [`MOST_OPEN`] at
+/// most. They live in memory only: when the node ends, they end.
 #[derive(Debug)]
 pub struct Invites {
     clock: Arc<dyn Clock>,
@@ -119,9 +129,9 @@ impl Invites {
         Some((Ticket(invite.number), invite.code.clone()))
     }
 
-    /// A pairing came to the point where it shows whether the other side knows the code. The right code uses the invite up; a wrong
-    /// one counts against it. One after the other: of two who know the code one gets in, and a thousand
-    /// guesses at once are three.
+    /// A pairing came to the point where it shows whether the other side knows the code. The right code uses the
+    /// invite up; a wrong one counts against it. One after the other: of two who know the code one gets in, and
+    /// a thousand guesses at once are three.
     pub(crate) fn redeem(&self, ticket: Ticket, is_right: bool) -> Option<Granted> {
         let mut book = self.book();
         let at = book.open.iter().position(|invite| invite.number == ticket.0)?;

@@ -12,9 +12,9 @@ const CHARACTERS: usize = 10;
 /// With spaces and dashes; nobody types more.
 const LONGEST_TEXT: usize = 64;
 
-/// The code of an invite: `K7QF2-M9XTB`. The first character is a label that is said openly, so that a node with several open
-/// invites knows which one is meant; the other nine are 45 random bits. That is plenty where nobody can try more than
-/// three times and a listener learns nothing to try with (see [`pairing`](crate::pairing)).
+/// The code of an invite: `K7QF2-M9XTB`. The first character is a label that is said openly, so that a node with
+/// several open invites knows which one is meant; the other nine are 45 random bits. That is plenty where nobody
+/// can try more than three times and a listener learns nothing to try with (see [`pairing`](crate::pairing)).
 ///
 /// It is read as people write: small letters, `O` for `0`, `I` and `L` for `1`, spaces and dashes anywhere.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use crate::error::IdentityError;
 
 const LABEL: &[u8] = b"EXPORTER-understudy-join-1";
 
-/// What a finished TLS session exports (RFC 8446, 7.5): the same 32 bytes at both of its ends, others in every other session.
+/// What a finished TLS session exports (RFC 8446, 7.5): the same 32 bytes at both of its ends, others in every
+/// other session.
 ///
-/// The certificate's digest would tell the two sessions of somebody in the middle apart too. This tells any two sessions apart: also
-/// two to the same node, and also if somebody has the node's TLS key.
+/// The certificate's digest would tell the two sessions of somebody in the middle apart too. This tells any two
+/// sessions apart: also two to the same node, and also if somebody has the node's TLS key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Binding([u8; 32]);
 

@@ -16,8 +16,8 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Takes what arrived, as far as it belongs to the present frame; says how many bytes that were. Give the rest after
-    /// [`next_frame`](Self::next_frame).
+    /// Takes what arrived, as far as it belongs to the present frame; says how many bytes that were. Give the
+    /// rest after [`next_frame`](Self::next_frame).
     pub fn take_in(&mut self, bytes: &[u8]) -> Result<usize, TooLong> {
         let before = self.arrived.len();
         let rest = self.take_up_to(LENGTH, bytes);

@@ -143,7 +143,8 @@ impl Inviter {
 
     fn answer(&mut self, frame: &[u8]) -> Result<Turn<Guest>, PairingError> {
         let hello = Hello::read(Kind::Hello.expect(frame)?)?;
-        // Without such an invite a code that nobody knows takes its place: from outside the two cannot be told apart.
+        // Without such an invite a code that nobody knows takes its place: from outside the two cannot be told
+        // apart.
         let (ticket, code) = match self.host.invites.labelled(hello.label) {
             Some((ticket, code)) => (Some(ticket), code),
             None => (None, InviteCode::random(random::<1>()?[0])?),

@@ -31,7 +31,8 @@ enum State {
 }
 
 impl Joiner {
-    /// Begins. `binding` is of the TLS connection that was made for this; `name` is for people. Gives the first frame to send.
+    /// Begins. `binding` is of the TLS connection that was made for this; `name` is for people. Gives the first
+    /// frame to send.
     ///
     /// # Errors
     /// The name is unusable, or signing failed.

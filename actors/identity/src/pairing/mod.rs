@@ -12,16 +12,18 @@
 //!                                                 <-  Sealed   certificate, authority, secrets   or why not
 //! ```
 //!
-//! *What a listener or somebody in the middle can do.* SPAKE2's messages tell nothing about the code, so there is nothing to try codes on later; each
-//! guess needs a conversation, and three wrong ones destroy the invite. Somebody who takes the TLS connection of the
-//! joiner and makes another to the inviter, passing frames on, has two TLS sessions: the proofs are over what each side's session
-//! exports ([`Binding`]), so they do not fit, and the try counts as wrong. What follows is sealed with the keys and does
-//! not lean on that TLS.
+//! *What a listener or somebody in the middle can do.* SPAKE2's messages tell nothing about the code, so there
+//! is nothing to try codes on later; each guess needs a conversation, and three wrong ones destroy the invite.
+//! Somebody who takes the TLS connection of the joiner and makes another to the inviter, passing frames on, has
+//! two TLS sessions: the proofs are over what each side's session exports ([`Binding`]), so they do not fit, and
+//! the try counts as wrong. What follows is sealed with the keys and does not lean on that TLS.
 //!
-//! *Who proves first.* The joiner. If the inviter did, anybody could have a proof made and try codes on it at leisure without being counted.
+//! *Who proves first.* The joiner. Whoever sees the other side's proof knows whether the one code that it went in
+//! with was right. If the inviter proved first, anybody could try a code, break off, and not be counted.
 //!
-//! **Frames** are at most [`LONGEST_FRAME`] bytes, behind their length (4 bytes, big endian); [`Frames`] cuts them. Each side takes part in
-//! three of each; what comes out of turn ends the pairing. The caller gives each step [`STEP_LIMIT`].
+//! **Frames** are at most [`LONGEST_FRAME`] bytes, behind their length (4 bytes, big endian); [`Frames`] cuts
+//! them. Each side takes part in three of each; what comes out of turn ends the pairing. The caller gives each
+//! step [`STEP_LIMIT`].
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -101,14 +103,15 @@ pub enum Next<T> {
 /// Why a pairing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PairingError {
-    /// A wrong code, one that was used, has ended or was destroyed, or somebody in the middle: which one is not told.
+    /// A wrong code, one that was used, has ended or was destroyed, or somebody in the middle: which one is not
+    /// told.
     #[error(
         "the code was refused: it may be mistyped, used, older than ten minutes, or tried wrongly three times; make \
          a new one with `understudy cluster invite`. If that is refused too, somebody may sit between the two nodes"
     )]
     Refused,
     /// The code was right, and yet.
-    #[error("the other node lets this one not in: {0}")]
+    #[error("the other node does not let this one in: {0}")]
     NotWelcome(String),
     /// Another version of the conversation.
     #[error("the other node pairs by version {theirs}, this one by version {VERSION}: update the older one")]
@@ -125,6 +128,18 @@ pub enum PairingError {
     /// Something of this node's own.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+}
+
+impl PairingError {
+    /// The name of its code: `docs/errors/NAME.md` says more.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused => "INVITE_REFUSED",
+            Self::NotWelcome(_) | Self::OutOfOrder(_) | Self::Changed => "PEER_REFUSED",
+            Self::Version { .. } => "PROTOCOL_TOO_NEW",
+            Self::Identity(error) => error.code(),
+        }
+    }
 }
 
 impl From<Unreadable> for PairingError {

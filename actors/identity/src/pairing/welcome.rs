@@ -15,7 +15,8 @@ use crate::{
     store::LinkSecret,
 };
 
-/// Entries of the deny list take at most this many bytes of the frame, the newest first: some 200. The others come by gossip.
+/// Entries of the deny list take at most this many bytes of the frame, the newest first: some 200. The others
+/// come by gossip.
 const MOST_BYTES_OF_DENIALS: usize = 32 * 1024;
 /// Addresses that are told.
 const MOST_ADDRESSES: usize = 16;

@@ -69,7 +69,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Others wait until the file is dropped. The file itself stays: one that was removed under a waiter would be two.
+    /// Others wait until the file is dropped. The file itself stays: one that was removed under a waiter would
+    /// be two.
     pub(super) fn lock(&self) -> Result<File, IdentityError> {
         let path = self.0.join("lock");
         let locked = self.make().and_then(|()| {

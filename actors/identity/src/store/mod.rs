@@ -11,9 +11,9 @@
 //! | `peers.json` | addresses where peers were met | |
 //! | `generation` | the last boot generation | |
 //!
-//! All are for this user alone (0600 in a folder of 0700) and are written whole: beside, flushed, renamed. What is
-//! readable for others is mended and told ([`Member::mended`]); what makes no sense is an error that names the file.
-//! Changes by several processes come one after the other (`lock`).
+//! All are for this user alone (0600 in a folder of 0700) and are written whole: beside, flushed, renamed. What
+//! is readable for others is mended and told ([`Member::mended`]); what makes no sense is an error that names
+//! the file. Changes by several processes come one after the other (`lock`).
 
 mod folder;
 
@@ -171,11 +171,14 @@ impl ClusterFiles {
     /// Keeps what a pairing gave. `key` is the one that it was made with.
     ///
     /// # Errors
-    /// [`IdentityError::AlreadyMember`], the welcome is for another key, or the files cannot be written.
+    /// [`IdentityError::AlreadyMember`], the welcome is for another key, a clock is weeks off, or the files
+    /// cannot be written.
     pub fn join(&self, key: NodeKey, welcome: Welcome, clock: &dyn Clock) -> Result<Member, IdentityError> {
         if welcome.certificate.fingerprint() != key.fingerprint() {
             return Err(IdentityError::BadCertificate("it is for another node"));
         }
+        // It was made a moment ago: if it is not good here, a clock is wrong, and nobody would let this node in.
+        welcome.certificate.check_days(clock.now_s())?;
         let _lock = self.locked_outside()?;
         let mut denied = DenyList::default();
         denied.merge(&welcome.authority_certificate, welcome.denied, clock.now_ms());
@@ -257,13 +260,13 @@ impl ClusterFiles {
         Ok(Left { had_authority })
     }
 
-    /// The number of this start of the node: milliseconds since 1970, or one more than the last one if the clock went back. It is
-    /// on disk before it is given out, so no two starts have the same.
+    /// The number of this start of the node: milliseconds since 1970, or one more than the last one if the clock
+    /// went back. It is on disk before it is given out, so no two starts have the same.
     ///
     /// # Errors
-    /// The file cannot be read, makes no sense, or cannot be written.
+    /// No member, or the file cannot be read, makes no sense, or cannot be written.
     pub fn next_generation(&self, clock: &dyn Clock) -> Result<u64, IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         let last = match self.folder.read(GENERATION)? {
             None => 0,
             Some(text) => str::from_utf8(&text)
@@ -283,7 +286,7 @@ impl ClusterFiles {
     /// # Errors
     /// It is not for this node or not of its authority, or the file cannot be written.
     pub fn keep_certificate(&self, renewed: &NodeCertificate) -> Result<(), IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         let member = self.open()?;
         if renewed.fingerprint() != member.key.fingerprint() {
             return Err(IdentityError::BadCertificate("it is for another node"));
@@ -303,7 +306,7 @@ impl ClusterFiles {
         entries: impl IntoIterator<Item = Denial>,
         clock: &dyn Clock,
     ) -> Result<DenyList, IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         let member = self.open()?;
         let mut denied = member.denied;
         denied.merge(&member.authority_certificate, entries, clock.now_ms());
@@ -326,9 +329,9 @@ impl ClusterFiles {
     /// Keeps where peers were met, best first: [`MOST_PEERS`] of them.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// No member, or the file cannot be written.
     pub fn keep_peers(&self, addresses: &[String]) -> Result<(), IdentityError> {
-        let _lock = self.folder.lock()?;
+        let _lock = self.locked_inside()?;
         self.write_json(PEERS, &addresses[..addresses.len().min(MOST_PEERS)])
     }
 
@@ -339,6 +342,12 @@ impl ClusterFiles {
             None => Ok(lock),
             Some(cluster) => Err(IdentityError::AlreadyMember { name: cluster.name }),
         }
+    }
+
+    /// The lock, where this node is in a cluster.
+    fn locked_inside(&self) -> Result<std::fs::File, IdentityError> {
+        let lock = self.folder.lock()?;
+        if self.is_member() { Ok(lock) } else { Err(IdentityError::NotMember) }
     }
 
     fn write_member(&self, member: &Member) -> Result<(), IdentityError> {

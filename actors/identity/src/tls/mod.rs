@@ -6,9 +6,10 @@
 //! | `h2` | the data plane | a certificate of a member |
 //! | `understudy-join/1` | pairing, while an invite is open | nothing |
 //!
-//! TLS 1.3 only, no session is resumed and no early data taken: each connection is checked anew, by the deny list and the
-//! certificate of that moment. rustls cannot ask for different certificates by protocol within one configuration, so
-//! the listener reads the ClientHello first ([`rustls::server::Acceptor`]) and takes what [`Doors::choose`] says.
+//! TLS 1.3 only, no session is resumed and no early data taken: each connection is checked anew, by the deny
+//! list and the certificate of that moment. rustls cannot ask for different certificates by protocol within one
+//! configuration, so the listener reads the ClientHello first ([`rustls::server::Acceptor`]) and takes what
+//! [`Doors::choose`] says.
 //!
 //! A certificate is good if our authority signed it, its days are now, it is for the name that follows from its own
 //! key, and its key was not turned out. A client that means a certain node checks the whole fingerprint besides.
@@ -80,8 +81,9 @@ impl PeerIdentity {
     }
 }
 
-/// What this node shows to others and asks of them. Certificate and deny list can be changed while it is in use; connections that are made
-/// afterwards are judged by the new ones. Those that are open go on: close the ones that [`recheck`](Self::recheck) no longer likes.
+/// What this node shows to others and asks of them. Certificate and deny list can be changed while it is in use;
+/// connections that are made afterwards are judged by the new ones. Those that are open go on: close the ones
+/// that [`recheck`](Self::recheck) no longer likes.
 pub struct Doors {
     judge: Arc<Judge>,
     own: Fingerprint,
@@ -101,7 +103,8 @@ impl Doors {
         Ok(Self { judge, own: member.key.fingerprint(), key, serving: ArcSwap::from_pointee(serving) })
     }
 
-    /// What to answer a connection with, by the one protocol that it offers. `None`: close it. `is_inviting`: some invite is open.
+    /// What to answer a connection with, by the one protocol that it offers. `None`: close it. `is_inviting`:
+    /// some invite is open.
     pub fn choose(&self, hello: &ClientHello<'_>, is_inviting: bool) -> Option<Arc<ServerConfig>> {
         let mut offered = hello.alpn()?;
         let only = offered.next().filter(|_| offered.next().is_none())?;
@@ -186,8 +189,8 @@ pub fn joining() -> Result<Arc<ClientConfig>, IdentityError> {
     config::joining().map(Arc::new)
 }
 
-/// The name to connect with. It is the same for all nodes, so that a listener in between does not read who is meant; who answers is judged by
-/// the certificate.
+/// The name to connect with. It is the same for all nodes, so that a listener in between does not read who is
+/// meant; who answers is judged by the certificate.
 pub fn server_name() -> ServerName<'static> {
     // A valid name, as a test sees.
     ServerName::try_from(crate::node::DOMAIN)

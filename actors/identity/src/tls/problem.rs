@@ -62,7 +62,8 @@ pub enum PeerProblem {
     /// The other side does not know this node's authority.
     #[error("the other node says that this one is in another cluster")]
     WeAreOfAnotherCluster,
-    /// The other side refuses this node for a reason that TLS has no word for: not the node that it meant, or a clock that is far off.
+    /// The other side refuses this node for a reason that TLS has no word for: not the node that it meant, or a
+    /// clock that is far off.
     #[error(
         "the other node does not take this node's certificate: it meant another node, or one of the clocks is far off"
     )]
@@ -88,6 +89,17 @@ impl From<&Error> for PeerProblem {
 }
 
 impl PeerProblem {
+    /// Of what an asynchronous TLS stream says, which wraps rustls' errors.
+    pub fn of_io(error: &std::io::Error) -> Self {
+        let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        of_tls.map_or_else(|| Self::Tls(error.to_string()), Self::from)
+    }
+
+    /// The name of the code: `docs/errors/PEER_REFUSED.md` says more.
+    pub fn code(&self) -> &'static str {
+        "PEER_REFUSED"
+    }
+
     fn of_theirs(wrong: &CertificateError) -> Self {
         match wrong {
             CertificateError::ExpiredContext { time, not_after } => {

@@ -30,6 +30,8 @@ fn a_cluster_is_made_read_and_left() {
     assert!(!files.is_member());
     assert!(matches!(files.open(), Err(IdentityError::NotMember)));
     assert!(matches!(files.leave(), Err(IdentityError::NotMember)));
+    assert!(matches!(files.next_generation(&clock), Err(IdentityError::NotMember)));
+    assert!(matches!(files.keep_peers(&[]), Err(IdentityError::NotMember)));
     for name in ["", "two\nlines"] {
         assert!(matches!(files.init(name, &clock), Err(IdentityError::BadName(_))));
     }

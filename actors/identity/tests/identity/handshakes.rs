@@ -1,11 +1,12 @@
 //! Real TLS handshakes between members, strangers and members that no longer are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ED25519};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime},
 };
 use understudy_identity::{
     Clock as _, DenyList, Doors, Member, NodeCertificate, NodeKey, PeerIdentity, PeerProblem, Protocol,
@@ -22,7 +23,8 @@ fn meet(client: &Doors, server: &Doors) -> Result<(PeerIdentity, PeerIdentity), 
             assert_eq!(Protocol::of(&connected.server), Some(Protocol::Data));
             Ok((client.peer(&connected.client).unwrap(), server.peer(&connected.server).unwrap()))
         }
-        Err(Failed { client, server }) => {
+        Err(failed) => {
+            let Failed { client, server } = *failed;
             let problem = |error| PeerProblem::from(&Option::expect(error, "each end is told"));
             Err((problem(client), problem(server)))
         }
@@ -91,18 +93,27 @@ fn whoever_is_no_member_now_is_refused_and_both_are_told_why() {
     assert_eq!(PeerProblem::from(&failed.server.unwrap()), PeerProblem::NoCertificate);
 }
 
-/// A client with a certificate of our authority for a name of its choice: the authority itself never makes one.
+/// A client with a certificate of our authority for a name of its choice.
 fn forged(world: &World, name: &str) -> Arc<ClientConfig> {
-    let authority_key = world.authority().key_der();
-    let authority_key = PrivatePkcs8KeyDer::from(authority_key.as_slice());
-    let authority_key = KeyPair::from_pkcs8_der_and_sign_algo(&authority_key, &PKCS_ED25519).unwrap();
-    let issuer = Issuer::from_ca_cert_der(world.authority().certificate().der(), authority_key).unwrap();
-    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-    let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    client_with(vec![certificate.der().clone()], &key)
+    let (key, certificate) = made_with_the_authoritys_key(world, name);
+    client_with(vec![certificate], &key)
 }
 
-fn client_with(chain: Vec<rustls::pki_types::CertificateDer<'static>>, key: &KeyPair) -> Arc<ClientConfig> {
+/// What the authority itself never makes.
+fn made_with_the_authoritys_key(world: &World, name: &str) -> (KeyPair, CertificateDer<'static>) {
+    let issuer =
+        Issuer::from_ca_cert_der(world.authority().certificate().der(), pair(&world.authority().key_der()));
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let params = CertificateParams::new([name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer.unwrap()).unwrap();
+    (key, certificate.der().clone())
+}
+
+fn pair(key: &[u8]) -> KeyPair {
+    KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(key), &PKCS_ED25519).unwrap()
+}
+
+fn client_with(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ClientConfig> {
     // Its own judgement of the server is not what is tried here.
     let lenient = (*joining().unwrap()).clone();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -118,18 +129,9 @@ fn client_with(chain: Vec<rustls::pki_types::CertificateDer<'static>>, key: &Key
 fn a_member_cannot_make_members() {
     let world = World::new();
     let member = world.member();
-    let pair = KeyPair::from_pkcs8_der_and_sign_algo(
-        &PrivatePkcs8KeyDer::from(member.key.to_der().as_slice()),
-        &PKCS_ED25519,
-    )
-    .unwrap();
-    let issuer = Issuer::from_ca_cert_der(member.certificate.der(), pair).unwrap();
+    let issuer = Issuer::from_ca_cert_der(member.certificate.der(), pair(&member.key.to_der())).unwrap();
     let key = NodeKey::generate().unwrap();
-    let own = KeyPair::from_pkcs8_der_and_sign_algo(
-        &PrivatePkcs8KeyDer::from(key.to_der().as_slice()),
-        &PKCS_ED25519,
-    )
-    .unwrap();
+    let own = pair(&key.to_der());
     let name = key.fingerprint().node().dns_name();
     let certificate = CertificateParams::new([name]).unwrap().signed_by(&own, &issuer).unwrap();
     let chains =
@@ -139,12 +141,35 @@ fn a_member_cannot_make_members() {
     }
     // What is a good certificate is refused with anything behind it.
     let behind = vec![member.certificate.der().clone(), world.authority().certificate().der().clone()];
-    let own = KeyPair::from_pkcs8_der_and_sign_algo(
-        &PrivatePkcs8KeyDer::from(member.key.to_der().as_slice()),
-        &PKCS_ED25519,
-    )
-    .unwrap();
+    let own = pair(&member.key.to_der());
     assert!(connect(client_with(behind, &own), &world.doors(&world.first), false).is_err());
+}
+
+/// Whoever trusts the authority by mistake, a browser for instance, trusts it for names of nodes only.
+#[test]
+fn a_certificate_for_elsewhere_is_worth_nothing() {
+    let world = World::new();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(world.authority().certificate().der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    for (name, is_good) in
+        [("a.node.understudy", true), ("example.com", false), ("node.understudy.com", false)]
+    {
+        let (_, certificate) = made_with_the_authoritys_key(&world, name);
+        let server = rustls::pki_types::ServerName::try_from(name).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(world.clock.now_s()));
+        let verified = verifier.verify_server_cert(&certificate, &[], &server, &[], now);
+        assert_eq!(verified.is_ok(), is_good, "{name}: {verified:?}");
+    }
+}
+
+#[test]
+fn what_asynchronous_streams_say_is_understood_too() {
+    let wrapped = std::io::Error::other(rustls::Error::NoCertificatesPresented);
+    assert_eq!(PeerProblem::of_io(&wrapped), PeerProblem::NoCertificate);
+    let other = PeerProblem::of_io(&std::io::ErrorKind::ConnectionReset.into());
+    assert!(matches!(&other, PeerProblem::Tls(words) if words.contains("reset")), "{other}");
 }
 
 #[test]
@@ -162,8 +187,8 @@ fn a_client_that_means_a_certain_node_gets_that_one() {
 #[test]
 fn a_clock_that_is_an_hour_off_does_no_harm() {
     let world = World::new();
-    // Made by an authority whose clock is an hour ahead, and shown to one that is an hour behind; and at the end of its
-    // time, of which 29 days were used.
+    // Made by an authority whose clock is an hour ahead, and shown to one that is an hour behind; and at the end
+    // of its time, of which 29 days were used.
     let ahead = NodeKey::generate().unwrap();
     let at = world.clock.now_s() + HOUR.as_secs();
     let certificate = world.authority().issue(&ahead.request().unwrap(), at).unwrap();

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod authority;
+mod codes;
 mod denials;
 mod files;
 mod handshakes;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use understudy_identity::{
-    Binding, ClusterFiles, IdentityError, InviteCode, Joiner, NodeKey, PairingError, Protocol,
+    Binding, ClusterFiles, IdentityError, InviteCode, Joiner, ManualClock, NodeKey, PairingError, Protocol,
     invite::LASTS,
     pairing::{Next, STEP_LIMIT},
     tls::joining,
 };
 
-use crate::world::{SESSION, World, connect, pair};
+use crate::world::{DAY, SESSION, START_MS, World, connect, pair};
 
 fn same(_: usize, frame: Vec<u8>) -> Vec<u8> {
     frame
@@ -46,6 +46,26 @@ fn a_code_makes_a_member_that_others_let_in() {
     let config = doors.client(Protocol::Control, Some(inviter)).unwrap();
     let connected = connect(config, &gate, false).ok().unwrap();
     assert_eq!(gate.peer(&connected.server).unwrap().fingerprint, member.key.fingerprint());
+}
+
+#[test]
+fn a_machine_whose_clock_is_weeks_off_is_told_before_it_keeps_anything() {
+    let world = World::new();
+    let day_ms = u64::try_from(DAY.as_millis()).unwrap();
+    let table = [
+        (START_MS + 40 * day_ms, "ended on 2027-02-14"),
+        (START_MS - 20 * day_ms, "begins on 2027-01-14 only"),
+    ];
+    for (here_ms, words) in table {
+        let code = world.invites.open(false).unwrap().code;
+        let key = NodeKey::generate().unwrap();
+        let (joiner, hello) = Joiner::start(&code, &key, "x", *SESSION).unwrap();
+        let (welcome, _) = pair(joiner, hello, world.inviter(*SESSION), same).welcome();
+        let home = tempfile::tempdir().unwrap();
+        let files = ClusterFiles::at(home.path());
+        let told = files.join(key, welcome, &ManualClock::at_ms(here_ms)).unwrap_err().to_string();
+        assert!(told.contains(words) && !files.is_member(), "{told}");
+    }
 }
 
 #[test]

@@ -111,24 +111,28 @@ fn accepted(client: &mut ClientConnection) -> Option<rustls::server::Accepted> {
 }
 
 /// Connects to a listener behind these doors.
-pub fn connect(config: Arc<ClientConfig>, doors: &Doors, is_inviting: bool) -> Result<Connected, Failed> {
+pub fn connect(
+    config: Arc<ClientConfig>,
+    doors: &Doors,
+    is_inviting: bool,
+) -> Result<Connected, Box<Failed>> {
     let mut client = ClientConnection::new(config, server_name()).unwrap();
     let accepted = accepted(&mut client).expect("a ClientHello");
     let chosen = doors.choose(&accepted.client_hello(), is_inviting);
-    let config = chosen.ok_or(Failed { client: None, server: None })?;
+    let config = chosen.ok_or_else(|| Box::new(Failed { client: None, server: None }))?;
     let server = match accepted.into_connection(config) {
         Ok(server) => server,
         Err((error, mut alert)) => {
             let mut bytes = Vec::new();
             alert.write_all(&mut bytes).unwrap();
             client.read_tls(&mut &bytes[..]).unwrap();
-            return Err(Failed { client: client.process_new_packets().err(), server: Some(error) });
+            return Err(Box::new(Failed { client: client.process_new_packets().err(), server: Some(error) }));
         }
     };
     finish(client, server)
 }
 
-fn finish(mut client: ClientConnection, mut server: ServerConnection) -> Result<Connected, Failed> {
+fn finish(mut client: ClientConnection, mut server: ServerConnection) -> Result<Connected, Box<Failed>> {
     let mut failed = Failed { client: None, server: None };
     // A handshake of TLS 1.3 has two flights each way, then there may be an alert.
     for _ in 0..4 {
@@ -150,7 +154,7 @@ fn finish(mut client: ClientConnection, mut server: ServerConnection) -> Result<
             assert!(!client.is_handshaking() && !server.is_handshaking());
             Ok(Connected { client, server })
         }
-        failed => Err(failed),
+        failed => Err(Box::new(failed)),
     }
 }
 
