@@ -142,8 +142,7 @@ impl Inner {
     ) -> Result<OpenGate, BackendError> {
         let invalid = |why: String| BackendError::from(EngineError::InvalidArgument(why));
         let pattern = gate.pattern.ok_or_else(|| invalid("the gate has no pattern".into()))?;
-        let pattern =
-            gate_pattern(pattern).map_err(|wrong| invalid(format!("constraint {wrong}").replace("  ", " ")))?;
+        let pattern = gate_pattern(pattern).map_err(|wrong| invalid(wrong.to_string()))?;
         let emitted = count(gate.emitted);
         let before = prompt.len().checked_sub(emitted);
         let answer = before.and_then(|before| prompt.get(before..));

@@ -138,9 +138,7 @@ impl Running {
     }
 }
 
-async fn said(
-    steering: &mut Option<Streaming<v1::RunRequest>>,
-) -> Result<Option<v1::RunRequest>, Status> {
+async fn said(steering: &mut Option<Streaming<v1::RunRequest>>) -> Result<Option<v1::RunRequest>, Status> {
     match steering {
         Some(steering) => steering.message().await,
         None => std::future::pending().await,

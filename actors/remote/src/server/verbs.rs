@@ -50,9 +50,7 @@ impl Verbs for VerbService {
         let backend = told(self.0.model(&ctx, request.model).await)?;
         let gate = match request.gate {
             None => None,
-            Some(gate) => {
-                Some(told(self.0.gate(&ctx, gate, &request.prompt, backend.as_ref()).await)?)
-            }
+            Some(gate) => Some(told(self.0.gate(&ctx, gate, &request.prompt, backend.as_ref()).await)?),
         };
         let sampler = told(request::sampler_of(request.sampler))?;
         let opened = backend.open(&ctx, OpenRequest { prompt: request.prompt, sampler, gate }).await;

@@ -74,9 +74,10 @@ fn kind(error: &BackendError) -> Kind {
         BackendError::Overloaded { model, waiting } => {
             Kind::Overloaded(v1::Overloaded { model: cut(model), waiting: *waiting as u64 })
         }
-        BackendError::UnknownModel { name, suggestion } => {
-            Kind::UnknownModel(v1::UnknownModel { name: cut(name), suggestion: suggestion.as_deref().map(cut) })
-        }
+        BackendError::UnknownModel { name, suggestion } => Kind::UnknownModel(v1::UnknownModel {
+            name: cut(name),
+            suggestion: suggestion.as_deref().map(cut),
+        }),
         BackendError::Load { model, why, code } => {
             Kind::Load(v1::LoadFailure { model: cut(model), why: cut(why), code: cut(code) })
         }
@@ -86,15 +87,13 @@ fn kind(error: &BackendError) -> Kind {
 fn engine_kind(error: &EngineError) -> Kind {
     match error {
         EngineError::StaleSeq => Kind::StaleSeq(v1::Unit {}),
-        EngineError::LengthMismatch { expected, actual } => Kind::LengthMismatch(v1::LengthMismatch {
-            expected: *expected as u64,
-            actual: *actual as u64,
-        }),
+        EngineError::LengthMismatch { expected, actual } => {
+            Kind::LengthMismatch(v1::LengthMismatch { expected: *expected as u64, actual: *actual as u64 })
+        }
         EngineError::Empty(what) => Kind::Empty((*what).to_owned()),
-        EngineError::ContextOverflow { tokens, context } => Kind::ContextOverflow(v1::ContextOverflow {
-            tokens: *tokens as u64,
-            context: *context as u64,
-        }),
+        EngineError::ContextOverflow { tokens, context } => {
+            Kind::ContextOverflow(v1::ContextOverflow { tokens: *tokens as u64, context: *context as u64 })
+        }
         EngineError::OutOfKv(why) => Kind::OutOfKv(cut(why)),
         EngineError::TokenOutOfRange { id, vocab } => {
             Kind::TokenOutOfRange(v1::TokenOutOfRange { id: *id, vocab: *vocab as u64 })

@@ -135,7 +135,10 @@ async fn a_dead_node_ends_everything_that_waits_for_it() {
     });
     let verify = backend.verify(&ctx(), other, 3, VerifySpec { most: 1, ..none() }).await;
     let ended = Instant::now();
-    assert!(matches!(&verify, Err(BackendError::EngineLost { why, .. }) if why.contains("gone")), "{verify:?}");
+    assert!(
+        matches!(&verify, Err(BackendError::EngineLost { why, .. }) if why.contains("gone")),
+        "{verify:?}"
+    );
     let told = run.next(&ctx()).await;
     assert!(matches!(told, Err(BackendError::EngineLost { .. })), "{told:?}");
     let died = died.await.unwrap();

@@ -15,7 +15,9 @@ use tonic::{Request, service::interceptor::InterceptedService};
 use understudy_actors::engine_thread::EngineConfig;
 use understudy_actors::scripted::{Script, ScriptedModels};
 use understudy_actors::{Constraints, LocalSlots, NodeHealth, NodeTree, SlotConfig, TreeOptions};
-use understudy_backend::{Backend, BackendError, NodeId, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId, Slots};
+use understudy_backend::{
+    Backend, BackendError, NodeId, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId, Slots,
+};
 use understudy_engine::verbs::{RunSpec, SamplerSpec, SignalMode, StopWhen, TokenId};
 use understudy_remote::{CodecStore, Limits, Peer, PeerNode, RemoteBackend, VerbService};
 

@@ -113,7 +113,8 @@ async fn garbage_and_oversize_leave_the_node_as_it_was() {
     for round in 0..20_u8 {
         let mut socket = TcpStream::connect(&address).await.unwrap();
         let preface: &[u8] = if round % 2 == 0 { b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" } else { b"" };
-        let noise: Vec<u8> = (0..2000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (round % 24)) as u8).collect();
+        let noise: Vec<u8> =
+            (0..2000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (round % 24)) as u8).collect();
         // The node may hang up before all is written.
         let _ = socket.write_all(&[preface, &noise].concat()).await;
     }
@@ -122,9 +123,12 @@ async fn garbage_and_oversize_leave_the_node_as_it_was() {
     assert_eq!(client.open(huge).await.unwrap_err().code(), Code::OutOfRange);
     let backend = far.backend("m").await;
     let prompt = vec![65; MOST_MESSAGE_BYTES];
-    let refused = backend.open(&ctx(), OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await;
+    let refused =
+        backend.open(&ctx(), OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await;
     let refused = refused.unwrap_err();
-    assert!(matches!(&refused, BackendError::Engine(EngineError::InvalidArgument(why)) if why.contains("bytes")));
+    assert!(
+        matches!(&refused, BackendError::Engine(EngineError::InvalidArgument(why)) if why.contains("bytes"))
+    );
     assert!(open(&backend, &ctx(), "q").await.is_ok());
 }
 
@@ -199,6 +203,9 @@ async fn codecs_that_are_not_what_was_announced_are_refused() {
         let fake = FakeBackend::new("m").spelled_by(Arc::new(Sends(head)));
         let far = Far::new(FakeSlots::new().with(fake)).await;
         let refused = connect(&far.peer, "m").await.err().unwrap();
-        assert!(matches!(&refused, BackendError::Unavailable { why, .. } if why.contains(word)), "{refused:?}");
+        assert!(
+            matches!(&refused, BackendError::Unavailable { why, .. } if why.contains(word)),
+            "{refused:?}"
+        );
     }
 }
