@@ -11,7 +11,7 @@ mod verbs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use tonic::{Request, Status};
 use understudy_actors::Constraints;
 use understudy_backend::{Backend, BackendError, OpenGate, RequestCtx, Slots};
@@ -99,6 +99,13 @@ impl VerbService {
     }
 }
 
+impl Work {
+    /// The verb's answer.
+    fn told<T>(&self, result: Result<T, BackendError>) -> Result<T, Status> {
+        told(result.map_err(|error| self.held.ended(error)))
+    }
+}
+
 impl Inner {
     /// Begins a verb on a sequence.
     fn work(
@@ -152,12 +159,6 @@ impl Inner {
         let made = ctx.bound(async { made.await.map_err(|error| invalid(error.to_string())) }).await?;
         Ok(OpenGate { gate: made, pattern: Arc::new(pattern), emitted, left: gate.left })
     }
-}
-
-/// The token of a verb that is about to open a sequence: it ends with the handler unless it is kept.
-fn life_of(place: &table::Place) -> (CancellationToken, DropGuard) {
-    let life = place.life();
-    (life.clone(), life.drop_guard())
 }
 
 fn peer_of<T>(request: &Request<T>) -> Result<u64, Status> {

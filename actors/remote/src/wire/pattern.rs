@@ -61,7 +61,10 @@ pub fn pattern(constraint: v1::Constraint) -> Result<Pattern, PatternError> {
                 (false, true) => ProtoSource::Files(protobuf.files.into_iter().collect()),
                 (true, false) => ProtoSource::Descriptors(protobuf.descriptors),
                 _ => {
-                    return Err(PatternError::new("constraint.protobuf", "needs either files or descriptors"));
+                    return Err(PatternError::new(
+                        "constraint.protobuf",
+                        "needs either files or descriptors",
+                    ));
                 }
             },
             message: protobuf.message,

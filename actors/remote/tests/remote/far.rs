@@ -145,7 +145,8 @@ async fn pass(
 /// Real slots of this process over scripted engines.
 pub struct Local {
     pub slots: LocalSlots,
-    pub tree: NodeTree,
+    /// Ends its actors with the test.
+    _tree: NodeTree,
 }
 
 pub async fn local(scripts: &[&Script]) -> Local {
@@ -154,7 +155,7 @@ pub async fn local(scripts: &[&Script]) -> Local {
     let models = Arc::new(ScriptedModels::new(scripts.iter().map(|script| (*script).clone())));
     let slots = LocalSlots::new(config, models.clone(), models);
     let tree = NodeTree::start(TreeOptions::default(), slots.clone(), health, vec![]).await.unwrap();
-    Local { slots, tree }
+    Local { slots, _tree: tree }
 }
 
 impl Local {

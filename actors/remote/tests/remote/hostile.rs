@@ -29,7 +29,8 @@ fn said(status: &Status) -> Option<Kind> {
 
 fn opening() -> v1::OpenRequest {
     let model = Some(v1::ModelRef { name: "m".into(), digest: String::new() });
-    v1::OpenRequest { model, prompt: ids("q"), ..Default::default() }
+    let seq = Some(v1::SeqRef { boot: 1, number: 7 });
+    v1::OpenRequest { model, prompt: ids("q"), seq, ..Default::default() }
 }
 
 #[tokio::test]
@@ -38,7 +39,8 @@ async fn messages_that_are_none_are_refused_and_nothing_else_happens() {
     let far = Far::new(FakeSlots::new().with(fake.clone())).await;
     let mut client = raw(&far).await;
     type Spoil = fn(&mut v1::OpenRequest);
-    let spoils: [(&str, Spoil); 9] = [
+    let spoils: [(&str, Spoil); 10] = [
+        ("no name", |open| open.seq = None),
         ("a long name", |open| {
             open.context = Some(v1::RequestContext { tenant: "t".repeat(5000), ..Default::default() });
         }),
@@ -75,7 +77,10 @@ async fn messages_that_are_none_are_refused_and_nothing_else_happens() {
         assert_eq!(refused.code(), Code::InvalidArgument, "{what}: {refused:?}");
         assert!(said(&refused).is_some(), "{what}");
     }
-    let seq = client.open(opening()).await.unwrap().into_inner().seq;
+    client.open(opening()).await.unwrap();
+    let taken = client.open(opening()).await.unwrap_err();
+    assert!(matches!(said(&taken), Some(Kind::InvalidArgument(_))), "{taken:?}");
+    let seq = opening().seq;
     let endless = v1::ProposeRequest { seq, at: 1, k: u64::MAX, ..Default::default() };
     let refused = client.propose(endless).await.unwrap_err();
     assert!(matches!(said(&refused), Some(Kind::InvalidArgument(_))), "{refused:?}");
