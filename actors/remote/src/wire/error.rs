@@ -14,7 +14,7 @@ const EMPTY: [&str; 8] =
 
 /// Most bytes of a text in a status: it travels in trailers, which peers bound (16 KiB with the default settings of
 /// HTTP/2 here, encodings included).
-const LONGEST: usize = 2048;
+const LONGEST: usize = 1024;
 
 /// A failure as the status of a call.
 pub(crate) fn status(error: &BackendError) -> Status {
@@ -23,7 +23,9 @@ pub(crate) fn status(error: &BackendError) -> Status {
 }
 
 fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(LONGEST)].to_owned()
+    let mut borders = (0..=LONGEST.min(text.len())).rev();
+    let end = borders.find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// What a status says of a verb. One that no verb made means that the outcome is unknown.

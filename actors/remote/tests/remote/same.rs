@@ -186,6 +186,13 @@ async fn failures_arrive_as_they_are() {
         let told = read(&mut far.run(&ctx(), seq, 1, run_of(9)).await.unwrap()).await;
         assert_eq!((told.len(), told.last().unwrap()), (4, &Err(expected)), "three tokens, then the end");
     }
+    let wordy = Fault::Error(EngineError::OutOfKv("ü".repeat(50_000)));
+    let fake = FakeBackend::new("m").when("q", Reply::text("abc").fail_at(1, wordy));
+    let far = Far::new(FakeSlots::new().with(fake)).await.backend("m").await;
+    let seq = open(&far, &ctx(), "q").await.unwrap();
+    let told = read(&mut far.run(&ctx(), seq, 1, run_of(9)).await.unwrap()).await;
+    assert_eq!(told.last(), Some(&Err(EngineError::OutOfKv("ü".repeat(512)).into())), "cut, not lost");
+
     let slots = FakeSlots::new().with(FakeBackend::new("small"));
     let far = Far::new(slots.clone()).await;
     let missing = crate::far::connect(&far.peer, "smart").await.err().unwrap();
