@@ -220,9 +220,11 @@ fn sent_codec(head: Vec<u8>) -> Result<Arc<dyn Codec>, LoadError> {
         let text = text.map_err(|error| LoadError::failed(checkpoint_code(&error), error.to_string()))?;
         return Ok(Arc::new(text));
     }
-    let file = Gguf::from_bytes(head)
-        .map_err(|error| LoadError::failed(code_of(&model::LoadError::Gguf(error)), "a sent tokenizer is damaged"))?;
-    let text = TextModel::from_gguf(&file).map_err(|error| LoadError::failed("GGUF_TEXT", error.to_string()))?;
+    let file = Gguf::from_bytes(head).map_err(|error| {
+        LoadError::failed(code_of(&model::LoadError::Gguf(error)), "a sent tokenizer is damaged")
+    })?;
+    let text =
+        TextModel::from_gguf(&file).map_err(|error| LoadError::failed("GGUF_TEXT", error.to_string()))?;
     Ok(Arc::new(text))
 }
 

@@ -104,3 +104,21 @@ fn another_pooling_is_refused() {
     let error = Bert::open(folder.path()).err().unwrap().to_string();
     assert!(error.contains("another pooling"), "{error}");
 }
+
+#[test]
+fn what_is_sent_of_an_encoder_makes_the_same_tokens() {
+    let (_, text) = open();
+    let head = text.head().unwrap();
+    let sent = BertText::from_head(&head).unwrap().unwrap();
+    assert_eq!((sent.digest(), sent.vocab_size()), (text.digest(), text.vocab_size()));
+    for sentence in sentences() {
+        assert_eq!(sent.encode_text(&sentence.text).unwrap(), sentence.ids, "{}", sentence.text);
+    }
+    assert!(BertText::from_head(b"GGUF").is_none());
+    let (mark, rest) = head.split_at(head.iter().position(|byte| *byte == b'\n').unwrap() + 1);
+    for damaged in
+        [&rest[..2], &rest[..40], &[&[255; 4], &rest[4..]].concat(), &[&[1, 0, 0, 0], &rest[4..]].concat()]
+    {
+        assert!(BertText::from_head(&[mark, damaged].concat()).unwrap().is_err());
+    }
+}

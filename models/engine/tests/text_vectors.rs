@@ -127,8 +127,25 @@ fn open(path: &Path) -> TextModel {
     TextModel::from_gguf(&file).expect("its text side is supported")
 }
 
-fn check_tokenizer(name: &str, path: &Path) {
+/// The same, and as a node has it that was sent its head alone.
+fn both(path: &Path) -> [TextModel; 2] {
     let model = open(path);
+    let head = model.head().expect("a file has a head");
+    assert!(head.len() < 16 << 20, "{} bytes", head.len());
+    let sent = Gguf::from_bytes(head).expect("a head is a file");
+    assert_eq!((sent.tensor_names().len(), sent.architecture().is_ok()), (0, true));
+    let sent = TextModel::from_gguf(&sent).expect("it says all of the text side");
+    assert_eq!(sent.digest(), model.digest());
+    assert_eq!(sent.end_tokens(), model.end_tokens());
+    assert!(sent.head().is_none(), "it has no file to send");
+    [model, sent]
+}
+
+fn check_tokenizer(name: &str, path: &Path) {
+    both(path).iter().for_each(|model| check_tokens(name, model));
+}
+
+fn check_tokens(name: &str, model: &TextModel) {
     for case in cases::<TokenizerCase>(&format!("tokenizer-{name}")) {
         let mut ids = match case.special {
             true => model.encode_prompt(&case.text),
@@ -150,7 +167,10 @@ fn check_tokenizer(name: &str, path: &Path) {
 }
 
 fn check_chat(name: &str, path: &Path) {
-    let model = open(path);
+    both(path).iter().for_each(|model| check_turns(name, model));
+}
+
+fn check_turns(name: &str, model: &TextModel) {
     for case in cases::<ChatCase>(&format!("chat-{name}")) {
         let messages: Vec<_> = case
             .messages

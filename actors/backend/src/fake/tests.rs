@@ -16,7 +16,9 @@ use understudy_engine::{
 use understudy_grammars::Pattern;
 
 use super::{Call, FakeBackend, FakeSlots, Fault, Reply};
-use crate::{Backend, BackendError, LoadEvent, OpenGate, OpenRequest, Opened, RequestCtx, RunEvent, RunStream, Slots};
+use crate::{
+    Backend, BackendError, LoadEvent, OpenGate, OpenRequest, Opened, RequestCtx, RunEvent, RunStream, Slots,
+};
 
 const RUN: RunSpec = RunSpec {
     max_tokens: 64,
@@ -195,8 +197,7 @@ async fn a_verification_heeds_its_gate() {
     let open = async |form: Form| {
         let pattern = Arc::new(Pattern::Regex(".*".into()));
         let gate = OpenGate { gate: Box::new(form), pattern, emitted: 0, left: 0 };
-        let request =
-            OpenRequest { prompt: ids("q"), sampler: SamplerSpec::default(), gate: Some(gate) };
+        let request = OpenRequest { prompt: ids("q"), sampler: SamplerSpec::default(), gate: Some(gate) };
         backend.open(&ctx, request).await.unwrap().seq
     };
     for (draft, drafted, accepted, text) in

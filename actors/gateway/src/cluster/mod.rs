@@ -14,15 +14,7 @@ use crate::{Failure, codes};
 
 impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
-        let code = match &error {
-            IdentityError::AlreadyMember { .. } => codes::CLUSTER_MEMBER,
-            IdentityError::NotMember => codes::CLUSTER_NONE,
-            IdentityError::NoAuthority => codes::CLUSTER_AUTHORITY,
-            IdentityError::BadName(_) => codes::REQUEST_INVALID,
-            IdentityError::Damaged { .. } | IdentityError::Io { .. } => codes::CLUSTER_FILES,
-            _ => codes::CLUSTER_REFUSED,
-        };
-        Self::new(code, error.to_string())
+        Self::new(codes::find(error.code()).unwrap_or(codes::INTERNAL), error.to_string())
     }
 }
 
@@ -30,7 +22,8 @@ impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         let code = match &error {
             JoinError::Dial(_) | JoinError::Slow => codes::CLUSTER_UNREACHABLE,
-            JoinError::Ended(_) | JoinError::Pairing(_) => codes::CLUSTER_REFUSED,
+            JoinError::Ended(_) => codes::INVITE_REFUSED,
+            JoinError::Pairing(error) => codes::find(error.code()).unwrap_or(codes::INTERNAL),
         };
         Self::new(code, error.to_string())
     }
@@ -41,7 +34,7 @@ impl From<ClusterError> for Failure {
         match error {
             ClusterError::Identity(error) => error.into(),
             ClusterError::Join(error) => error.into(),
-            ClusterError::Invite(error) => Self::new(codes::OVERLOADED, error.to_string()),
+            ClusterError::Invite(error) => Self::new(codes::INVITE_REFUSED, error.to_string()),
             ClusterError::Listen { address, .. } => {
                 let code = codes::ADDR_UNUSABLE;
                 Self::new(code, error.to_string()).with("address", address).with("setting", "cluster.listen")

@@ -1,12 +1,14 @@
-//! Sequences given back to another node, without waiting.
+//! Names of sequences on other nodes, and how they are given back: without waiting.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use understudy_backend::{RequestCtx, SeqId};
+use understudy_backend::{NodeId, RequestCtx, SeqId};
+use understudy_engine::verbs::SeqKey;
 use understudy_proto::node::v1;
 
 use super::link::{Kind, Link};
@@ -18,6 +20,21 @@ const CAPACITY: usize = 256;
 const AT_ONCE: usize = 64;
 /// A call that gives back may take this long; then those sequences are left to their leases.
 const WITHIN: Duration = Duration::from_secs(5);
+
+/// Names belong to a start of this process: what an earlier one opened is never meant.
+static BOOT: LazyLock<u64> = LazyLock::new(|| {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+});
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// The name of a sequence that is about to be opened. Where that comes to nothing here it is closed there, whatever
+/// has become of it.
+pub(super) struct Named<'a> {
+    closer: &'a Closer,
+    seq: SeqId,
+    is_open: bool,
+}
 
 /// Gives sequences back, also those whose request is cancelled.
 #[derive(Clone)]
@@ -37,8 +54,15 @@ impl Closer {
         Self(Arc::new(Inner { waiting, open: Mutex::default() }))
     }
 
+    /// A name for a sequence on that node.
+    pub(super) fn name(&self, node: NodeId) -> Named<'_> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let key = SeqKey { slot: (number >> 32) as u32, generation: number as u32 };
+        Named { closer: self, seq: SeqId { node, boot: *BOOT, key }, is_open: false }
+    }
+
     /// From now on the sequence is closed when its request is cancelled.
-    pub(super) fn tie(&self, ctx: &RequestCtx, seq: SeqId) {
+    fn tie(&self, ctx: &RequestCtx, seq: SeqId) {
         let closed = CancellationToken::new();
         self.open().insert(seq, closed.clone());
         let (cancel, closer) = (ctx.cancel.clone(), self.clone());
@@ -53,6 +77,10 @@ impl Closer {
     pub(super) fn close(&self, seq: SeqId) {
         let Some(closed) = self.open().remove(&seq) else { return };
         closed.cancel();
+        self.give_back(seq);
+    }
+
+    fn give_back(&self, seq: SeqId) {
         if self.0.waiting.try_send(request::seq_ref(seq)).is_err() {
             tracing::debug!(?seq, "a sequence on another node is left to its lease");
         }
@@ -60,6 +88,27 @@ impl Closer {
 
     fn open(&self) -> MutexGuard<'_, HashMap<SeqId, CancellationToken>> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Named<'_> {
+    pub(super) fn seq_ref(&self) -> v1::SeqRef {
+        request::seq_ref(self.seq)
+    }
+
+    /// It was opened: the request has it now.
+    pub(super) fn opened(mut self, ctx: &RequestCtx) -> SeqId {
+        self.is_open = true;
+        self.closer.tie(ctx, self.seq);
+        self.seq
+    }
+}
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        if !self.is_open {
+            self.closer.give_back(self.seq);
+        }
     }
 }
 

@@ -153,7 +153,9 @@ impl Backend for RemoteBackend {
             emitted: gate.emitted as u64,
             left: gate.left,
         });
+        let named = self.closer.name(self.link.node());
         let ask = self.link.fits(v1::OpenRequest {
+            seq: Some(named.seq_ref()),
             context: Some(request::context(ctx)),
             model: self.model(),
             prompt: open.prompt,
@@ -163,9 +165,7 @@ impl Backend for RemoteBackend {
         let mut client = self.link.client();
         let (answer, took) = self.link.timed(ctx, Kind::Long, client.open(ask)).await?;
         self.link.note_pace(answer.pace, Some((took, answer.served_us)));
-        let seq = request::seq_of(self.link.node(), answer.seq)?;
-        self.closer.tie(ctx, seq);
-        Ok(Opened { seq, cached: count(answer.cached) })
+        Ok(Opened { seq: named.opened(ctx), cached: count(answer.cached) })
     }
 
     async fn extend(
@@ -231,11 +231,11 @@ impl Backend for RemoteBackend {
 
     async fn fork(&self, ctx: &RequestCtx, seq: SeqId, lane: u32) -> Result<SeqId, BackendError> {
         let (context, seq) = (Some(request::context(ctx)), Some(self.link.own(seq)?));
+        let named = self.closer.name(self.link.node());
         let mut client = self.link.client();
-        let forked = client.fork(v1::ForkRequest { context, seq, lane });
-        let copy = request::seq_of(self.link.node(), self.link.call(ctx, Kind::Long, forked).await?.seq)?;
-        self.closer.tie(ctx, copy);
-        Ok(copy)
+        let forked = client.fork(v1::ForkRequest { context, seq, lane, copy: Some(named.seq_ref()) });
+        self.link.call(ctx, Kind::Long, forked).await?;
+        Ok(named.opened(ctx))
     }
 
     async fn score(

@@ -11,7 +11,7 @@ mod verbs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use tonic::{Request, Status};
 use understudy_actors::Constraints;
 use understudy_backend::{Backend, BackendError, OpenGate, RequestCtx, Slots};
@@ -99,6 +99,13 @@ impl VerbService {
     }
 }
 
+impl Work {
+    /// The verb's answer.
+    fn told<T>(&self, result: Result<T, BackendError>) -> Result<T, Status> {
+        told(result.map_err(|error| self.held.ended(error)))
+    }
+}
+
 impl Inner {
     /// Begins a verb on a sequence.
     fn work(
@@ -142,8 +149,7 @@ impl Inner {
     ) -> Result<OpenGate, BackendError> {
         let invalid = |why: String| BackendError::from(EngineError::InvalidArgument(why));
         let pattern = gate.pattern.ok_or_else(|| invalid("the gate has no pattern".into()))?;
-        let pattern =
-            gate_pattern(pattern).map_err(|wrong| invalid(format!("constraint {wrong}").replace("  ", " ")))?;
+        let pattern = gate_pattern(pattern).map_err(|wrong| invalid(wrong.to_string()))?;
         let emitted = count(gate.emitted);
         let before = prompt.len().checked_sub(emitted);
         let answer = before.and_then(|before| prompt.get(before..));
@@ -153,12 +159,6 @@ impl Inner {
         let made = ctx.bound(async { made.await.map_err(|error| invalid(error.to_string())) }).await?;
         Ok(OpenGate { gate: made, pattern: Arc::new(pattern), emitted, left: gate.left })
     }
-}
-
-/// The token of a verb that is about to open a sequence: it ends with the handler unless it is kept.
-fn life_of(place: &table::Place) -> (CancellationToken, DropGuard) {
-    let life = place.life();
-    (life.clone(), life.drop_guard())
 }
 
 fn peer_of<T>(request: &Request<T>) -> Result<u64, Status> {

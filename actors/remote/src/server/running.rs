@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use understudy_backend::{BackendError, RequestCtx, RunEvent, RunStream};
 use understudy_engine::EngineError;
+use understudy_engine::verbs::StopReason;
 use understudy_proto::node::v1::{self, run_request::Step as Steer};
 
 use super::{Inner, Work, told};
@@ -34,7 +35,7 @@ pub(super) async fn run(
     };
     let work = told(service.work(peer, start.seq, start.context.take()))?;
     let (held, spec) = (&work.held, run_spec(&start));
-    let run = told(held.backend.run(&work.ctx, held.seq, count(start.at), spec).await)?;
+    let run = work.told(held.backend.run(&work.ctx, held.seq, count(start.at), spec).await)?;
     let running = Running {
         // A run that was stopped is read to its end.
         reading: RequestCtx { cancel: CancellationToken::new(), ..work.ctx.clone() },
@@ -69,16 +70,15 @@ impl Running {
         if self.is_over {
             return None;
         }
-        let failed = match self.failed.take() {
-            Some(error) => error,
-            None => match self.event().await {
+        if self.failed.is_none() {
+            match self.event().await {
                 Ok(Some(event)) => return Some(Ok(self.gather(event))),
                 Ok(None) => return Some(Ok(v1::RunResponse::default())),
-                Err(error) => error,
-            },
-        };
+                Err(error) => self.failed = Some(error),
+            }
+        }
         self.is_over = true;
-        Some(Err(status(&failed)))
+        self.failed.take().map(|failed| Err(status(&self.work.held.ended(failed))))
     }
 
     /// The next event; `None` where there has been none for a while.
@@ -121,6 +121,13 @@ impl Running {
         let mut next = Some(Ok(first));
         while let Some(event) = next {
             match event {
+                // The sequence was closed, and the request goes on elsewhere.
+                Ok(RunEvent::Stopped { reason: StopReason::Cancelled, .. })
+                    if self.work.held.life.is_cancelled() =>
+                {
+                    self.failed = Some(EngineError::StaleSeq.into());
+                    break;
+                }
                 Ok(RunEvent::Step(step)) => message.steps.push(result::step(step)),
                 Ok(RunEvent::Stopped { reason, len, cost }) => {
                     message.stopped = Some(result::stopped(reason, len, cost));
@@ -138,9 +145,7 @@ impl Running {
     }
 }
 
-async fn said(
-    steering: &mut Option<Streaming<v1::RunRequest>>,
-) -> Result<Option<v1::RunRequest>, Status> {
+async fn said(steering: &mut Option<Streaming<v1::RunRequest>>) -> Result<Option<v1::RunRequest>, Status> {
     match steering {
         Some(steering) => steering.message().await,
         None => std::future::pending().await,

@@ -1,27 +1,24 @@
 //! Whose sequences are open here.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use understudy_backend::{Backend, SeqId};
+use understudy_backend::{Backend, BackendError, SeqId};
 use understudy_engine::EngineError;
 use understudy_proto::node::v1::SeqRef;
 
 /// How often sequences without use are looked for, as a share of their lease.
 const LOOKS_PER_LEASE: u32 = 10;
 
-/// Sequences by the peer that opened them. A peer reaches its own and no other's.
+/// Sequences by the peer that opened them, and by the names that it gave them. A peer reaches its own and no other's.
 pub(super) struct Table {
-    /// This start of the service: what was opened before it is stale.
-    boot: u64,
     /// Sequences of one peer.
     most: usize,
-    numbers: AtomicU64,
     peers: Mutex<HashMap<u64, Peer>>,
 }
 
@@ -29,13 +26,25 @@ struct Peer {
     /// Cancelled when the peer is dropped; every sequence's life is a child.
     gone: CancellationToken,
     places: Arc<Semaphore>,
-    open: HashMap<u64, Arc<Held>>,
+    sequences: HashMap<Name, Sequence>,
 }
 
-/// A place for a sequence that is about to be opened.
+/// Boot and number of a [`SeqRef`].
+type Name = (u64, u64);
+
+enum Sequence {
+    /// On its way, with what ends that.
+    Opening(CancellationToken),
+    Open(Arc<Held>),
+}
+
+/// A place for a sequence that is about to be opened. Dropping it gives the place and the name up.
 pub(super) struct Place {
-    permit: OwnedSemaphorePermit,
-    gone: CancellationToken,
+    table: Arc<Table>,
+    peer: u64,
+    name: Name,
+    life: CancellationToken,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// An open sequence.
@@ -54,68 +63,57 @@ pub(super) struct InUse(Arc<Held>);
 impl Table {
     /// Closes what nobody used for `lease`, as long as somebody holds the table. Must be called in a runtime.
     pub(super) fn new(most: usize, lease: Duration) -> Arc<Self> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let boot = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
-        let peers = Mutex::default();
-        let table = Arc::new(Self { boot, most, numbers: AtomicU64::new(1), peers });
+        let table = Arc::new(Self { most, peers: Mutex::default() });
         tokio::spawn(expire(Arc::downgrade(&table), lease));
         table
     }
 
-    /// # Errors
-    /// How many sequences the peer has, where it may not have another.
-    pub(super) fn admit(&self, peer: u64) -> Result<Place, usize> {
-        let mut peers = self.lock();
-        let peer = peers.entry(peer).or_insert_with(|| Peer {
-            gone: CancellationToken::new(),
-            places: Arc::new(Semaphore::new(self.most)),
-            open: HashMap::new(),
-        });
-        let permit = peer.places.clone().try_acquire_owned().map_err(|_| self.most)?;
-        Ok(Place { permit, gone: peer.gone.clone() })
-    }
-
-    /// Notes a sequence that was opened on `life`.
+    /// A place for a peer's sequence of this name.
     ///
     /// # Errors
-    /// [`EngineError::StaleSeq`] where the peer was dropped meanwhile; the sequence is closed.
-    pub(super) fn insert(
-        &self,
+    /// [`BackendError::Overloaded`] where the peer has as many as it may; [`EngineError::InvalidArgument`] for a name
+    /// that is none, or taken.
+    pub(super) fn admit(
+        self: &Arc<Self>,
         peer: u64,
-        place: Place,
-        life: CancellationToken,
-        backend: Arc<dyn Backend>,
-        seq: SeqId,
-    ) -> Result<SeqRef, EngineError> {
-        let used = Mutex::new(Instant::now());
-        let held = Arc::new(Held { backend, seq, life, used, _permit: place.permit });
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        seq: Option<SeqRef>,
+        model: &str,
+    ) -> Result<Place, BackendError> {
+        let unnamed = || EngineError::InvalidArgument("the sequence has no name".into());
+        let name = seq.map(|seq| (seq.boot, seq.number)).ok_or_else(unnamed)?;
         let mut peers = self.lock();
-        match peers.get_mut(&peer).filter(|_| !place.gone.is_cancelled()) {
-            Some(peer) => peer.open.insert(number, held),
-            None => {
-                held.end();
-                return Err(EngineError::StaleSeq);
-            }
+        let known = peers.entry(peer).or_insert_with(|| Peer {
+            gone: CancellationToken::new(),
+            places: Arc::new(Semaphore::new(self.most)),
+            sequences: HashMap::new(),
+        });
+        let Entry::Vacant(entry) = known.sequences.entry(name) else {
+            return Err(EngineError::InvalidArgument("the sequence's name is taken".into()).into());
         };
-        Ok(SeqRef { boot: self.boot, number })
+        let full = |_| BackendError::Overloaded { model: model.to_owned(), waiting: self.most };
+        let permit = known.places.clone().try_acquire_owned().map_err(full)?;
+        let life = known.gone.child_token();
+        entry.insert(Sequence::Opening(life.clone()));
+        Ok(Place { table: self.clone(), peer, name, life, permit: Some(permit) })
     }
 
     /// # Errors
-    /// [`EngineError::StaleSeq`] for what is closed, of another peer, or of another start.
+    /// [`EngineError::StaleSeq`] for what is closed, not open yet, or of another peer.
     pub(super) fn get(&self, peer: u64, seq: Option<SeqRef>) -> Result<InUse, EngineError> {
-        let seq = seq.filter(|seq| seq.boot == self.boot).ok_or(EngineError::StaleSeq)?;
-        let held = self.lock().get(&peer).and_then(|peer| peer.open.get(&seq.number).cloned());
-        held.map(InUse).ok_or(EngineError::StaleSeq)
+        let seq = seq.ok_or(EngineError::StaleSeq)?;
+        let peers = self.lock();
+        match peers.get(&peer).and_then(|peer| peer.sequences.get(&(seq.boot, seq.number))) {
+            Some(Sequence::Open(held)) => Ok(InUse(held.clone())),
+            Some(Sequence::Opening(_)) | None => Err(EngineError::StaleSeq),
+        }
     }
 
+    /// Closes a sequence, also one that is still on its way.
     pub(super) fn close(&self, peer: u64, seq: SeqRef) {
-        let removed = match self.lock().get_mut(&peer) {
-            Some(peer) if seq.boot == self.boot => peer.open.remove(&seq.number),
-            _ => None,
-        };
-        if let Some(held) = removed {
-            held.end();
+        let removed =
+            self.lock().get_mut(&peer).and_then(|peer| peer.sequences.remove(&(seq.boot, seq.number)));
+        if let Some(sequence) = removed {
+            sequence.end();
         }
     }
 
@@ -123,21 +121,23 @@ impl Table {
     pub(super) fn drop_peer(&self, peer: u64) {
         let Some(peer) = self.lock().remove(&peer) else { return };
         peer.gone.cancel();
-        peer.open.into_values().for_each(|held| held.end());
+        peer.sequences.into_values().for_each(Sequence::end);
     }
 
+    /// Sequences that are open.
     pub(super) fn count(&self) -> usize {
-        self.lock().values().map(|peer| peer.open.len()).sum()
+        let is_open = |sequence: &&Sequence| matches!(sequence, Sequence::Open(_));
+        self.lock().values().map(|peer| peer.sequences.values().filter(is_open).count()).sum()
     }
 
     fn close_unused(&self, lease: Duration) {
         let mut unused = Vec::new();
         for peer in self.lock().values_mut() {
-            unused.extend(peer.open.extract_if(|_, held| held.is_unused(lease)));
+            unused.extend(peer.sequences.extract_if(|_, sequence| sequence.is_unused(lease)));
         }
-        for (_, held) in unused {
-            tracing::info!(model = held.backend.card().name, "a peer's sequence was not used and is closed");
-            held.end();
+        for (_, sequence) in unused {
+            tracing::info!("a sequence of a peer was not used and is closed");
+            sequence.end();
         }
     }
 
@@ -155,9 +155,58 @@ async fn expire(table: Weak<Table>, lease: Duration) {
 }
 
 impl Place {
-    /// Cancelled when the peer is dropped.
+    /// Cancelled when the sequence is closed, or its peer dropped.
     pub(super) fn life(&self) -> CancellationToken {
-        self.gone.child_token()
+        self.life.clone()
+    }
+
+    /// The sequence is open: from now on verbs reach it.
+    ///
+    /// # Errors
+    /// [`EngineError::StaleSeq`] where it was closed meanwhile.
+    pub(super) fn opened(mut self, backend: Arc<dyn Backend>, seq: SeqId) -> Result<(), EngineError> {
+        let permit = self.permit.take().ok_or(EngineError::StaleSeq)?;
+        let used = Mutex::new(Instant::now());
+        let held = Arc::new(Held { backend, seq, life: self.life.clone(), used, _permit: permit });
+        let mut peers = self.table.lock();
+        match peers.get_mut(&self.peer).and_then(|peer| peer.sequences.get_mut(&self.name)) {
+            Some(sequence) if !self.life.is_cancelled() => {
+                *sequence = Sequence::Open(held);
+                Ok(())
+            }
+            _ => {
+                held.end();
+                Err(EngineError::StaleSeq)
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.permit.is_none() {
+            return;
+        }
+        self.life.cancel();
+        if let Some(peer) = self.table.lock().get_mut(&self.peer) {
+            peer.sequences.remove(&self.name);
+        }
+    }
+}
+
+impl Sequence {
+    fn end(self) {
+        match self {
+            Self::Opening(life) => life.cancel(),
+            Self::Open(held) => held.end(),
+        }
+    }
+
+    /// The table alone has it, and nothing used it for so long.
+    fn is_unused(&self, lease: Duration) -> bool {
+        let Self::Open(held) = self else { return false };
+        let used = *held.used.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::strong_count(held) == 1 && used.elapsed() >= lease
     }
 }
 
@@ -168,10 +217,16 @@ impl Held {
         self.backend.close(self.seq);
     }
 
-    /// The table alone has it, and nothing used it for so long.
-    fn is_unused(self: &Arc<Self>, lease: Duration) -> bool {
-        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::strong_count(self) == 1 && used.elapsed() >= lease
+    /// What a verb says that this sequence's end has ended: the sequence is gone, and not the request.
+    pub(super) fn ended(&self, error: BackendError) -> BackendError {
+        match error {
+            BackendError::Cancelled | BackendError::Engine(EngineError::Cancelled)
+                if self.life.is_cancelled() =>
+            {
+                EngineError::StaleSeq.into()
+            }
+            error => error,
+        }
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
-use understudy_backend::{BackendError, OpenRequest};
+use understudy_backend::OpenRequest;
 use understudy_engine::EngineError;
 use understudy_proto::node::v1::{self, verbs_server::Verbs};
 
-use super::{VerbService, finding, life_of, micros, peer_of, running, told};
+use super::{VerbService, finding, micros, peer_of, running, told};
 use crate::wire::{count, request, result};
 
 /// Longest draft that a peer may ask for; the longest that is any use is much shorter.
@@ -40,32 +40,21 @@ impl Verbs for VerbService {
     async fn open(&self, request: Request<v1::OpenRequest>) -> Result<Response<v1::OpenResponse>, Status> {
         let (began, peer) = (Instant::now(), peer_of(&request)?);
         let request = request.into_inner();
-        let place = self.0.table.admit(peer).map_err(|waiting| {
-            let model = request.model.as_ref().map(|model| model.name.clone()).unwrap_or_default();
-            BackendError::Overloaded { model, waiting }
-        });
-        let place = told(place)?;
-        let (life, dropped) = life_of(&place);
-        let ctx = told(request::ctx_of(request.context, life.clone()))?;
+        let model = request.model.as_ref().map(|model| model.name.as_str()).unwrap_or_default();
+        let place = told(self.0.table.admit(peer, request.seq, model))?;
+        let ctx = told(request::ctx_of(request.context, place.life()))?;
         let backend = told(self.0.model(&ctx, request.model).await)?;
         let gate = match request.gate {
             None => None,
-            Some(gate) => {
-                Some(told(self.0.gate(&ctx, gate, &request.prompt, backend.as_ref()).await)?)
-            }
+            Some(gate) => Some(told(self.0.gate(&ctx, gate, &request.prompt, backend.as_ref()).await)?),
         };
         let sampler = told(request::sampler_of(request.sampler))?;
         let opened = backend.open(&ctx, OpenRequest { prompt: request.prompt, sampler, gate }).await;
         let opened = told(opened)?;
-        dropped.disarm();
-        let pace = backend.pace();
-        let seq = told(self.0.table.insert(peer, place, life, backend, opened.seq))?;
-        Ok(Response::new(v1::OpenResponse {
-            seq: Some(seq),
-            cached: opened.cached as u64,
-            pace: Some(result::pace(pace)),
-            served_us: micros(began),
-        }))
+        let pace = Some(result::pace(backend.pace()));
+        told(place.opened(backend, opened.seq))?;
+        let cached = opened.cached as u64;
+        Ok(Response::new(v1::OpenResponse { cached, pace, served_us: micros(began) }))
     }
 
     async fn extend(
@@ -75,7 +64,7 @@ impl Verbs for VerbService {
         let peer = peer_of(&request)?;
         let v1::ExtendRequest { context, seq, at, ids } = request.into_inner();
         let work = told(self.0.work(peer, seq, context))?;
-        let len = told(work.held.backend.extend(&work.ctx, work.held.seq, count(at), ids).await)?;
+        let len = work.told(work.held.backend.extend(&work.ctx, work.held.seq, count(at), ids).await)?;
         Ok(Response::new(v1::ExtendResponse { len: len as u64 }))
     }
 
@@ -101,7 +90,7 @@ impl Verbs for VerbService {
             return told(Err(EngineError::InvalidArgument(why)));
         }
         let drafted = work.held.backend.propose(&work.ctx, work.held.seq, count(at), k).await;
-        let (draft, cost) = told(drafted)?;
+        let (draft, cost) = work.told(drafted)?;
         Ok(Response::new(v1::ProposeResponse {
             draft: Some(request::draft(draft)),
             cost: Some(result::cost(cost)),
@@ -120,7 +109,7 @@ impl Verbs for VerbService {
         let at = count(request.at);
         let spec = told(request::verify_spec(request))?;
         let verified = work.held.backend.verify(&work.ctx, work.held.seq, at, spec).await;
-        let (verified, cost) = told(verified)?;
+        let (verified, cost) = work.told(verified)?;
         let pace = work.held.backend.pace();
         Ok(Response::new(result::verified(verified, cost, pace, micros(began))))
     }
@@ -132,25 +121,21 @@ impl Verbs for VerbService {
         let peer = peer_of(&request)?;
         let v1::TruncateRequest { context, seq, len } = request.into_inner();
         let work = told(self.0.work(peer, seq, context))?;
-        let len = told(work.held.backend.truncate(&work.ctx, work.held.seq, count(len)).await)?;
+        let len = work.told(work.held.backend.truncate(&work.ctx, work.held.seq, count(len)).await)?;
         Ok(Response::new(v1::TruncateResponse { len: len as u64 }))
     }
 
     async fn fork(&self, request: Request<v1::ForkRequest>) -> Result<Response<v1::ForkResponse>, Status> {
         let peer = peer_of(&request)?;
-        let v1::ForkRequest { context, seq, lane } = request.into_inner();
+        let v1::ForkRequest { context, seq, lane, copy } = request.into_inner();
         let work = told(self.0.work(peer, seq, None))?;
         let backend = work.held.backend.clone();
-        let model = || backend.card().name.clone();
-        let place = self.0.table.admit(peer);
-        let place = told(place.map_err(|waiting| BackendError::Overloaded { model: model(), waiting }))?;
         // The copy lives longer than this verb, and than the original.
-        let (life, dropped) = life_of(&place);
-        let ctx = told(request::ctx_of(context, life.clone()))?;
-        let copy = told(backend.fork(&ctx, work.held.seq, lane).await)?;
-        dropped.disarm();
-        let seq = told(self.0.table.insert(peer, place, life, backend, copy))?;
-        Ok(Response::new(v1::ForkResponse { seq: Some(seq) }))
+        let place = told(self.0.table.admit(peer, copy, &backend.card().name))?;
+        let ctx = told(request::ctx_of(context, place.life()))?;
+        let copied = work.told(backend.fork(&ctx, work.held.seq, lane).await)?;
+        told(place.opened(backend, copied))?;
+        Ok(Response::new(v1::ForkResponse {}))
     }
 
     async fn score(&self, request: Request<v1::ScoreRequest>) -> Result<Response<v1::ScoreResponse>, Status> {
@@ -159,7 +144,7 @@ impl Verbs for VerbService {
         let work = told(self.0.work(peer, seq, context))?;
         let candidates = candidates.into_iter().map(|tokens| tokens.ids).collect();
         let scored = work.held.backend.score(&work.ctx, work.held.seq, candidates).await;
-        let (scores, cost) = told(scored)?;
+        let (scores, cost) = work.told(scored)?;
         Ok(Response::new(v1::ScoreResponse { scores, cost: Some(result::cost(cost)) }))
     }
 

@@ -14,7 +14,7 @@ const EMPTY: [&str; 8] =
 
 /// Most bytes of a text in a status: it travels in trailers, which peers bound (16 KiB with the default settings of
 /// HTTP/2 here, encodings included).
-const LONGEST: usize = 2048;
+const LONGEST: usize = 1024;
 
 /// A failure as the status of a call.
 pub(crate) fn status(error: &BackendError) -> Status {
@@ -23,7 +23,9 @@ pub(crate) fn status(error: &BackendError) -> Status {
 }
 
 fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(LONGEST)].to_owned()
+    let mut borders = (0..=LONGEST.min(text.len())).rev();
+    let end = borders.find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// What a status says of a verb. One that no verb made means that the outcome is unknown.
@@ -74,9 +76,10 @@ fn kind(error: &BackendError) -> Kind {
         BackendError::Overloaded { model, waiting } => {
             Kind::Overloaded(v1::Overloaded { model: cut(model), waiting: *waiting as u64 })
         }
-        BackendError::UnknownModel { name, suggestion } => {
-            Kind::UnknownModel(v1::UnknownModel { name: cut(name), suggestion: suggestion.as_deref().map(cut) })
-        }
+        BackendError::UnknownModel { name, suggestion } => Kind::UnknownModel(v1::UnknownModel {
+            name: cut(name),
+            suggestion: suggestion.as_deref().map(cut),
+        }),
         BackendError::Load { model, why, code } => {
             Kind::Load(v1::LoadFailure { model: cut(model), why: cut(why), code: cut(code) })
         }
@@ -86,15 +89,13 @@ fn kind(error: &BackendError) -> Kind {
 fn engine_kind(error: &EngineError) -> Kind {
     match error {
         EngineError::StaleSeq => Kind::StaleSeq(v1::Unit {}),
-        EngineError::LengthMismatch { expected, actual } => Kind::LengthMismatch(v1::LengthMismatch {
-            expected: *expected as u64,
-            actual: *actual as u64,
-        }),
+        EngineError::LengthMismatch { expected, actual } => {
+            Kind::LengthMismatch(v1::LengthMismatch { expected: *expected as u64, actual: *actual as u64 })
+        }
         EngineError::Empty(what) => Kind::Empty((*what).to_owned()),
-        EngineError::ContextOverflow { tokens, context } => Kind::ContextOverflow(v1::ContextOverflow {
-            tokens: *tokens as u64,
-            context: *context as u64,
-        }),
+        EngineError::ContextOverflow { tokens, context } => {
+            Kind::ContextOverflow(v1::ContextOverflow { tokens: *tokens as u64, context: *context as u64 })
+        }
         EngineError::OutOfKv(why) => Kind::OutOfKv(cut(why)),
         EngineError::TokenOutOfRange { id, vocab } => {
             Kind::TokenOutOfRange(v1::TokenOutOfRange { id: *id, vocab: *vocab as u64 })

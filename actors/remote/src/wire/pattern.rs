@@ -11,7 +11,7 @@ use understudy_proto::v1::{self, constraint::Kind};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {why}")]
 pub struct PatternError {
-    /// The field within `constraint`; empty for the constraint itself.
+    /// The field, such as `constraint.sql.dialect`.
     pub field: &'static str,
     /// What is wrong with it.
     pub why: &'static str,
@@ -60,11 +60,16 @@ pub fn pattern(constraint: v1::Constraint) -> Result<Pattern, PatternError> {
             source: match (protobuf.files.is_empty(), protobuf.descriptors.is_empty()) {
                 (false, true) => ProtoSource::Files(protobuf.files.into_iter().collect()),
                 (true, false) => ProtoSource::Descriptors(protobuf.descriptors),
-                _ => return Err(PatternError::new("protobuf", "needs either files or descriptors")),
+                _ => {
+                    return Err(PatternError::new(
+                        "constraint.protobuf",
+                        "needs either files or descriptors",
+                    ));
+                }
             },
             message: protobuf.message,
         }),
-        None => return Err(PatternError::new("", "names no kind that this node knows")),
+        None => return Err(PatternError::new("constraint", "names no kind that this node knows")),
     })
 }
 
@@ -149,7 +154,7 @@ fn dialect(sql: &v1::Sql) -> Result<Dialect, PatternError> {
         Ok(v1::SqlDialect::Unspecified | v1::SqlDialect::Sqlite) => Ok(Dialect::Sqlite),
         Ok(v1::SqlDialect::Postgres) => Ok(Dialect::Postgres),
         Ok(v1::SqlDialect::Mysql) => Ok(Dialect::Mysql),
-        Err(_) => Err(PatternError::new("sql.dialect", "is none that this node knows")),
+        Err(_) => Err(PatternError::new("constraint.sql.dialect", "is none that this node knows")),
     }
 }
 
@@ -159,7 +164,7 @@ fn operation(graphql: &v1::Graphql) -> Result<Option<OperationKind>, PatternErro
         Ok(v1::GraphqlOperation::Query) => Ok(Some(OperationKind::Query)),
         Ok(v1::GraphqlOperation::Mutation) => Ok(Some(OperationKind::Mutation)),
         Ok(v1::GraphqlOperation::Subscription) => Ok(Some(OperationKind::Subscription)),
-        Err(_) => Err(PatternError::new("graphql.operation", "is none that this node knows")),
+        Err(_) => Err(PatternError::new("constraint.graphql.operation", "is none that this node knows")),
     }
 }
 
@@ -180,9 +185,8 @@ mod tests {
             Pattern::Sql(SqlSpec { dialect, schema: schema(), writes, double_quoted_strings })
         };
         let graphql = |operation| Pattern::Graphql(GraphqlSpec { schema: "type Query".into(), operation });
-        let json = |whitespace, formats| {
-            Pattern::Json(JsonSpec { whitespace, formats, ..JsonSpec::new("true") })
-        };
+        let json =
+            |whitespace, formats| Pattern::Json(JsonSpec { whitespace, formats, ..JsonSpec::new("true") });
         let tool = ToolSpec { name: "find".into(), parameters: "{}".into() };
         let calls = |text, many| Pattern::Calls(CallsSpec { tools: vec![tool.clone()], text, many });
         for pattern in [
@@ -213,8 +217,11 @@ mod tests {
         let graphql = v1::Graphql { operation: 77, ..v1::Graphql::default() };
         let refused = [Kind::Sql(sql), Kind::Graphql(graphql), Kind::Protobuf(v1::Protobuf::default())];
         for (kind, field) in refused.into_iter().zip(["sql.dialect", "graphql.operation", "protobuf"]) {
-            assert_eq!(pattern(v1::Constraint { kind: Some(kind) }).unwrap_err().field, field);
+            assert_eq!(
+                pattern(v1::Constraint { kind: Some(kind) }).unwrap_err().field,
+                format!("constraint.{field}")
+            );
         }
-        assert_eq!(pattern(v1::Constraint { kind: None }).unwrap_err().field, "");
+        assert_eq!(pattern(v1::Constraint { kind: None }).unwrap_err().field, "constraint");
     }
 }

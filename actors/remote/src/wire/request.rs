@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use understudy_backend::{NodeId, Priority, RequestCtx, RequestId, SeqId};
+use understudy_backend::{Priority, RequestCtx, RequestId, SeqId};
 use understudy_engine::EngineError;
 use understudy_engine::verbs::{
-    Acceptance, Draft, RunSpec, SamplerSpec, SeqKey, SignalMode, StopWhen, TokenId, VerifySpec,
+    Acceptance, Draft, RunSpec, SamplerSpec, SignalMode, StopWhen, TokenId, VerifySpec,
 };
 use understudy_proto::node::v1;
 
@@ -67,12 +67,6 @@ pub(crate) fn ctx_of(
 pub(crate) fn seq_ref(seq: SeqId) -> v1::SeqRef {
     let number = u64::from(seq.key.slot) << 32 | u64::from(seq.key.generation);
     v1::SeqRef { boot: seq.boot, number }
-}
-
-pub(crate) fn seq_of(node: NodeId, seq: Option<v1::SeqRef>) -> Result<SeqId, EngineError> {
-    let v1::SeqRef { boot, number } = seq.ok_or(EngineError::StaleSeq)?;
-    let key = SeqKey { slot: (number >> 32) as u32, generation: number as u32 };
-    Ok(SeqId { node, boot, key })
 }
 
 pub(crate) fn sampler(spec: &SamplerSpec) -> v1::Sampler {

@@ -95,7 +95,8 @@ pub(crate) fn run_events(message: v1::RunResponse) -> Result<Vec<RunEvent>, Engi
     }
     if let Some(end) = message.stopped {
         let reason = stop_of(end.reason)?;
-        let reason = reason.ok_or_else(|| EngineError::InvalidArgument("a run's end has no reason".into()))?;
+        let reason =
+            reason.ok_or_else(|| EngineError::InvalidArgument("a run's end has no reason".into()))?;
         events.push(RunEvent::Stopped { reason, len: count(end.len), cost: cost_of(end.cost) });
     }
     Ok(events)

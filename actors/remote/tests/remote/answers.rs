@@ -133,7 +133,11 @@ async fn answers_over_the_wire_are_those_of_models_of_ones_own() {
         let far = Far::new(slots).await;
         let (there, shown) = answer(Others(vec![far.peer.clone()]), &case.request(), |_| ()).await;
         let what = case.what;
-        assert_eq!((&there.text, &there.reason, &there.model), (&here.text, &here.reason, &here.model), "{what}");
+        assert_eq!(
+            (&there.text, &there.reason, &there.model),
+            (&here.text, &here.reason, &here.model),
+            "{what}"
+        );
         assert_eq!(there.ledger.spans, here.ledger.spans, "{what}");
         assert_eq!(there.completion_tokens, here.completion_tokens, "{what}");
         assert_eq!(shown, here.text, "{what}");
@@ -146,8 +150,7 @@ async fn a_twin_goes_on_where_a_node_died() {
     for case in cases().into_iter().filter(|case| case.policy != "cascade:threshold=0.9") {
         let (here, _) = answer(case.slots(Duration::ZERO), &case.request(), |_| ()).await;
         for at in [1, here.text.len() / 2] {
-            let (first, twin) =
-                (case.slots(Duration::from_millis(4)), case.slots(Duration::from_millis(1)));
+            let (first, twin) = (case.slots(Duration::from_millis(4)), case.slots(Duration::from_millis(1)));
             let (first, twin) = (Far::new(first).await, Far::new(twin).await);
             let peers = Others(vec![first.peer.clone(), twin.peer.clone()]);
             let cut_at = |shown| {
@@ -171,8 +174,7 @@ async fn without_a_twin_an_answer_is_interrupted_and_never_hangs() {
     let request = AnswerRequest::ask("question", "direct".parse().unwrap());
     let mut config = RouterConfig::with_ladder(["large"]);
     config.resume_wait_ms = 300;
-    let router =
-        RouterHandle::spawn(config, Arc::new(Others(vec![far.peer.clone()]))).await.unwrap();
+    let router = RouterHandle::spawn(config, Arc::new(Others(vec![far.peer.clone()]))).await.unwrap();
     let mut stream = router.answer(RequestCtx::new("r"), request).unwrap();
     let (mut shown, mut end) = (Transcript::default(), None);
     while let Some(event) = stream.next().await {

@@ -15,7 +15,9 @@ use tonic::{Request, service::interceptor::InterceptedService};
 use understudy_actors::engine_thread::EngineConfig;
 use understudy_actors::scripted::{Script, ScriptedModels};
 use understudy_actors::{Constraints, LocalSlots, NodeHealth, NodeTree, SlotConfig, TreeOptions};
-use understudy_backend::{Backend, BackendError, NodeId, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId, Slots};
+use understudy_backend::{
+    Backend, BackendError, NodeId, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId, Slots,
+};
 use understudy_engine::verbs::{RunSpec, SamplerSpec, SignalMode, StopWhen, TokenId};
 use understudy_remote::{CodecStore, Limits, Peer, PeerNode, RemoteBackend, VerbService};
 
@@ -143,7 +145,8 @@ async fn pass(
 /// Real slots of this process over scripted engines.
 pub struct Local {
     pub slots: LocalSlots,
-    pub tree: NodeTree,
+    /// Ends its actors with the test.
+    _tree: NodeTree,
 }
 
 pub async fn local(scripts: &[&Script]) -> Local {
@@ -152,7 +155,7 @@ pub async fn local(scripts: &[&Script]) -> Local {
     let models = Arc::new(ScriptedModels::new(scripts.iter().map(|script| (*script).clone())));
     let slots = LocalSlots::new(config, models.clone(), models);
     let tree = NodeTree::start(TreeOptions::default(), slots.clone(), health, vec![]).await.unwrap();
-    Local { slots, tree }
+    Local { slots, _tree: tree }
 }
 
 impl Local {

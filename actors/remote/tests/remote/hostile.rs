@@ -29,7 +29,8 @@ fn said(status: &Status) -> Option<Kind> {
 
 fn opening() -> v1::OpenRequest {
     let model = Some(v1::ModelRef { name: "m".into(), digest: String::new() });
-    v1::OpenRequest { model, prompt: ids("q"), ..Default::default() }
+    let seq = Some(v1::SeqRef { boot: 1, number: 7 });
+    v1::OpenRequest { model, prompt: ids("q"), seq, ..Default::default() }
 }
 
 #[tokio::test]
@@ -38,7 +39,8 @@ async fn messages_that_are_none_are_refused_and_nothing_else_happens() {
     let far = Far::new(FakeSlots::new().with(fake.clone())).await;
     let mut client = raw(&far).await;
     type Spoil = fn(&mut v1::OpenRequest);
-    let spoils: [(&str, Spoil); 9] = [
+    let spoils: [(&str, Spoil); 10] = [
+        ("no name", |open| open.seq = None),
         ("a long name", |open| {
             open.context = Some(v1::RequestContext { tenant: "t".repeat(5000), ..Default::default() });
         }),
@@ -75,7 +77,10 @@ async fn messages_that_are_none_are_refused_and_nothing_else_happens() {
         assert_eq!(refused.code(), Code::InvalidArgument, "{what}: {refused:?}");
         assert!(said(&refused).is_some(), "{what}");
     }
-    let seq = client.open(opening()).await.unwrap().into_inner().seq;
+    client.open(opening()).await.unwrap();
+    let taken = client.open(opening()).await.unwrap_err();
+    assert!(matches!(said(&taken), Some(Kind::InvalidArgument(_))), "{taken:?}");
+    let seq = opening().seq;
     let endless = v1::ProposeRequest { seq, at: 1, k: u64::MAX, ..Default::default() };
     let refused = client.propose(endless).await.unwrap_err();
     assert!(matches!(said(&refused), Some(Kind::InvalidArgument(_))), "{refused:?}");
@@ -113,7 +118,8 @@ async fn garbage_and_oversize_leave_the_node_as_it_was() {
     for round in 0..20_u8 {
         let mut socket = TcpStream::connect(&address).await.unwrap();
         let preface: &[u8] = if round % 2 == 0 { b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" } else { b"" };
-        let noise: Vec<u8> = (0..2000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (round % 24)) as u8).collect();
+        let noise: Vec<u8> =
+            (0..2000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (round % 24)) as u8).collect();
         // The node may hang up before all is written.
         let _ = socket.write_all(&[preface, &noise].concat()).await;
     }
@@ -122,9 +128,12 @@ async fn garbage_and_oversize_leave_the_node_as_it_was() {
     assert_eq!(client.open(huge).await.unwrap_err().code(), Code::OutOfRange);
     let backend = far.backend("m").await;
     let prompt = vec![65; MOST_MESSAGE_BYTES];
-    let refused = backend.open(&ctx(), OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await;
+    let refused =
+        backend.open(&ctx(), OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await;
     let refused = refused.unwrap_err();
-    assert!(matches!(&refused, BackendError::Engine(EngineError::InvalidArgument(why)) if why.contains("bytes")));
+    assert!(
+        matches!(&refused, BackendError::Engine(EngineError::InvalidArgument(why)) if why.contains("bytes"))
+    );
     assert!(open(&backend, &ctx(), "q").await.is_ok());
 }
 
@@ -199,6 +208,9 @@ async fn codecs_that_are_not_what_was_announced_are_refused() {
         let fake = FakeBackend::new("m").spelled_by(Arc::new(Sends(head)));
         let far = Far::new(FakeSlots::new().with(fake)).await;
         let refused = connect(&far.peer, "m").await.err().unwrap();
-        assert!(matches!(&refused, BackendError::Unavailable { why, .. } if why.contains(word)), "{refused:?}");
+        assert!(
+            matches!(&refused, BackendError::Unavailable { why, .. } if why.contains(word)),
+            "{refused:?}"
+        );
     }
 }

@@ -13,9 +13,7 @@ use understudy_backend::{
     SeqId, Slots,
 };
 use understudy_engine::codec::Codec;
-use understudy_engine::verbs::{
-    Cost, Draft, RunSpec, StepResult, StopReason, TokenId, Verified, VerifySpec,
-};
+use understudy_engine::verbs::{Cost, Draft, RunSpec, StepResult, StopReason, TokenId, Verified, VerifySpec};
 use understudy_remote::Peer;
 
 use crate::far::{Far, channel, connect, ctx, open, read, run_of, serve};
@@ -56,7 +54,13 @@ impl Backend for Clocked {
         self.inner.extend(ctx, seq, at, ids).await
     }
 
-    async fn run(&self, _: &RequestCtx, _: SeqId, _: usize, spec: RunSpec) -> Result<RunStream, BackendError> {
+    async fn run(
+        &self,
+        _: &RequestCtx,
+        _: SeqId,
+        _: usize,
+        spec: RunSpec,
+    ) -> Result<RunStream, BackendError> {
         let (sender, events) = mpsc::channel(32);
         let (pace, sent) = (self.pace, self.sent.clone());
         tokio::spawn(async move {

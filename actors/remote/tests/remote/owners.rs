@@ -23,8 +23,9 @@ async fn a_peer_reaches_no_sequence_of_another() {
     assert_eq!(theirs.run(&ctx(), seq, 1, crate::far::run_of(1)).await.err(), Some(stale.clone()));
     theirs.close(seq);
     let raw = understudy_proto::node::v1::SeqRef { boot: seq.boot, number: u64::from(seq.key.generation) };
-    let mut client =
-        understudy_proto::node::v1::verbs_client::VerbsClient::new(channel(&serve(&far.service, Some(2)).await));
+    let mut client = understudy_proto::node::v1::verbs_client::VerbsClient::new(channel(
+        &serve(&far.service, Some(2)).await,
+    ));
     client.close(understudy_proto::node::v1::CloseRequest { seqs: vec![raw] }).await.unwrap();
     assert_eq!(ours.extend(&ctx(), seq, 1, ids("x")).await, Ok(2), "it is as it was");
     for other in [SeqId { boot: seq.boot + 1, ..seq }, SeqId { node: NodeId(5), ..seq }] {
@@ -55,7 +56,8 @@ async fn a_peer_has_so_many_sequences_and_no_more() {
 #[tokio::test]
 async fn what_is_not_used_is_closed() {
     let limits = Limits { lease: Duration::from_millis(200), ..Limits::default() };
-    let reply = understudy_backend::fake::Reply::text("a long answer").token_delay(Duration::from_millis(100));
+    let reply =
+        understudy_backend::fake::Reply::text("a long answer").token_delay(Duration::from_millis(100));
     let fake = FakeBackend::new("m").when("q", reply);
     let far = Far::within(FakeSlots::new().with(fake.clone()), limits).await;
     let backend = far.backend("m").await;

@@ -111,6 +111,37 @@ fn good() -> Writer {
 }
 
 #[test]
+fn a_head_is_a_file_without_tensors() {
+    let file = good().open().expect("a good file");
+    let head = Gguf::from_bytes(file.head().expect("a file has one")).expect("a head is a file");
+    assert_eq!(head.tensor_names().len(), 0);
+    assert_eq!((head.architecture().ok(), head.u64("a.count")), (Some("llama"), Some(7)));
+    let words =
+        |file: &Gguf| file.strings("a.words").map(|words| words.map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(words(&head), words(&file));
+    assert_eq!(head.head().as_deref(), file.head().as_deref(), "a head's head is itself");
+    for len in 0..file.head().map_or(0, |head| head.len()) {
+        let cut = file.head().unwrap_or_default().get(..len).unwrap_or_default().to_vec();
+        assert!(Gguf::from_bytes(cut).is_err(), "cut at {len}");
+    }
+}
+
+#[test]
+fn weights_are_told_apart_by_every_tensor_and_by_what_is_said_of_them() {
+    let digest = |bytes: &[u8]| open(bytes).expect("a good file").digest();
+    let bytes = good().bytes();
+    assert_eq!(digest(&bytes), digest(&bytes), "wherever the file is");
+    let data = bytes.len() - (32 + 3 * 34);
+    // The first tensor takes 16 bytes of its 32.
+    for at in [data, data + 15, data + 32, bytes.len() - 1] {
+        let mut other = bytes.clone();
+        other[at] ^= 1;
+        assert_ne!(digest(&other), digest(&bytes), "byte {at}");
+    }
+    assert_ne!(digest(&good().key("a.other", 7, &[1]).bytes()), digest(&bytes));
+}
+
+#[test]
 fn values_and_tensors_come_back_as_written() {
     let file = good().open().expect("a good file");
     assert_eq!(file.architecture().expect("present"), "llama");
