@@ -110,7 +110,7 @@ impl Running {
     }
 
     fn heard(&mut self, event: LinkEvent) {
-        self.take(match event {
+        let input = match event {
             LinkEvent::Up { link, hello, direction, attempt, handle } => {
                 self.links.insert(link, handle);
                 self.tell_denied(link);
@@ -130,7 +130,8 @@ impl Running {
                 return self.deny(&added);
             }
             LinkEvent::DialFailed { attempt, refused } => Input::DialFailed { attempt, refused },
-        });
+        };
+        self.take(input);
     }
 
     fn wished(&mut self, wish: Wish) {

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
-use understudy_identity::{Clock, ClusterFiles, Invites};
+use understudy_identity::{ClusterFiles, Invites};
 use understudy_listener::{Closing, Places, accept, bound, socket};
 use understudy_membership::{Address, ClusterId, Detector, Fingerprint, Identity, MembershipConfig, NodeId};
 use understudy_proto::node::v1::peers_server::PeersServer;
@@ -173,7 +173,7 @@ fn identity(
         name: config.name(),
         addresses: read_all("cluster.advertise", addresses)?,
         protocol: PROTOCOLS,
-        cluster: ClusterId(*standing.member.authority_certificate.cluster().as_bytes()),
+        cluster: ClusterId(standing.member.authority_certificate.cluster().0),
     })
 }
 

@@ -71,7 +71,7 @@ pub async fn join(
     let secured = TlsConnector::from(config).connect(server_name(), stream);
     let stream = timeout(STEP_LIMIT, secured).await.map_err(|_| JoinError::Slow)?.map_err(JoinError::Ended)?;
     let binding = Binding::of(stream.get_ref().1).map_err(PairingError::from)?;
-    let (mut joiner, hello) = Joiner::start(code, key, name, binding)?;
+    let (mut joiner, hello) = Joiner::start(code, key, name, binding).map_err(PairingError::from)?;
     converse(stream, Some(hello), |frame| joiner.receive(frame)).await
 }
 
