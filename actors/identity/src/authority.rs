@@ -168,7 +168,7 @@ fn checked_key(request: &[u8]) -> Result<rcgen::PublicKey, IdentityError> {
     }
     let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
         .map_err(|_| IdentityError::BadRequest("it is not one, or is not signed with its own key"))?;
-    match request.public_key.algorithm() == &PKCS_ED25519 && request.public_key.der_bytes().len() == 32 {
+    match request.public_key.algorithm() == &PKCS_ED25519 {
         true => Ok(request.public_key),
         false => Err(IdentityError::BadRequest("it is not for an Ed25519 key")),
     }

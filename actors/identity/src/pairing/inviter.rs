@@ -220,13 +220,14 @@ impl Inviter {
         if !is_name(&name) {
             return Err(IdentityError::BadName(name));
         }
-        if let Some(denial) = self.host.denied.get(&joiner) {
-            return Err(IdentityError::Denied { node: joiner.node(), when_ms: denial.when_ms });
-        }
         let welcome = self.host.welcome(request, granted)?;
-        match welcome.certificate.fingerprint() == joiner {
-            true => Ok((welcome, name)),
-            false => Err(IdentityError::BadRequest("it is for another key than the one of the greeting")),
+        let fingerprint = welcome.certificate.fingerprint();
+        if fingerprint != joiner {
+            return Err(IdentityError::BadRequest("it is for another key than the one of the greeting"));
+        }
+        match self.host.denied.get(&fingerprint) {
+            Some(denial) => Err(IdentityError::Denied { node: fingerprint.node(), when_ms: denial.when_ms }),
+            None => Ok((welcome, name)),
         }
     }
 }

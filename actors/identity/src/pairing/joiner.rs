@@ -50,7 +50,7 @@ impl Joiner {
         let hello = Kind::Hello.frame(&opening.raw(&message).done());
         let mut transcript = Transcript::begin(&binding);
         transcript.add(&hello);
-        let application = Writer::default().bytes(&key.request()?).bytes(name.as_bytes()).done();
+        let application = application(key, name)?;
         let state = State::AwaitsAnswer { exchange, transcript };
         Ok((Self { fingerprint: key.fingerprint(), application, state }, hello))
     }
@@ -123,6 +123,63 @@ impl Joiner {
                 Err(PairingError::NotWelcome(why))
             }
             _ => Err(PairingError::OutOfOrder("neither a welcome nor a refusal")),
+        }
+    }
+}
+
+fn application(key: &NodeKey, name: &str) -> Result<Vec<u8>, IdentityError> {
+    Ok(Writer::default().bytes(&key.request()?).bytes(name.as_bytes()).done())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        invite::Invites,
+        pairing::{Host, Inviter},
+        store::ClusterFiles,
+    };
+
+    /// Somebody who knows the code and keeps to the protocol, but for the application.
+    #[test]
+    fn an_application_that_is_not_in_order_is_turned_down_with_the_reason() {
+        let clock = Arc::new(ManualClock::at_ms(1_800_000_000_000));
+        let home = tempfile::tempdir().unwrap();
+        let files = ClusterFiles::at(home.path());
+        files.init("lab", &*clock).unwrap();
+        let [key, other, denied] = [(); 3].map(|()| NodeKey::generate().unwrap());
+        files.revoke(denied.fingerprint(), "stolen", &*clock).unwrap();
+        let invites = Arc::new(Invites::new(clock.clone()));
+        let host = Arc::new(Host::of(&files.open().unwrap(), invites.clone(), vec![], clock).unwrap());
+
+        let good = application(&key, "x").unwrap();
+        let table = [
+            ("another key", application(&other, "x").unwrap(), "another key"),
+            ("a denied key behind a good one", application(&denied, "x").unwrap(), "another key"),
+            ("a name that moves the cursor", application(&key, "\u{1b}[2J").unwrap(), "control characters"),
+            ("no request", Writer::default().bytes(b"request").bytes(b"x").done(), "not one"),
+            ("cut short", good[..good.len() - 1].to_vec(), "cannot be read"),
+            ("more than that", [&good[..], b"x"].concat(), "cannot be read"),
+        ];
+        for (what, application, words) in table {
+            let code = invites.open(false).unwrap().code;
+            let binding = Binding::from_bytes([7; 32]);
+            let (mut joiner, hello) = Joiner::start(&code, &key, "x", binding).unwrap();
+            joiner.application = application;
+            let mut inviter = Inviter::new(host.clone(), binding);
+            let mut frame = hello;
+            let told = loop {
+                let turn = joiner.receive(&inviter.receive(&frame).send.unwrap());
+                match turn.next {
+                    Next::Wait => frame = turn.send.unwrap(),
+                    Next::Done(_) => panic!("{what} was let in"),
+                    Next::Failed(error) => break error.to_string(),
+                }
+            };
+            assert!(told.contains(words), "{what}: {told}");
         }
     }
 }

@@ -121,3 +121,61 @@ impl Welcome {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::NodeKey;
+
+    const NOW_S: u64 = 1_800_000_000;
+
+    fn welcome(authority: &Arc<Authority>, key: &NodeKey) -> Welcome {
+        Welcome {
+            cluster_name: "lab".into(),
+            certificate: authority.issue(&key.request().unwrap(), NOW_S).unwrap(),
+            authority_certificate: authority.certificate().clone(),
+            authority: Some(authority.clone()),
+            link_secret: LinkSecret::from_bytes([7; 32]),
+            denied: vec![authority.deny(Fingerprint::of_key(b"x"), "lost", NOW_S).unwrap()],
+            addresses: vec!["10.0.0.1:7863".into(), "x".repeat(LONGEST_ADDRESS + 1)],
+            inviter: Fingerprint::of_key(b"inviter"),
+        }
+    }
+
+    /// Somebody who knows the code and hands out what does not fit together.
+    #[test]
+    fn a_welcome_that_does_not_fit_together_is_not_taken() {
+        let [ours, other] = [(); 2].map(|()| Arc::new(Authority::create(NOW_S).unwrap()));
+        let [own, another] = [(); 2].map(|()| NodeKey::generate().unwrap());
+        let read = |welcome: &Welcome| {
+            Welcome::read(&welcome.to_bytes(), own.fingerprint(), Fingerprint::of_key(b"inviter"))
+        };
+        let good = read(&welcome(&ours, &own)).unwrap();
+        assert_eq!((good.denied.len(), &*good.addresses), (1, &["10.0.0.1:7863".to_owned()][..]));
+
+        let for_another = welcome(&ours, &another);
+        let mut of_another_cluster = welcome(&ours, &own);
+        of_another_cluster.authority_certificate = other.certificate().clone();
+        of_another_cluster.authority = None;
+        let mut with_another_key = welcome(&ours, &own);
+        with_another_key.authority = Some(other);
+        let mut with_a_bad_name = welcome(&ours, &own);
+        with_a_bad_name.cluster_name = "\u{7}".into();
+        for (bad, words) in [
+            (for_another, "another node"),
+            (of_another_cluster, "another cluster"),
+            (with_another_key, "authority's key"),
+            (with_a_bad_name, "control characters"),
+        ] {
+            let told = read(&bad).unwrap_err().to_string();
+            assert!(told.contains(words), "{told}");
+        }
+        let bytes = welcome(&ours, &own).to_bytes();
+        for length in 0..bytes.len() {
+            assert!(
+                Welcome::read(&bytes[..length], own.fingerprint(), own.fingerprint()).is_err(),
+                "{length}"
+            );
+        }
+    }
+}

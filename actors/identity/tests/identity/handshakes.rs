@@ -7,13 +7,14 @@ use rustls::{
     ClientConfig, ClientConnection, HandshakeKind,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use understudy_identity::{
     Clock as _, DenyList, Doors, Member, NodeCertificate, NodeKey, PeerIdentity, PeerProblem, Protocol,
     tls::{joining, server_name},
 };
 
-use crate::world::{DAY, Failed, HOUR, World, chosen, connect};
+use crate::world::{DAY, Failed, HOUR, World, chosen, connect, connect_to};
 
 /// Connects `client` to `server`, and tells what each of them finds.
 fn meet(client: &Doors, server: &Doors) -> Result<(PeerIdentity, PeerIdentity), (PeerProblem, PeerProblem)> {
@@ -115,14 +116,36 @@ fn pair(key: &[u8]) -> KeyPair {
 
 fn client_with(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ClientConfig> {
     // Its own judgement of the server is not what is tried here.
-    let lenient = (*joining().unwrap()).clone();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
-    let certified = Arc::new(rustls::sign::CertifiedKey::new(chain, key));
-    let mut config = lenient;
-    config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+    let mut config = (*joining().unwrap()).clone();
+    config.client_auth_cert_resolver = certified(chain, key);
     config.alpn_protocols = vec![Protocol::Data.alpn().to_vec()];
     Arc::new(config)
+}
+
+fn certified(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<SingleCertAndKey> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))
+}
+
+/// A certificate is public: who shows it must have its key, in every protocol.
+#[test]
+fn a_copied_certificate_is_worth_nothing() {
+    let world = World::new();
+    let (member, client) = (world.member(), world.doors(&world.member()));
+    let (copied, key) =
+        (vec![member.certificate.der().clone()], KeyPair::generate_for(&PKCS_ED25519).unwrap());
+    assert!(connect(client_with(copied.clone(), &key), &world.doors(&world.first), false).is_err());
+    let configs = [client.client(Protocol::Data, None).unwrap(), joining().unwrap()];
+    for config in configs {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider);
+        let server = server.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+        let mut server = server.with_no_client_auth().with_cert_resolver(certified(copied.clone(), &key));
+        server.alpn_protocols = config.alpn_protocols.clone();
+        let failed = connect_to(config, server).err().unwrap();
+        assert!(failed.client.is_some(), "{failed:?}");
+    }
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn a_new_member_learns_the_newest_denials_however_many_there_are() {
 }
 
 #[test]
-fn names_that_move_cursors_are_refused_on_both_sides() {
+fn names_that_move_cursors_are_refused() {
     let code: InviteCode = "00000-00000".parse().unwrap();
     let long = "x".repeat(65);
     for name in ["", "a\nb", "\u{1b}[2J", &long] {

@@ -132,6 +132,12 @@ pub fn connect(
     finish(client, server)
 }
 
+/// Connects to a server that is none of ours.
+pub fn connect_to(client: Arc<ClientConfig>, server: ServerConfig) -> Result<Connected, Box<Failed>> {
+    let client = ClientConnection::new(client, server_name()).unwrap();
+    finish(client, ServerConnection::new(Arc::new(server)).unwrap())
+}
+
 fn finish(mut client: ClientConnection, mut server: ServerConnection) -> Result<Connected, Box<Failed>> {
     let mut failed = Failed { client: None, server: None };
     // A handshake of TLS 1.3 has two flights each way, then there may be an alert.
