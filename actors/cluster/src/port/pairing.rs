@@ -42,7 +42,9 @@ pub(super) async fn host(stream: TlsStream<TcpStream>, port: &Port, from: Socket
     let conversation = async {
         let binding = Binding::of(stream.get_ref().1).map_err(PairingError::from)?;
         let Port { standing, invites, addresses, .. } = port;
-        let host = Host::of(&standing.member, invites.clone(), addresses.clone(), standing.clock.clone())
+        // As of now: somebody may have been turned out since the node began.
+        let member = standing.files.open().map_err(PairingError::from)?;
+        let host = Host::of(&member, invites.clone(), addresses.clone(), standing.clock.clone())
             .map_err(PairingError::from)?;
         let mut inviter = Inviter::new(Arc::new(host), binding);
         converse(stream, None, |frame| inviter.receive(frame)).await
