@@ -96,6 +96,21 @@ async fn a_verb_that_nobody_waits_for_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sequence_whose_opening_is_never_heard_of_is_closed() {
+    let fake = FakeBackend::new("m");
+    let far = Far::new(FakeSlots::new().with(fake.clone())).await;
+    let backend = far.backend("m").await;
+    far.wire.freeze_answers();
+    let request = RequestCtx { cancel: ctx().cancel.child_token(), ..ctx() };
+    let (opening, ()) = tokio::join!(open(&backend, &request, "q"), async {
+        until("it is open there", || fake.open_sequences() == 1).await;
+        request.cancel.cancel();
+    });
+    assert_eq!(opening, Err(BackendError::Cancelled));
+    until("it is closed", || fake.open_sequences() + far.service.open_sequences() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_wire_ends_a_run_at_once() {
     let script = Script::new("alphabet");
     let (_node, far) = slow(&script).await;
