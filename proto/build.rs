@@ -14,16 +14,16 @@ const NODE: (&str, &[&str]) =
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = env::var("OUT_DIR")?;
-    for (name, files) in [PUBLIC, NODE] {
-        fs::write(Path::new(&out).join(name), compiler(files)?.encode_file_descriptor_set())?;
+    for ((name, files), imports) in [(PUBLIC, true), (NODE, false)] {
+        fs::write(Path::new(&out).join(name), compiler(files, imports)?.encode_file_descriptor_set())?;
     }
     let all = [PUBLIC.1, NODE.1].concat();
-    tonic_prost_build::configure().compile_fds(compiler(&all)?.file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(compiler(&all, true)?.file_descriptor_set())?;
     Ok(())
 }
 
-fn compiler(files: &[&str]) -> Result<protox::Compiler, Box<dyn Error>> {
+fn compiler(files: &[&str], imports: bool) -> Result<protox::Compiler, Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_source_info(true).include_imports(true).open_files(files)?;
+    compiler.include_source_info(true).include_imports(imports).open_files(files)?;
     Ok(compiler)
 }

@@ -45,6 +45,6 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The encoded `google.protobuf.FileDescriptorSet` of [`v1`], with comments.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/understudy.v1.bin"));
 
-/// The same of [`node::v1`], together with the public files that it builds on.
+/// The same of [`node::v1`], without the public files that it builds on.
 pub const NODE_FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/understudy.node.v1.bin"));

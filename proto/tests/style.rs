@@ -9,10 +9,8 @@ use understudy_proto::{FILE_DESCRIPTOR_SET, NODE_FILE_DESCRIPTOR_SET};
 
 /// The public files, then those between nodes.
 fn files() -> Vec<FileDescriptorProto> {
-    let mut files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
-    let node = FileDescriptorSet::decode(NODE_FILE_DESCRIPTOR_SET).unwrap().file;
-    files.extend(node.into_iter().filter(|file| file.package() != "understudy.v1"));
-    files
+    let sets = [FILE_DESCRIPTOR_SET, NODE_FILE_DESCRIPTOR_SET];
+    sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap().file).collect()
 }
 
 fn is_snake(name: &str) -> bool {

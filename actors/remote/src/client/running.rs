@@ -45,6 +45,13 @@ struct Run {
     out: Events,
 }
 
+/// What became of some events.
+enum Passed {
+    GoesOn,
+    Ended,
+    NobodyReads,
+}
+
 impl Run {
     /// Passes events on until the end, a failure, or until nobody reads.
     async fn follow(mut self, cancel: CancellationToken) {
@@ -63,17 +70,20 @@ impl Run {
                 // An event that is none: which came after it is unknown.
                 run_events(message).map_err(|odd| self.link.failed(odd.to_string()))
             });
-            let is_over = match events {
-                Ok(events) => self.pass_on(events).await,
+            match events {
+                Ok(events) => match self.pass_on(events).await {
+                    Passed::GoesOn => {}
+                    Passed::NobodyReads => return,
+                    Passed::Ended => {
+                        // Read to its end: a stream that is dropped before counts as reset.
+                        let _ = tokio::time::timeout(ENDS_WITHIN, self.steps.message()).await;
+                        return;
+                    }
+                },
                 Err(error) => {
                     let _ = self.out.send(Err(error)).await;
                     return;
                 }
-            };
-            if is_over {
-                // Read to its end: a stream that is dropped before counts as reset.
-                let _ = tokio::time::timeout(ENDS_WITHIN, self.steps.message()).await;
-                return;
             }
         }
     }
@@ -85,15 +95,17 @@ impl Run {
         }
     }
 
-    /// Whether that was all, or nobody reads any more.
-    async fn pass_on(&mut self, events: Vec<RunEvent>) -> bool {
+    async fn pass_on(&mut self, events: Vec<RunEvent>) -> Passed {
         for event in events {
             let is_last = matches!(event, RunEvent::Stopped { .. });
-            if self.out.send(Ok(event)).await.is_err() || is_last {
-                return true;
+            if self.out.send(Ok(event)).await.is_err() {
+                return Passed::NobodyReads;
+            }
+            if is_last {
+                return Passed::Ended;
             }
         }
-        false
+        Passed::GoesOn
     }
 }
 

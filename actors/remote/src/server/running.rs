@@ -121,9 +121,9 @@ impl Running {
         let mut next = Some(Ok(first));
         while let Some(event) = next {
             match event {
-                // The sequence was closed, and the request goes on elsewhere.
+                // Nobody cancelled the request: it goes on elsewhere.
                 Ok(RunEvent::Stopped { reason: StopReason::Cancelled, .. })
-                    if self.work.held.life.is_cancelled() =>
+                    if self.work.held.is_abandoned() =>
                 {
                     self.failed = Some(EngineError::StaleSeq.into());
                     break;

@@ -43,6 +43,7 @@ pub(super) struct Place {
     table: Arc<Table>,
     peer: u64,
     name: Name,
+    gone: CancellationToken,
     life: CancellationToken,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -53,6 +54,8 @@ pub(super) struct Held {
     pub(super) seq: SeqId,
     /// Ends every verb on it, and the sequence.
     pub(super) life: CancellationToken,
+    /// Its peer was dropped.
+    gone: CancellationToken,
     used: Mutex<Instant>,
     _permit: OwnedSemaphorePermit,
 }
@@ -92,9 +95,10 @@ impl Table {
         };
         let full = |_| BackendError::Overloaded { model: model.to_owned(), waiting: self.most };
         let permit = known.places.clone().try_acquire_owned().map_err(full)?;
-        let life = known.gone.child_token();
+        let gone = known.gone.clone();
+        let life = gone.child_token();
         entry.insert(Sequence::Opening(life.clone()));
-        Ok(Place { table: self.clone(), peer, name, life, permit: Some(permit) })
+        Ok(Place { table: self.clone(), peer, name, gone, life, permit: Some(permit) })
     }
 
     /// # Errors
@@ -167,7 +171,8 @@ impl Place {
     pub(super) fn opened(mut self, backend: Arc<dyn Backend>, seq: SeqId) -> Result<(), EngineError> {
         let permit = self.permit.take().ok_or(EngineError::StaleSeq)?;
         let used = Mutex::new(Instant::now());
-        let held = Arc::new(Held { backend, seq, life: self.life.clone(), used, _permit: permit });
+        let (life, gone) = (self.life.clone(), self.gone.clone());
+        let held = Arc::new(Held { backend, seq, life, gone, used, _permit: permit });
         let mut peers = self.table.lock();
         match peers.get_mut(&self.peer).and_then(|peer| peer.sequences.get_mut(&self.name)) {
             Some(sequence) if !self.life.is_cancelled() => {
@@ -215,6 +220,11 @@ impl Held {
     fn end(&self) {
         self.life.cancel();
         self.backend.close(self.seq);
+    }
+
+    /// Its end is this node's doing, and not its peer's.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.gone.is_cancelled()
     }
 
     /// What a verb says that this sequence's end has ended: the sequence is gone, and not the request.

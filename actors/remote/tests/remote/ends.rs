@@ -27,18 +27,24 @@ async fn a_cancelled_run_says_what_it_cost() {
     let script = Script::new("alphabet");
     let (_node, far) = slow(&script).await;
     let backend = far.backend("alphabet").await;
-    let seq = open(&backend, &ctx(), "q").await.unwrap();
-    let stopped = RequestCtx { cancel: ctx().cancel.child_token(), ..ctx() };
-    let mut run = backend.run(&stopped, seq, 1, run_of(100_000)).await.unwrap();
-    assert!(matches!(run.next(&ctx()).await, Ok(RunEvent::Step(_))));
-    stopped.cancel.cancel();
-    let told = read(&mut run).await;
-    let Some(Ok(RunEvent::Stopped { reason: StopReason::Cancelled, len, cost })) = told.last() else {
-        panic!("{:?}", told.last())
-    };
-    assert_eq!(cost.decode_rows as usize, told.len(), "those that were read, and the first");
-    assert_eq!(*len, 1 + told.len());
-    assert_eq!(backend.truncate(&ctx(), seq, 1).await, Ok(1), "the sequence goes on");
+    for whole_request in [false, true, true, true] {
+        let request = RequestCtx { cancel: ctx().cancel.child_token(), ..ctx() };
+        let stopped = RequestCtx { cancel: request.cancel.child_token(), ..ctx() };
+        let seq = open(&backend, &request, "q").await.unwrap();
+        let mut run = backend.run(&stopped, seq, 1, run_of(100_000)).await.unwrap();
+        assert!(matches!(run.next(&ctx()).await, Ok(RunEvent::Step(_))));
+        if whole_request { &request } else { &stopped }.cancel.cancel();
+        let told = read(&mut run).await;
+        let Some(Ok(RunEvent::Stopped { reason: StopReason::Cancelled, len, cost })) = told.last() else {
+            panic!("{:?}", told.last())
+        };
+        assert_eq!(cost.decode_rows as usize, told.len(), "those that were read, and the first");
+        assert_eq!(*len, 1 + told.len());
+        if !whole_request {
+            assert_eq!(backend.truncate(&ctx(), seq, 1).await, Ok(1), "the sequence goes on");
+        }
+        backend.close(seq);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,6 +99,21 @@ async fn a_verb_that_nobody_waits_for_ends() {
     let seq = open(&backend, &ctx(), "q").await.unwrap();
     assert_eq!((fake.open_sequences(), far.service.open_sequences()), (1, 1), "the hurried one has none");
     backend.close(seq);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sequence_whose_opening_is_never_heard_of_is_closed() {
+    let fake = FakeBackend::new("m");
+    let far = Far::new(FakeSlots::new().with(fake.clone())).await;
+    let backend = far.backend("m").await;
+    far.wire.freeze_answers();
+    let request = RequestCtx { cancel: ctx().cancel.child_token(), ..ctx() };
+    let (opening, ()) = tokio::join!(open(&backend, &request, "q"), async {
+        until("it is open there", || fake.open_sequences() == 1).await;
+        request.cancel.cancel();
+    });
+    assert_eq!(opening, Err(BackendError::Cancelled));
+    until("it is closed", || fake.open_sequences() + far.service.open_sequences() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

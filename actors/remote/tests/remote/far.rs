@@ -82,7 +82,8 @@ pub fn peer(address: &str) -> Peer {
 /// Passes bytes on, until it is told otherwise.
 pub struct Wire {
     pub address: String,
-    frozen: Arc<AtomicBool>,
+    /// There, and back.
+    frozen: [Arc<AtomicBool>; 2],
     cut: CancellationToken,
     accepting: AbortHandle,
 }
@@ -91,7 +92,7 @@ impl Wire {
     pub async fn to(address: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().to_string();
-        let (frozen, cut) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
+        let (frozen, cut) = (<[Arc<AtomicBool>; 2]>::default(), CancellationToken::new());
         let accepting = tokio::spawn({
             let (frozen, cut) = (frozen.clone(), cut.clone());
             async move {
@@ -100,9 +101,9 @@ impl Wire {
                     near.set_nodelay(true).unwrap();
                     far.set_nodelay(true).unwrap();
                     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-                    for (from, to) in [(near_in, far_out), (far_in, near_out)] {
-                        tokio::spawn(pass(from, to, frozen.clone(), cut.clone()));
-                    }
+                    let [there, back] = frozen.clone();
+                    tokio::spawn(pass(near_in, far_out, there, cut.clone()));
+                    tokio::spawn(pass(far_in, near_out, back, cut.clone()));
                 }
             }
         });
@@ -111,7 +112,12 @@ impl Wire {
 
     /// From now on nothing arrives, and nobody is told.
     pub fn freeze(&self) {
-        self.frozen.store(true, Ordering::SeqCst);
+        self.frozen.iter().for_each(|way| way.store(true, Ordering::SeqCst));
+    }
+
+    /// From now on nothing comes back.
+    pub fn freeze_answers(&self) {
+        self.frozen[1].store(true, Ordering::SeqCst);
     }
 
     /// Ends all connections, as the death of a process does; new ones are refused.

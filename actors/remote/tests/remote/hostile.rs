@@ -202,8 +202,14 @@ impl Codec for Sends {
 
 #[tokio::test]
 async fn codecs_that_are_not_what_was_announced_are_refused() {
-    let cases: [(Option<&[u8]>, &str); 3] =
-        [(Some(b"byte-codec"), "announced"), (Some(b"noise"), "cannot be used"), (None, "cannot be sent")];
+    // What comes in several pieces is put together before it is looked at.
+    static PIECES: [u8; 600 << 10] = [7; 600 << 10];
+    let cases: [(Option<&[u8]>, &str); 4] = [
+        (Some(b"byte-codec"), "announced"),
+        (Some(b"noise"), "cannot be used"),
+        (Some(&PIECES), "cannot be used"),
+        (None, "cannot be sent"),
+    ];
     for (head, word) in cases {
         let fake = FakeBackend::new("m").spelled_by(Arc::new(Sends(head)));
         let far = Far::new(FakeSlots::new().with(fake)).await;
