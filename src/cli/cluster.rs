@@ -54,8 +54,8 @@ pub struct ClusterInvite {
 /// `cluster join`.
 #[derive(Debug, Args)]
 pub struct ClusterJoin {
-    /// The code, such as K7QF2-M9XTB.
-    pub code: String,
+    /// The code, such as K7QF2-M9XTB. Without it the command asks for it.
+    pub code: Option<String>,
     /// The node that shows it. Default: whoever announces a cluster on this network.
     #[arg(long, value_name = "HOST:PORT")]
     pub peer: Option<String>,

@@ -1,6 +1,7 @@
 //! `understudy cluster`: this machine's part in a cluster. Its files are changed here; a running node notices within a
 //! second.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -88,7 +89,11 @@ async fn enter(args: &ClusterJoin) -> Result<(), Error> {
     if files.is_member() {
         return Err(IdentityError::AlreadyMember { name: files.open()?.cluster_name }.into());
     }
-    let code: InviteCode = args.code.parse().map_err(|error| Error::invalid(format!("{error}")))?;
+    let code: InviteCode = match &args.code {
+        Some(code) => code.parse(),
+        None => asked()?.parse(),
+    }
+    .map_err(|error| Error::invalid(format!("{error}")))?;
     let peer = match &args.peer {
         Some(peer) => vec![with_port(peer)],
         None => announced().await?,
@@ -106,6 +111,16 @@ async fn enter(args: &ClusterJoin) -> Result<(), Error> {
         }
     }
     Err(refused.map_or_else(|| nobody(), Error::from))
+}
+
+/// The code as somebody types it, so that it is in no list of processes.
+fn asked() -> Result<String, Error> {
+    let mut stderr = std::io::stderr();
+    write!(stderr, "Code: ")?;
+    stderr.flush()?;
+    let mut code = String::new();
+    std::io::stdin().read_line(&mut code)?;
+    Ok(code)
 }
 
 fn nobody() -> Error {

@@ -3,7 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod faults;
 mod joining;
+mod process;
 mod town;
 
 use common::{SOON, ask, read};

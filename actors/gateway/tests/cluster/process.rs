@@ -1,0 +1,172 @@
+//! Nodes in processes of their own, to be killed, frozen and cut off.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use understudy_agents::Client;
+use understudy_cluster::{
+    identity::{ClusterFiles, NodeKey, SystemClock},
+    join,
+};
+
+use crate::SOON;
+
+/// How the nodes of a test are.
+#[derive(Clone)]
+pub struct Kind {
+    pub tick_ms: u64,
+    pub sequences: usize,
+    pub models: Vec<String>,
+}
+
+/// A node, which ends with the test.
+pub struct Process {
+    pub home: PathBuf,
+    pub cluster: String,
+    pub client: Client,
+    kind: Kind,
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().unwrap().parent().unwrap().join("examples").join("scripted_node");
+    assert!(built.exists(), "{} is built with the tests of this crate", built.display());
+    built
+}
+
+/// A port that nobody has now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Process {
+    /// Starts one, in no cluster yet unless the home is of a member.
+    pub async fn start(home: &Path, kind: &Kind) -> Self {
+        let cluster = format!("127.0.0.1:{}", free_port());
+        Self::start_at(home, kind, &cluster).await
+    }
+
+    async fn start_at(home: &Path, kind: &Kind, cluster: &str) -> Self {
+        std::fs::create_dir_all(home).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(home.join("log")).unwrap();
+        let mut child = Command::new(program())
+            .args([home.to_str().unwrap(), cluster, &kind.tick_ms.to_string(), &kind.sequences.to_string()])
+            .args(&kind.models)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().unwrap();
+        let (said, mut ready) = tokio::sync::mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            use std::io::BufRead as _;
+            for line in std::io::BufReader::new(stdout).lines() {
+                let Ok(line) = line else { return };
+                let _ = said.send(line);
+            }
+        });
+        let first = tokio::time::timeout(SOON, ready.recv()).await.expect("a ready line").unwrap();
+        let grpc = first.strip_prefix("ready grpc=").unwrap().to_owned();
+        let client = Client::connect(&grpc, SOON).await.unwrap();
+        Self { home: home.into(), cluster: cluster.into(), client, kind: kind.clone(), child, stdin }
+    }
+
+    /// The same node again, after it was killed.
+    pub async fn restart(&mut self) {
+        self.kill();
+        let again = Self::start_at(&self.home.clone(), &self.kind.clone(), &self.cluster.clone()).await;
+        *self = again;
+    }
+
+    pub fn files(&self) -> ClusterFiles {
+        ClusterFiles::at(self.home.join("cluster"))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    pub fn tell(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The node's own view of the others: how many are in this state.
+    pub async fn count(&self, state: &str) -> usize {
+        let status = self.client.cluster_status(SOON).await.unwrap();
+        status.nodes.iter().filter(|node| node.state == state).count()
+    }
+
+    /// Waits until so many others are alive, and as many of them have each model ready.
+    pub async fn sees(&self, others: usize) {
+        let begun = Instant::now();
+        loop {
+            let status = self.client.cluster_status(SOON).await.unwrap();
+            let alive = status.nodes.iter().filter(|node| node.state == "alive");
+            let able = alive.filter(|node| {
+                self.kind.models.iter().all(|name| {
+                    node.models.iter().any(|model| model.model == *name && model.state == "ready")
+                })
+            });
+            if able.count() == others {
+                return;
+            }
+            assert!(begun.elapsed() < 2 * SOON, "{status:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// So many nodes of one kind, joined.
+pub async fn joined(folder: &Path, count: usize, kind: &Kind) -> Vec<Process> {
+    let mut nodes = Vec::new();
+    for index in 0..count {
+        nodes.push(Process::start(&folder.join(format!("n{index}")), kind).await);
+    }
+    nodes[0].files().init("town", &SystemClock).unwrap();
+    let first = &nodes[0];
+    let begun = Instant::now();
+    for node in &nodes[1..] {
+        let invited = loop {
+            match first.client.invite(false, SOON).await {
+                Ok(invited) => break invited,
+                // It looks once a second.
+                Err(error) => assert!(error.code == "CLUSTER_NONE" && begun.elapsed() < SOON, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let key = NodeKey::generate().unwrap();
+        let name = node.home.file_name().unwrap().to_str().unwrap();
+        let welcome = join(&first.cluster, &invited.code.parse().unwrap(), &key, name).await.unwrap();
+        node.files().join(key, *welcome, &SystemClock).unwrap();
+    }
+    for node in &nodes {
+        node.sees(count - 1).await;
+    }
+    nodes
+}
