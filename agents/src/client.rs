@@ -18,9 +18,10 @@ use tonic_reflection::pb::v1::{
 use understudy_proto::{
     PROTOCOL_VERSION, names,
     v1::{
-        ClusterStatusRequest, ClusterStatusResponse, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
-        InviteRequest, InviteResponse, ListModelsRequest, LoadModelRequest, ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest,
-        TokenizeResponse, UnloadModelRequest, WatchModelsRequest, cluster_client::ClusterClient,
+        ClusterStatusRequest, ClusterStatusResponse, EmbedRequest, EmbedResponse, FeedbackRequest,
+        FeedbackResponse, GenerateEvent, GenerateRequest, InviteRequest, InviteResponse, ListModelsRequest,
+        LoadModelRequest, ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
+        UnloadModelRequest, WatchModelsRequest, cluster_client::ClusterClient,
         inference_client::InferenceClient, models_client::ModelsClient,
     },
 };

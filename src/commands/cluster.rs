@@ -105,7 +105,9 @@ async fn enter(args: &ClusterJoin) -> Result<(), Error> {
             Ok(welcome) => {
                 let name = welcome.cluster_name.clone();
                 files.join(key, *welcome, &SystemClock)?;
-                return line(&format!("joined cluster {name:?}; a node that runs here takes part in it at once"));
+                return line(&format!(
+                    "joined cluster {name:?}; a node that runs here takes part in it at once"
+                ));
             }
             Err(error) => refused = Some(error),
         }
@@ -124,7 +126,10 @@ fn asked() -> Result<String, Error> {
 }
 
 fn nobody() -> Error {
-    Error::new("CLUSTER_UNREACHABLE", "no cluster announces itself on this network; name a node with --peer HOST:PORT")
+    Error::new(
+        "CLUSTER_UNREACHABLE",
+        "no cluster announces itself on this network; name a node with --peer HOST:PORT",
+    )
 }
 
 /// A host without a port is meant at the usual one.
@@ -137,14 +142,19 @@ fn with_port(peer: &str) -> String {
 
 /// Addresses of the cluster that announces itself here, if it is one alone.
 async fn announced() -> Result<Vec<String>, Error> {
-    let discovery = Discovery::start(None).map_err(|error| Error::new("CLUSTER_UNREACHABLE", error.to_string()))?;
+    let discovery =
+        Discovery::start(None).map_err(|error| Error::new("CLUSTER_UNREACHABLE", error.to_string()))?;
     tokio::time::sleep(LISTENED).await;
     let seen = discovery.seen();
-    let clusters: std::collections::BTreeSet<&str> = seen.iter().map(|found| found.cluster.as_str()).collect();
+    let clusters: std::collections::BTreeSet<&str> =
+        seen.iter().map(|found| found.cluster.as_str()).collect();
     match clusters.len() {
         0 => Err(nobody()),
         1 => Ok(seen.iter().flat_map(|found| &found.addresses).map(ToString::to_string).collect()),
-        _ => Err(Error::invalid(format!("several clusters announce themselves; name a node with --peer: {}", names(&seen)))),
+        _ => Err(Error::invalid(format!(
+            "several clusters announce themselves; name a node with --peer: {}",
+            names(&seen)
+        ))),
     }
 }
 
@@ -166,14 +176,22 @@ async fn status(args: &ClusterStatus) -> Result<(), Error> {
         return line("This node is in no cluster. Make one with: understudy cluster init");
     }
     let rows = status.nodes.iter().map(|node| {
-        let models: Vec<&str> =
-            node.models.iter().filter(|model| model.state == "ready").map(|model| model.model.as_str()).collect();
+        let models: Vec<&str> = node
+            .models
+            .iter()
+            .filter(|model| model.state == "ready")
+            .map(|model| model.model.as_str())
+            .collect();
         vec![
             node.name.clone(),
             node.node.clone(),
             if node.draining { "draining".to_owned() } else { node.state.clone() },
             node.addresses.first().cloned().unwrap_or_default(),
-            if node.round_trip_us > 0 { format!("{:.2} ms", node.round_trip_us as f64 / 1e3) } else { "-".into() },
+            if node.round_trip_us > 0 {
+                format!("{:.2} ms", node.round_trip_us as f64 / 1e3)
+            } else {
+                "-".into()
+            },
             node.device.clone(),
             bytes(node.free_bytes),
             format!("{}+{}", node.running, node.waiting),
@@ -229,7 +247,10 @@ async fn known(args: &ClusterRevoke) -> Result<Fingerprint, Error> {
     let meant: Vec<&NodeStatus> = nodes.iter().filter(is_meant).collect();
     match meant.as_slice() {
         [one] => one.fingerprint.parse().map_err(|error| Error::internal(format!("{error}"))),
-        [] => Err(Error::invalid(format!("no node is called {:?}; `understudy cluster status` lists them", args.target))),
+        [] => Err(Error::invalid(format!(
+            "no node is called {:?}; `understudy cluster status` lists them",
+            args.target
+        ))),
         _ => Err(Error::invalid(format!("several nodes are called {:?}: say which by its id", args.target))),
     }
 }
@@ -239,7 +260,9 @@ fn leave(node: &ClusterOf) -> Result<(), Error> {
     let left = files.leave()?;
     line("left the cluster; its keys are removed from this machine")?;
     if left.had_authority {
-        tracing::warn!("the cluster's authority was here: unless another node has it, nobody can be invited or revoked any more");
+        tracing::warn!(
+            "the cluster's authority was here: unless another node has it, nobody can be invited or revoked any more"
+        );
     }
     Ok(())
 }

@@ -30,7 +30,12 @@ impl Actor for ClusterActor {
         })))
     }
 
-    async fn handle(&self, _: ActorRef<Ended>, _: Ended, _: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Ended>,
+        _: Ended,
+        _: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         Err("the cluster's work has ended".into())
     }
 }

@@ -10,8 +10,8 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
 };
 use understudy_membership::{
-    Address, Facts, Fingerprint, Identity, Input, LinkId, Member, MemberEvent, Membership, MembershipConfig, Now,
-    Output, Status,
+    Address, Facts, Fingerprint, Identity, Input, LinkId, Member, MemberEvent, Membership, MembershipConfig,
+    Now, Output, Status,
 };
 use understudy_proto::node::v1::{DenyList, NodeFacts, link_message::Kind};
 use understudy_remote::{PeerNode, VerbService};
@@ -159,7 +159,11 @@ impl Running {
                 Output::Dial { attempt, address, .. } => {
                     let hello = self.membership.hello().clone();
                     let dial = outbound::Dial { link: self.agent.ids.next(), attempt, address, hello };
-                    self.dials.spawn(outbound::run(dial, self.agent.dialler.clone(), self.agent.sender.clone()));
+                    self.dials.spawn(outbound::run(
+                        dial,
+                        self.agent.dialler.clone(),
+                        self.agent.sender.clone(),
+                    ));
                 }
                 Output::CloseLink { link, peer, why } => {
                     if why.is_fault() {
@@ -249,7 +253,8 @@ impl Running {
             ..NodeView::default()
         };
         let before = self.agent.view.borrow().clone();
-        let nodes = self.membership.members().map(|member| seen(member, before.node(member.node.0))).collect();
+        let nodes =
+            self.membership.members().map(|member| seen(member, before.node(member.node.0))).collect();
         let view = ClusterView { own, nodes };
         if view != *before {
             self.agent.view.send_replace(Arc::new(view));

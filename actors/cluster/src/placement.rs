@@ -64,7 +64,8 @@ pub fn choose(candidates: &[Candidate], affinity: Option<u64>, draw: u64) -> Opt
     let cost = |index: usize| candidates[index].cost();
     let [first, second] = two_of(&able, draw)?;
     let lighter = if cost(second) < cost(first) { second } else { first };
-    let home = affinity.and_then(|key| able.iter().copied().max_by_key(|&index| weight(key, candidates[index].node)));
+    let home = affinity
+        .and_then(|key| able.iter().copied().max_by_key(|&index| weight(key, candidates[index].node)));
     match home {
         Some(home) if cost(home) <= cost(lighter) + AFFINITY_WORTH => Some(home),
         _ => Some(lighter),
@@ -123,7 +124,8 @@ mod tests {
 
     #[test]
     fn ready_places_come_first_then_those_with_the_file() {
-        let not_ready = |readiness, node, free_bytes| Candidate { readiness, free_bytes, ..ready(node, 0, 0) };
+        let not_ready =
+            |readiness, node, free_bytes| Candidate { readiness, free_bytes, ..ready(node, 0, 0) };
         let on_disk = [not_ready(Readiness::OnDisk, 0, 1 << 30), ready(1, 7, 900)];
         assert_eq!(choose(&on_disk, None, 3), Some(1));
         let files = [not_ready(Readiness::Absent, 0, 1 << 40), not_ready(Readiness::OnDisk, 1, 1 << 30)];
@@ -145,7 +147,8 @@ mod tests {
         loads[home] = 8;
         assert!((0..50).all(|draw| choose(&all(loads), Some(42), draw) != Some(home)));
         // Without the home the other keys stay where they were.
-        let keys: Vec<u64> = (0..200).filter(|&key| choose(&all([0; 4]), Some(key), 0) != Some(home)).collect();
+        let keys: Vec<u64> =
+            (0..200).filter(|&key| choose(&all([0; 4]), Some(key), 0) != Some(home)).collect();
         let mut fewer = all([0; 4]);
         let gone = fewer.remove(home);
         for key in keys {

@@ -40,7 +40,9 @@ impl Peers {
         known.retain(|id, peer| view.node(*id).is_some_and(|node| node.generation == peer.generation));
         let peer = known.entry(node.0).or_insert_with(|| Peer {
             generation: there.generation,
-            channel: self.dialler.channel(there.addresses.clone(), Fingerprint::from_bytes(there.fingerprint)),
+            channel: self
+                .dialler
+                .channel(there.addresses.clone(), Fingerprint::from_bytes(there.fingerprint)),
             backends: HashMap::new(),
         });
         Some((peer.channel.clone(), peer.generation))

@@ -21,7 +21,11 @@ use crate::{
     agent::{Agent, WISHES, Wish},
     dial::Dialler,
     discovery::{Announcement, Discovery, interfaces},
-    link::{EVENTS, LARGEST_MESSAGE, inbound::{Greeter, LinkIds}, messages::PROTOCOLS},
+    link::{
+        EVENTS, LARGEST_MESSAGE,
+        inbound::{Greeter, LinkIds},
+        messages::PROTOCOLS,
+    },
     losses::Losses,
     port::{CONNECTIONS, Port, peers::PeerService},
     remotes::Peers,
@@ -192,12 +196,8 @@ fn read_all(setting: &'static str, texts: &[String]) -> Result<Vec<Address>, Clu
 }
 
 fn membership_config(config: &ClusterConfig, seed: u64) -> MembershipConfig {
-    let uneven = Detector::Phi {
-        suspect: 3.0,
-        dead: 8.0,
-        window: 100,
-        min_deviation: Duration::from_millis(100),
-    };
+    let uneven =
+        Detector::Phi { suspect: 3.0, dead: 8.0, window: 100, min_deviation: Duration::from_millis(100) };
     let detector = if config.uneven_network { uneven } else { Detector::Fixed };
     MembershipConfig { detector, seed, ..MembershipConfig::default() }
 }

@@ -29,7 +29,8 @@ impl Standing {
     /// Takes entries that a peer sent; the keys that are denied because of them.
     pub(crate) fn merge(&self, entries: &[Vec<u8>]) -> Vec<Fingerprint> {
         let entries: Vec<Denial> = entries.iter().filter_map(|entry| Denial::from_bytes(entry)).collect();
-        let merged = self.denied().merge(&self.member.authority_certificate, entries.clone(), self.clock.now_ms());
+        let merged =
+            self.denied().merge(&self.member.authority_certificate, entries.clone(), self.clock.now_ms());
         if merged.forged > 0 {
             tracing::warn!(forged = merged.forged, "a peer sent entries of a deny list that nobody signed");
         }

@@ -46,7 +46,9 @@ async fn main() {
     while let Ok(Some(line)) = lines.next_line().await {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            ["panic", n] => scripts.iter().for_each(|s| s.break_at(n.parse().unwrap(), Fault::Panic("told to".into()))),
+            ["panic", n] => {
+                scripts.iter().for_each(|s| s.break_at(n.parse().unwrap(), Fault::Panic("told to".into())))
+            }
             ["hang", n] => scripts.iter().for_each(|s| s.break_at(n.parse().unwrap(), Fault::Hang)),
             ["release"] => scripts.iter().for_each(Script::release),
             ["drain"] => break,

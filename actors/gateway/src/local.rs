@@ -33,7 +33,8 @@ use understudy_remote::{CodecStore, Limits};
 use understudy_router::{RouterActor, RouterHandle};
 
 use crate::{
-    Failure, Keyring, ModelControl, Node, NodeConfig, Parts, cluster::facts::Facts, codes, config::Rung, memory, notes,
+    Failure, Keyring, ModelControl, Node, NodeConfig, Parts, cluster::facts::Facts, codes, config::Rung,
+    memory, notes,
 };
 
 /// How long an unload without a deadline lets requests finish.
@@ -96,7 +97,8 @@ impl Node {
         let preload = config.ladder.first().filter(|_| config.engine.preload).map(|rung| rung.model.clone());
         let ledger = notes::open(&config).await;
         let keys = if config.listen.keys { Keyring::load(&config.keys_file()?)? } else { Keyring::default() };
-        let mut node = Self::assemble(config, parts).with_keys(keys).with_tree(tree, health).with_cluster(cluster);
+        let mut node =
+            Self::assemble(config, parts).with_keys(keys).with_tree(tree, health).with_cluster(cluster);
         // The only time that it is set.
         let _ = facts.admission.set(node.admission().clone());
         if let Some(ledger) = ledger {

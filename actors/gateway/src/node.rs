@@ -16,8 +16,8 @@ use understudy_router::{LadderProfile, RouterConfig, RouterHandle, Rung, rules::
 use understudy_telemetry::Telemetry;
 
 use crate::{
-    Addresses, Admission, ClusterService, ConnectionCounts, Failure, Inference, Keyring, ModelControl, Models, NodeConfig,
-    codes, figures,
+    Addresses, Admission, ClusterService, ConnectionCounts, Failure, Inference, Keyring, ModelControl,
+    Models, NodeConfig, codes, figures,
     health::Health,
     http,
     inference::Defaults,

@@ -7,7 +7,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use understudy_listener::{Closing, accept, bound, socket};
-use understudy_proto::v1::{cluster_server::ClusterServer, inference_server::InferenceServer, models_server::ModelsServer};
+use understudy_proto::v1::{
+    cluster_server::ClusterServer, inference_server::InferenceServer, models_server::ModelsServer,
+};
 
 use crate::{
     ClusterService, Failure, Inference, Models, Telemetry, codes,

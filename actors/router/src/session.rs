@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use understudy_backend::{Backend, BackendError, NodeId, OpenGate, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId};
+use understudy_backend::{
+    Backend, BackendError, NodeId, OpenGate, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId,
+};
 use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{
     Draft, RunSpec, SamplerSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec,

@@ -52,7 +52,13 @@ impl Greeter {
         let _ = half.outgoing.try_send(messages::hello(&self.hello.borrow(), None));
         let closed = half.closed.clone();
         let link = self.ids.next();
-        let up = LinkEvent::Up { link, hello: identity, direction: Direction::Inbound, attempt, handle: half.handle() };
+        let up = LinkEvent::Up {
+            link,
+            hello: identity,
+            direction: Direction::Inbound,
+            attempt,
+            handle: half.handle(),
+        };
         let events = self.events.clone();
         if events.send(up).await.is_err() {
             return Err(Status::unavailable("the node is leaving"));

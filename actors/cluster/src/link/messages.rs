@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use understudy_membership::{
-    Address, Attempt, ClusterId, Echo, Facts, Fingerprint, Heartbeat, Identity, Message, NodeId, PeerRecord, Refusal,
+    Address, Attempt, ClusterId, Echo, Facts, Fingerprint, Heartbeat, Identity, Message, NodeId, PeerRecord,
+    Refusal,
 };
 use understudy_proto::node::v1::{self, RefusalReason, link_message::Kind};
 
@@ -69,9 +70,7 @@ pub(crate) fn read(message: v1::LinkMessage) -> Option<Message> {
                 .echo
                 .map(|echo| Echo { sequence: echo.sequence, held: Duration::from_micros(echo.held_us) }),
         }),
-        Kind::Facts(facts) => {
-            Message::Facts { version: facts.version, facts: Facts::new(facts.facts).ok()? }
-        }
+        Kind::Facts(facts) => Message::Facts { version: facts.version, facts: Facts::new(facts.facts).ok()? },
         Kind::Peers(records) => Message::Peers(records.peers.into_iter().filter_map(read_record).collect()),
         Kind::Leave(leave) => Message::Leave { generation: leave.generation },
         Kind::Refusal(why) => Message::Refuse(read_refusal(&why)?),
@@ -221,7 +220,10 @@ mod tests {
             v1::LinkMessage { kind: None },
             wrap(Kind::Facts(v1::Facts { version: 1, facts: vec![0; 1 << 17] })),
             wrap(Kind::Refusal(v1::Refusal { reason: 99, ..v1::Refusal::default() })),
-            wrap(Kind::Refusal(v1::Refusal { reason: RefusalReason::Protocol.into(), ..v1::Refusal::default() })),
+            wrap(Kind::Refusal(v1::Refusal {
+                reason: RefusalReason::Protocol.into(),
+                ..v1::Refusal::default()
+            })),
         ];
         assert!(odd.into_iter().all(|message| read(message).is_none()));
         let short = v1::Hello { fingerprint: vec![1; 31], ..v1::Hello::default() };

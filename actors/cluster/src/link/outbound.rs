@@ -57,7 +57,8 @@ async fn linked(dial: Dial, dialler: &Dialler, events: &mpsc::Sender<LinkEvent>)
         let first = incoming.message().await?;
         Ok::<_, LinkError>((first.and_then(messages::read_hello), incoming))
     };
-    let (said, incoming) = tokio::time::timeout(HELLO_LIMIT, greeted).await.map_err(|_| LinkError::Slow)??;
+    let (said, incoming) =
+        tokio::time::timeout(HELLO_LIMIT, greeted).await.map_err(|_| LinkError::Slow)??;
     let Some((identity, _)) = said.filter(|(identity, _)| agrees(identity, &certified)) else {
         return Err(LinkError::Disagrees);
     };

@@ -12,12 +12,7 @@
 pub(crate) mod pairing;
 pub(crate) mod peers;
 
-use std::{
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::service::service_fn;

@@ -71,7 +71,8 @@ pub async fn join(
     let stream = tcp(&[address.to_owned()]).await?;
     let config = joining().map_err(PairingError::from)?;
     let secured = TlsConnector::from(config).connect(server_name(), stream);
-    let stream = timeout(STEP_LIMIT, secured).await.map_err(|_| JoinError::Slow)?.map_err(JoinError::Ended)?;
+    let stream =
+        timeout(STEP_LIMIT, secured).await.map_err(|_| JoinError::Slow)?.map_err(JoinError::Ended)?;
     let binding = Binding::of(stream.get_ref().1).map_err(PairingError::from)?;
     let (mut joiner, hello) = Joiner::start(code, key, name, binding).map_err(PairingError::from)?;
     converse(stream, Some(hello), |frame| joiner.receive(frame)).await
@@ -88,7 +89,8 @@ async fn converse<T>(
         say(&mut stream, &first).await?;
     }
     loop {
-        let heard = timeout(STEP_LIMIT, hear(&mut stream, &mut frames)).await.map_err(|_| JoinError::Slow)??;
+        let heard =
+            timeout(STEP_LIMIT, hear(&mut stream, &mut frames)).await.map_err(|_| JoinError::Slow)??;
         let Turn { send, next } = receive(&heard);
         if let Some(frame) = send {
             say(&mut stream, &frame).await?;

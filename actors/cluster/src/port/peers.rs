@@ -30,7 +30,10 @@ pub(crate) struct PeerService {
 impl Peers for PeerService {
     type LinkStream = BoxStream<'static, Result<LinkMessage, Status>>;
 
-    async fn link(&self, request: Request<Streaming<LinkMessage>>) -> Result<Response<Self::LinkStream>, Status> {
+    async fn link(
+        &self,
+        request: Request<Streaming<LinkMessage>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
         let peer = peer(&request)?;
         Ok(Response::new(self.greeter.greet(&peer, request.into_inner()).await?))
     }

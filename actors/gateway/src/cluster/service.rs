@@ -35,7 +35,9 @@ impl ClusterService {
     /// Every node, this one first.
     pub fn status(&self) -> ClusterStatusResponse {
         match self.cluster.name() {
-            Some(cluster) => ClusterStatusResponse { cluster, nodes: statuses(&self.cluster.watch().borrow()) },
+            Some(cluster) => {
+                ClusterStatusResponse { cluster, nodes: statuses(&self.cluster.watch().borrow()) }
+            }
             None => ClusterStatusResponse::default(),
         }
     }

@@ -23,13 +23,18 @@ async fn a_node_without_the_model_answers_with_the_one_of_another() {
     let (alone, _) = read(first.client.generate(direct.clone(), SOON).await.unwrap()).await;
     // The second learns with the first one's next facts that it is loaded.
     let begun = tokio::time::Instant::now();
-    while second.node.cluster().unwrap().watch().borrow().nodes[0].facts.models.iter().all(|m| m.model != name) {
+    while second.node.cluster().unwrap().watch().borrow().nodes[0]
+        .facts
+        .models
+        .iter()
+        .all(|m| m.model != name)
+    {
         assert!(begun.elapsed() < SOON);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (there, end) = read(second.client.generate(direct, SOON).await.unwrap()).await;
     assert_eq!(there, alone);
-    assert_eq!(end.unwrap().completion_tokens(), 30);
+    assert_eq!(end.unwrap().usage.unwrap().completion_tokens, 30);
 
     second.node.drain().await;
     assert!(first.sees(0).await < Duration::from_secs(1), "a node that ends is missed at once");

@@ -102,7 +102,8 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        let done =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(done.success());
     }
 
