@@ -24,6 +24,9 @@ pub const MODELS_SERVICE: &str = "understudy.v1.Models";
 /// Fully qualified name of the service that tells of a cluster's nodes.
 pub const CLUSTER_SERVICE: &str = "understudy.v1.Cluster";
 
+/// Fully qualified name of the service of links between nodes.
+pub const PEERS_SERVICE: &str = "understudy.node.v1.Peers";
+
 /// Fully qualified name of the service that a node's peers call.
 pub const VERBS_SERVICE: &str = "understudy.node.v1.Verbs";
 

@@ -25,7 +25,9 @@ fn descriptor_set_lists_the_services() {
     services.sort();
     let verbs = "Find Codec Open Extend Run Propose Verify Truncate Fork Score Embed Close";
     let expected = [
+        (names::PEERS_SERVICE, "Link Prepare Renew"),
         (names::VERBS_SERVICE, verbs),
+        (names::CLUSTER_SERVICE, "Status Watch Invite"),
         (names::INFERENCE_SERVICE, "Generate GenerateBidi Embed Score Tokenize Feedback"),
         (names::MODELS_SERVICE, "List Load Unload Watch"),
     ];
