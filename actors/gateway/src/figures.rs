@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use understudy_cluster::{Cluster, Life, view::id_text};
 use understudy_engine::tick::EngineStats;
-use understudy_telemetry::{EngineFigures, ModelFigures, Telemetry};
+use understudy_telemetry::{EngineFigures, ModelFigures, PeerFigures, Telemetry};
 
 use crate::{ModelControl, NodeConfig};
 
@@ -28,6 +29,17 @@ fn figures(control: &dyn ModelControl) -> Vec<ModelFigures> {
         decode_tok_s: model.decode_tok_s,
         restarts: model.restarts.into(),
         model: model.model,
+    });
+    figures.collect()
+}
+
+/// The other nodes of the cluster.
+pub(crate) fn peers(cluster: &Cluster) -> Vec<PeerFigures> {
+    let view = cluster.watch().borrow().clone();
+    let figures = view.nodes.iter().map(|node| PeerFigures {
+        node: id_text(node.node),
+        state: node.life.as_str(),
+        round_trip: (node.life == Life::Alive && !node.round_trip.is_zero()).then_some(node.round_trip),
     });
     figures.collect()
 }

@@ -102,6 +102,8 @@ impl Node {
 
     /// The same node, which takes part in a cluster from [`serve`](Self::serve) on.
     pub(crate) fn with_cluster(self, cluster: Cluster) -> Self {
+        let peers = cluster.clone();
+        self.telemetry.read_peers_from(move || figures::peers(&peers));
         Self { cluster: Some(cluster), ..self }
     }
 
@@ -128,7 +130,7 @@ impl Node {
         // The first answer to a health check is already the truth.
         health.report().await;
         tokio::spawn(health.follow(self.admission.closed()));
-        let cluster = self.cluster.clone().map(|cluster| ClusterService::new(cluster, self.watchers.clone()));
+        let cluster = self.cluster_service();
         if let Some(cluster) = &self.cluster {
             // Nobody is told that this node is ready before the others can be asked.
             cluster.open().await?;
@@ -191,6 +193,11 @@ impl Node {
     /// The cluster, as this node sees it; `None` for a node of fakes.
     pub fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
+    }
+
+    /// The service that tells of the cluster, likewise.
+    pub fn cluster_service(&self) -> Option<ClusterService> {
+        self.cluster.clone().map(|cluster| ClusterService::new(cluster, self.watchers.clone()))
     }
 
     /// The router.

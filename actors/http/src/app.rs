@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use understudy_gateway::{Admission, Inference, Models, Node, Telemetry};
+use understudy_gateway::{Admission, ClusterService, Inference, Models, Node, Telemetry};
 
 use crate::{ids, openai::Store};
 
@@ -14,6 +14,8 @@ pub(crate) struct App {
     pub(crate) models: Models,
     pub(crate) admission: Admission,
     pub(crate) telemetry: Telemetry,
+    /// The other nodes; `None` for a node of fakes.
+    pub(crate) cluster: Option<ClusterService>,
     /// Responses that callers may ask for again.
     pub(crate) responses: Arc<Store>,
     /// When the node began to serve.
@@ -29,6 +31,7 @@ impl App {
             models: node.models().clone(),
             admission: node.admission().clone(),
             telemetry: node.telemetry().clone(),
+            cluster: node.cluster_service(),
             responses: Arc::new(Store::default()),
             begun: Instant::now(),
             since: ids::now(),

@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
-use understudy_gateway::{Node, pages};
+use understudy_gateway::{ClusterService, Node, pages};
+use understudy_proto::v1::NodeStatus;
 
 use crate::{app::App, native};
 
@@ -22,6 +23,7 @@ pub(crate) async fn status(State(app): State<App>) -> Json<Value> {
             "draining": app.admission.closed().is_cancelled(),
         },
         "models": models,
+        "nodes": nodes(&app),
         "requests": {
             "running": requests.running,
             "waiting": {"interactive": interactive, "agent": agent, "batch": batch},
@@ -36,6 +38,20 @@ pub(crate) async fn status(State(app): State<App>) -> Json<Value> {
             "bytes_teacher_alone": totals.bytes_teacher_alone,
         },
     }))
+}
+
+/// The nodes of the cluster, this one first; none where it is alone.
+fn nodes(app: &App) -> Vec<Value> {
+    let status = app.cluster.as_ref().map(ClusterService::status).unwrap_or_default();
+    let node = |node: &NodeStatus| {
+        json!({
+            "node": node.node, "name": node.name, "state": node.state, "detail": node.detail,
+            "addr": node.addresses.first(), "round_trip_us": node.round_trip_us, "device": node.device,
+            "running": node.running, "waiting": node.waiting, "draining": node.draining,
+            "models": node.models.iter().filter(|model| model.state == "ready").map(|model| &model.model).collect::<Vec<_>>(),
+        })
+    };
+    status.nodes.iter().map(node).collect()
 }
 
 /// Sets what the node logs, by a filter such as `info,understudy_router=debug`; answers it as it was understood.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`telemetry`] | [`Telemetry`]: the handle that a node tells everything to |
 //! | [`observation`] | [`Observation`]: follows one request to its end |
+//! | [`peers`] | [`PeerFigures`]: other nodes, read when somebody collects |
 //! | [`figures`] | [`ModelFigures`]: models and engines, read when somebody collects |
 //! | [`settings`] | [`Settings`]: what is exported, and where to |
 //! | [`totals`] | [`Totals`]: a few sums since the start |
@@ -49,6 +50,7 @@ mod instruments;
 pub mod labels;
 pub mod logs;
 pub mod observation;
+pub mod peers;
 mod record;
 pub mod settings;
 mod spans;
@@ -56,6 +58,7 @@ pub mod telemetry;
 pub mod totals;
 
 pub use figures::{EngineFigures, ModelFigures};
+pub use peers::PeerFigures;
 pub use observation::{Observation, Operation};
 pub use settings::{Protocol, Settings};
 pub use telemetry::{Telemetry, Waiting};

@@ -14,6 +14,7 @@ use crate::figures::{self, Figures, ModelFigures};
 use crate::instruments::Instruments;
 use crate::labels::Names;
 use crate::logs;
+use crate::peers::{self, PeerFigures, Peers};
 use crate::observation::{Observation, Operation, word};
 use crate::totals::{Sums, Totals};
 
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     pub(crate) tracer: SdkTracer,
     pub(crate) content: bool,
     figures: Arc<Figures>,
+    peers: Arc<Peers>,
     export: Export,
 }
 
@@ -40,6 +42,8 @@ impl Telemetry {
         let meter = export.meter();
         let (figures, models) = (Arc::new(Figures::default()), Arc::new(Names::of_models()));
         figures::observe(&meter, figures.clone(), models.clone());
+        let peers = Arc::new(Peers::default());
+        peers::observe(&meter, &peers);
         if let Some(loggers) = export.loggers() {
             logs::send_to(loggers);
         }
@@ -51,6 +55,7 @@ impl Telemetry {
             tracer: export.tracer(),
             content: settings.content,
             figures,
+            peers,
             export,
         }))
     }
@@ -64,6 +69,11 @@ impl Telemetry {
     /// Where figures of models and engines come from: called when somebody collects, at most five times a second.
     pub fn read_models_from(&self, source: impl Fn() -> Vec<ModelFigures> + Send + Sync + 'static) {
         self.0.figures.come_from(Box::new(source));
+    }
+
+    /// Where figures of other nodes come from: called when somebody collects.
+    pub fn read_peers_from(&self, source: impl Fn() -> Vec<PeerFigures> + Send + Sync + 'static) {
+        self.0.peers.come_from(Box::new(source));
     }
 
     /// A request for an answer has been admitted, after it has `waited` for its turn: its times begin before that.

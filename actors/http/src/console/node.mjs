@@ -13,7 +13,17 @@ const LATER_MS = 5_000;
 const CURVE = 60;
 
 /** States of a slot as lamps. */
-const LAMPS = { ready: "good", failed: "bad", absent: "off", unloaded: "off" };
+const LAMPS = {
+  ready: "good",
+  self: "good",
+  alive: "good",
+  failed: "bad",
+  dead: "bad",
+  absent: "off",
+  unloaded: "off",
+  known: "off",
+  left: "off",
+};
 
 export class NodePanel {
   #rates = [];
@@ -58,7 +68,7 @@ export class NodePanel {
     this.#requests(requests, totals);
     this.#saved(totals);
     list("adapters", adapters, (adapter) => card(adapter.name, adapter.state ?? "ready", [shortName(adapter.model ?? "")]));
-    list("nodes", nodes, (one) => card(one.name, one.state ?? "ready", [one.addr ?? ""]));
+    list("nodes", nodes, member);
   }
 
   /** Tokens of the last second, over all requests. */
@@ -143,6 +153,15 @@ function card(name, state, details, extra = null) {
     ...[state, ...details].filter(Boolean).map((text) => el("p", { class: "card-detail" }, text)),
     extra,
   );
+}
+
+/** A node of the cluster. */
+function member(node) {
+  const state = node.draining ? "draining" : (node.state ?? "alive");
+  const away = node.round_trip_us > 0 ? `${(node.round_trip_us / 1000).toFixed(1)} ms away` : "";
+  const work = `${node.running ?? 0} running, ${node.waiting ?? 0} waiting`;
+  const models = (node.models ?? []).map(shortName).join(", ");
+  return card(node.name, state, [node.addr ?? "", [node.device, away].filter(Boolean).join(", "), work, models, node.detail]);
 }
 
 function slot(model) {
