@@ -1,7 +1,7 @@
 //! A node whose engine is scripted, in a process of its own: for tests that kill, freeze and cut off nodes.
 //!
 //! ```text
-//! scripted_node HOME CLUSTER_ADDR TICK_MS SEQUENCES MODEL...
+//! scripted_node HOME CLUSTER_ADDR TICK_MS SEQUENCES [advertise=ADDR] [peer=ADDR] [grpc=IP] MODEL...
 //! ```
 //! Prints `ready grpc=ADDR`, then obeys lines on its standard input: `panic N`, `hang N` (at the n-th token of the next
 //! run), `release`, `drain`.
@@ -16,7 +16,12 @@ use understudy_gateway::{Node, NodeConfig};
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("info").init();
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (named, args): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| {
+        ["advertise=", "peer=", "grpc="].iter().any(|key| word.starts_with(key))
+    });
+    let all = |key: &str| -> Vec<String> {
+        named.iter().filter_map(|word| word.strip_prefix(key)).map(Into::into).collect()
+    };
     let [home, cluster, tick_ms, sequences, models @ ..] = args.as_slice() else {
         panic!("HOME CLUSTER_ADDR TICK_MS SEQUENCES MODEL...");
     };
@@ -26,6 +31,11 @@ async fn main() {
     let sequences: usize = sequences.parse().unwrap();
     config.listen.grpc.set_port(0);
     config.listen.http.set_port(0);
+    for ip in all("grpc=") {
+        // The test's own namespaces hold nobody else.
+        config.listen.insecure = true;
+        config.listen.grpc.set_ip(ip.parse().unwrap());
+    }
     config.engine.max_sequences = sequences;
     config.engine.preload = !models.is_empty();
     config.limits.max_requests = sequences * 8;
@@ -34,6 +44,8 @@ async fn main() {
     config.cluster.listen = cluster.parse().unwrap();
     config.cluster.name = home.rsplit('/').next().unwrap().to_owned();
     config.cluster.discovery = false;
+    config.cluster.advertise = all("advertise=");
+    config.cluster.peers = all("peer=");
     config.timeouts.drain_ms = 5_000;
     let scripts: Vec<Script> = models.iter().map(Script::new).collect();
     let tick = Duration::from_millis(tick_ms.parse().unwrap());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
-use understudy_agents::Client;
+use understudy_agents::{Client, ClientError};
 use understudy_proto::v1::{GenerateRequest, generate_event::Event};
 
 use crate::{
@@ -14,17 +14,20 @@ use crate::{
 };
 
 /// What a scripted engine writes: token `n` of a sequence is `a + n % 26`, so a repeated or lost token shows.
-fn is_unbroken(text: &str) -> bool {
+pub fn is_unbroken(text: &str) -> bool {
     text.as_bytes().windows(2).all(|pair| (pair[1] - b'a') == (pair[0] - b'a' + 1) % 26)
 }
 
 /// One answer, read to its end: its text and finish reason, and the longest pause between two pieces.
-async fn answer(client: &Client, request: GenerateRequest) -> (String, String, Duration) {
-    let mut events = client.generate(request, 3 * SOON).await.unwrap();
+pub async fn tried(
+    client: &Client,
+    request: GenerateRequest,
+) -> Result<(String, String, Duration), ClientError> {
+    let mut events = client.generate(request, 3 * SOON).await?;
     let (mut text, mut reason, mut longest) = (String::new(), String::new(), Duration::ZERO);
     let mut last = Instant::now();
     while let Some(event) = events.next().await {
-        match event.unwrap().event {
+        match event?.event {
             Some(Event::Delta(delta)) => {
                 text.push_str(&delta.text);
                 longest = longest.max(last.elapsed());
@@ -35,10 +38,15 @@ async fn answer(client: &Client, request: GenerateRequest) -> (String, String, D
             _ => {}
         }
     }
-    (text, reason, longest)
+    Ok((text, reason, longest))
 }
 
-fn request(model: &str, tokens: u32) -> GenerateRequest {
+/// The same of one that must not fail.
+pub async fn answer(client: &Client, request: GenerateRequest) -> (String, String, Duration) {
+    tried(client, request).await.unwrap()
+}
+
+pub fn request(model: &str, tokens: u32) -> GenerateRequest {
     GenerateRequest { model: model.into(), max_tokens: Some(tokens), ..ask("tell me the alphabet") }
 }
 

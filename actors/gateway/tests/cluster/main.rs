@@ -3,9 +3,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod attacks;
 mod faults;
 mod joining;
+mod namespaces;
+mod measure;
+mod network;
 mod process;
+mod proxy;
+mod rogue;
+mod soak;
 mod town;
 
 use common::{SOON, ask, read};

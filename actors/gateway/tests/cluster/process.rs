@@ -24,12 +24,33 @@ pub struct Kind {
     pub models: Vec<String>,
 }
 
+/// Where a node is, and how others reach it.
+#[derive(Clone)]
+pub struct Place {
+    /// The address of its port for nodes.
+    pub cluster: String,
+    /// Further words for the node: `advertise=ADDR`, `peer=ADDR`, `grpc=IP`.
+    pub words: Vec<String>,
+    /// It has none of the models.
+    pub is_bare: bool,
+    /// A program, with arguments, that starts the node.
+    pub before: Vec<String>,
+}
+
+impl Place {
+    /// A port of loopback that nobody has now.
+    pub fn free() -> Self {
+        Self { cluster: format!("127.0.0.1:{}", free_port()), words: vec![], is_bare: false, before: vec![] }
+    }
+}
+
 /// A node, which ends with the test.
 pub struct Process {
     pub home: PathBuf,
     pub cluster: String,
     pub client: Client,
     kind: Kind,
+    place: Place,
     child: Child,
     stdin: Option<ChildStdin>,
 }
@@ -49,16 +70,19 @@ fn free_port() -> u16 {
 impl Process {
     /// Starts one, in no cluster yet unless the home is of a member.
     pub async fn start(home: &Path, kind: &Kind) -> Self {
-        let cluster = format!("127.0.0.1:{}", free_port());
-        Self::start_at(home, kind, &cluster).await
+        Self::start_at(home, kind, &Place::free()).await
     }
 
-    async fn start_at(home: &Path, kind: &Kind, cluster: &str) -> Self {
+    pub async fn start_at(home: &Path, kind: &Kind, place: &Place) -> Self {
         std::fs::create_dir_all(home).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(home.join("log")).unwrap();
-        let mut child = Command::new(program())
-            .args([home.to_str().unwrap(), cluster, &kind.tick_ms.to_string(), &kind.sequences.to_string()])
-            .args(&kind.models)
+        let command = place.before.iter().map(Into::into).chain([program().into_os_string()]);
+        let command: Vec<std::ffi::OsString> = command.collect();
+        let mut child = Command::new(&command[0])
+            .args(&command[1..])
+            .args([home.to_str().unwrap(), &place.cluster, &kind.tick_ms.to_string(), &kind.sequences.to_string()])
+            .args(&place.words)
+            .args(kind.models.iter().filter(|_| !place.is_bare))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -77,13 +101,14 @@ impl Process {
         let first = tokio::time::timeout(SOON, ready.recv()).await.expect("a ready line").unwrap();
         let grpc = first.strip_prefix("ready grpc=").unwrap().to_owned();
         let client = Client::connect(&grpc, SOON).await.unwrap();
-        Self { home: home.into(), cluster: cluster.into(), client, kind: kind.clone(), child, stdin }
+        let (cluster, place) = (place.cluster.clone(), place.clone());
+        Self { home: home.into(), cluster, client, kind: kind.clone(), place, child, stdin }
     }
 
     /// The same node again, after it was killed.
     pub async fn restart(&mut self) {
         self.kill();
-        let again = Self::start_at(&self.home.clone(), &self.kind.clone(), &self.cluster.clone()).await;
+        let again = Self::start_at(&self.home.clone(), &self.kind.clone(), &self.place.clone()).await;
         *self = again;
     }
 
@@ -105,6 +130,15 @@ impl Process {
         let done =
             Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(done.success());
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn ends(&mut self, within: Duration) {
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < within, "it still runs");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub fn tell(&mut self, line: &str) {
@@ -145,9 +179,15 @@ impl Drop for Process {
 
 /// So many nodes of one kind, joined.
 pub async fn joined(folder: &Path, count: usize, kind: &Kind) -> Vec<Process> {
+    let places: Vec<Place> = (0..count).map(|_| Place::free()).collect();
+    joined_at(folder, &places, kind).await
+}
+
+/// Nodes of one kind at these places, joined.
+pub async fn joined_at(folder: &Path, places: &[Place], kind: &Kind) -> Vec<Process> {
     let mut nodes = Vec::new();
-    for index in 0..count {
-        nodes.push(Process::start(&folder.join(format!("n{index}")), kind).await);
+    for (index, place) in places.iter().enumerate() {
+        nodes.push(Process::start_at(&folder.join(format!("n{index}")), kind, place).await);
     }
     nodes[0].files().init("town", &SystemClock).unwrap();
     let first = &nodes[0];
@@ -167,7 +207,8 @@ pub async fn joined(folder: &Path, count: usize, kind: &Kind) -> Vec<Process> {
         node.files().join(key, *welcome, &SystemClock).unwrap();
     }
     for node in &nodes {
-        node.sees(count - 1).await;
+        let others = places.iter().filter(|place| !place.is_bare && place.cluster != node.cluster);
+        node.sees(others.count()).await;
     }
     nodes
 }
