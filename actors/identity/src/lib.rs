@@ -62,5 +62,5 @@ pub use invite::{InviteCode, InviteError, Invites};
 pub use key::NodeKey;
 pub use node::{Fingerprint, NodeId};
 pub use pairing::{Binding, Inviter, Joiner, PairingError};
-pub use store::{ClusterFiles, LinkSecret, Member};
+pub use store::{ClusterFiles, Member};
 pub use tls::{Doors, PeerIdentity, PeerProblem, Protocol};

@@ -17,7 +17,7 @@ use crate::{
     fields::{Reader, Writer},
     invite::{Granted, InviteCode, Invites, Ticket},
     node::Fingerprint,
-    store::{LinkSecret, Member},
+    store::Member,
 };
 
 /// What follows in the last sealed message.
@@ -30,7 +30,6 @@ pub struct Host {
     fingerprint: Fingerprint,
     authority: Arc<Authority>,
     cluster: String,
-    link_secret: LinkSecret,
     denied: DenyList,
     addresses: Vec<String>,
     invites: Arc<Invites>,
@@ -52,7 +51,6 @@ impl Host {
             fingerprint: member.key.fingerprint(),
             authority: member.authority.clone().ok_or(IdentityError::NoAuthority)?,
             cluster: member.cluster_name.clone(),
-            link_secret: member.link_secret.clone(),
             denied: member.denied.clone(),
             addresses,
             invites,
@@ -67,7 +65,6 @@ impl Host {
             certificate: self.authority.issue(request, self.clock.now_s())?,
             authority_certificate: self.authority.certificate().clone(),
             authority: granted.with_authority.then(|| self.authority.clone()),
-            link_secret: self.link_secret.clone(),
             denied: self.denied.iter().cloned().collect(),
             addresses: self.addresses.clone(),
             inviter: self.fingerprint,

@@ -12,7 +12,6 @@ use crate::{
     error::IdentityError,
     fields::{Reader, Unreadable, Writer},
     node::Fingerprint,
-    store::LinkSecret,
 };
 
 /// Entries of the deny list take at most this many bytes of the frame, the newest first: some 200. The others
@@ -34,8 +33,6 @@ pub struct Welcome {
     pub authority_certificate: AuthorityCertificate,
     /// Where the invite gave it: the authority itself.
     pub authority: Option<Arc<Authority>>,
-    /// What members of the cluster know (the control link's cookie).
-    pub link_secret: LinkSecret,
     /// Keys that were turned out: some, see the deny list. Not verified yet.
     pub denied: Vec<Denial>,
     /// Where members may be found, `HOST:PORT`.
@@ -59,7 +56,6 @@ impl Welcome {
             .bytes(self.certificate.der())
             .bytes(self.authority_certificate.der())
             .bytes(key.as_ref().map_or(&[], |key| key.as_slice()))
-            .raw(self.link_secret.as_bytes())
             .u32(addresses.len());
         for address in addresses {
             fields = fields.bytes(address.as_bytes());
@@ -91,7 +87,6 @@ impl Welcome {
         let certificate = NodeCertificate::parse(fields.bytes()?)?;
         let authority_certificate = AuthorityCertificate::parse(fields.bytes()?)?;
         let key = fields.bytes()?;
-        let link_secret = LinkSecret::from_bytes(fields.array()?);
         let addresses = fields.list(MOST_ADDRESSES, Reader::text)?;
         let denial = |fields: &mut Reader<'_>| Denial::from_bytes(fields.bytes()?).ok_or(Unreadable);
         let denied = fields.list(MOST_BYTES_OF_DENIALS, denial)?;
@@ -114,7 +109,6 @@ impl Welcome {
             certificate,
             authority_certificate,
             authority,
-            link_secret,
             denied,
             addresses,
             inviter,
@@ -135,7 +129,6 @@ mod tests {
             certificate: authority.issue(&key.request().unwrap(), NOW_S).unwrap(),
             authority_certificate: authority.certificate().clone(),
             authority: Some(authority.clone()),
-            link_secret: LinkSecret::from_bytes([7; 32]),
             denied: vec![authority.deny(Fingerprint::of_key(b"x"), "lost", NOW_S).unwrap()],
             addresses: vec!["10.0.0.1:7863".into(), "x".repeat(LONGEST_ADDRESS + 1)],
             inviter: Fingerprint::of_key(b"inviter"),

@@ -6,7 +6,7 @@
 //! | `node.crt` | its certificate (DER) | |
 //! | `authority.crt` | whom it trusts (DER) | |
 //! | `authority.key` | the authority's key, where it is here (PKCS #8, DER) | yes |
-//! | `cluster.json` | the cluster's name and the link secret; **written last, removed first**: a node is a member where it is | yes |
+//! | `cluster.json` | the cluster's name; **written last, removed first**: a node is a member where it is | |
 //! | `denied.json` | the deny list | |
 //! | `peers.json` | addresses where peers were met | |
 //! | `generation` | the last boot generation | |
@@ -18,21 +18,19 @@
 mod folder;
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
     authority::Authority,
     certificate::{AuthorityCertificate, NodeCertificate},
     clock::Clock,
     deny::{Denial, DenyList},
-    error::{IdentityError, random},
-    fields::as_hex,
+    error::IdentityError,
     key::NodeKey,
     node::Fingerprint,
     pairing::{Welcome, is_name},
@@ -55,39 +53,10 @@ const ALL: [&str; 8] =
 /// Addresses of peers that are kept; the caller gives the best first, the rest is dropped.
 pub const MOST_PEERS: usize = 256;
 
-/// What every member knows and nobody else: the cookie of the control link. It keeps honest clusters apart; the
-/// certificates are what keeps strangers out.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkSecret(#[serde(with = "as_hex")] [u8; 32]);
-
-impl LinkSecret {
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// For the control link.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl Drop for LinkSecret {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl fmt::Debug for LinkSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LinkSecret(..)")
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClusterFile {
     name: String,
-    link_secret: LinkSecret,
 }
 
 /// This node as a member of its cluster, as the files have it.
@@ -103,8 +72,6 @@ pub struct Member {
     pub authority: Option<Arc<Authority>>,
     /// The cluster's name, for people.
     pub cluster_name: String,
-    /// The control link's cookie.
-    pub link_secret: LinkSecret,
     /// Keys that were turned out; each entry was verified.
     pub denied: DenyList,
     /// Where peers were met, `HOST:PORT`, best first.
@@ -160,7 +127,6 @@ impl ClusterFiles {
             authority_certificate: authority.certificate().clone(),
             authority: Some(Arc::new(authority)),
             cluster_name: name.into(),
-            link_secret: LinkSecret(random()?),
             denied: DenyList::default(),
             peers: vec![],
             mended: vec![],
@@ -188,7 +154,6 @@ impl ClusterFiles {
             authority_certificate: welcome.authority_certificate,
             authority: welcome.authority,
             cluster_name: welcome.cluster_name,
-            link_secret: welcome.link_secret,
             denied,
             peers: welcome.addresses,
             mended: vec![],
@@ -236,7 +201,6 @@ impl ClusterFiles {
             authority_certificate,
             authority,
             cluster_name: cluster.name,
-            link_secret: cluster.link_secret,
             denied,
             peers: self.read_json(PEERS)?.unwrap_or_default(),
             mended,
@@ -362,7 +326,7 @@ impl ClusterFiles {
         self.write_json(DENIED, &member.denied.iter().collect::<Vec<_>>())?;
         self.write_json(PEERS, &member.peers)?;
         let cluster =
-            ClusterFile { name: member.cluster_name.clone(), link_secret: member.link_secret.clone() };
+            ClusterFile { name: member.cluster_name.clone() };
         self.write_json(CLUSTER, &cluster)
     }
 

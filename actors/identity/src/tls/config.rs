@@ -44,9 +44,9 @@ impl Serving {
         certificate: &NodeCertificate,
     ) -> Result<Self, IdentityError> {
         let certified = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key.clone()));
-        let [control, data, join] =
+        let [data, join] =
             Protocol::ALL.map(|protocol| server(judge, &certified, protocol).map(Arc::new));
-        Ok(Self { certified, configs: [control?, data?, join?] })
+        Ok(Self { certified, configs: [data?, join?] })
     }
 
     pub(super) fn config(&self, protocol: Protocol) -> Arc<ServerConfig> {
@@ -69,7 +69,7 @@ fn server(
         .map_err(IdentityError::crypto)?;
     let builder = match protocol {
         Protocol::Join => builder.with_no_client_auth(),
-        Protocol::Control | Protocol::Data => {
+        Protocol::Data => {
             builder.with_client_cert_verifier(Arc::new(Clients::of(judge.clone())?))
         }
     };

@@ -2,8 +2,7 @@
 //!
 //! | protocol (ALPN) | for | whoever connects shows |
 //! |---|---|---|
-//! | `understudy-control/1` | the control link | a certificate of a member |
-//! | `h2` | the data plane | a certificate of a member |
+//! | `h2` | all that members say to each other | a certificate of a member |
 //! | `understudy-join/1` | pairing, while an invite is open | nothing |
 //!
 //! TLS 1.3 only, no session is resumed and no early data taken: each connection is checked anew, by the deny
@@ -38,8 +37,6 @@ use verify::Judge;
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// The control link between members.
-    Control,
     /// HTTP/2 between members.
     Data,
     /// Pairing.
@@ -48,12 +45,11 @@ pub enum Protocol {
 
 impl Protocol {
     /// All.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Data, Self::Join];
+    pub const ALL: [Self; 2] = [Self::Data, Self::Join];
 
     /// Its name in TLS (ALPN).
     pub const fn alpn(self) -> &'static [u8] {
         match self {
-            Self::Control => b"understudy-control/1",
             Self::Data => b"h2",
             Self::Join => b"understudy-join/1",
         }

@@ -129,7 +129,6 @@ fn secrets_are_sealed() {
     let secrets = [
         ("the node's key", seed),
         ("the authority's key", authority_seed),
-        ("the link secret", world.first.link_secret.as_bytes()),
         ("which cluster", world.first.authority_certificate.der()),
         ("the code", &code.as_bytes()[7..]),
     ];

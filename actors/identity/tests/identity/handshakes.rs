@@ -89,7 +89,7 @@ fn whoever_is_no_member_now_is_refused_and_both_are_told_why() {
     assert_eq!(at_client, PeerProblem::OtherCluster);
     // And one without a certificate.
     let mut config = (*joining().unwrap()).clone();
-    config.alpn_protocols = vec![Protocol::Control.alpn().to_vec()];
+    config.alpn_protocols = vec![Protocol::Data.alpn().to_vec()];
     let failed = connect(Arc::new(config), &server, false).err().unwrap();
     assert_eq!(PeerProblem::from(&failed.server.unwrap()), PeerProblem::NoCertificate);
 }
@@ -200,9 +200,9 @@ fn a_client_that_means_a_certain_node_gets_that_one() {
     let world = World::new();
     let (client, server, other) = (world.member(), world.member(), world.member());
     let doors = world.doors(&client);
-    let right = doors.client(Protocol::Control, Some(server.key.fingerprint())).unwrap();
+    let right = doors.client(Protocol::Data, Some(server.key.fingerprint())).unwrap();
     assert!(connect(right, &world.doors(&server), false).is_ok());
-    let wrong = doors.client(Protocol::Control, Some(other.key.fingerprint())).unwrap();
+    let wrong = doors.client(Protocol::Data, Some(other.key.fingerprint())).unwrap();
     let failed = connect(wrong, &world.doors(&server), false).err().unwrap();
     assert_eq!(PeerProblem::from(&failed.client.unwrap()), PeerProblem::OtherNode);
 }
@@ -261,16 +261,15 @@ fn a_certificate_is_renewed_and_a_key_denied_behind_an_open_listener() {
 fn the_listener_takes_one_known_protocol_and_pairing_only_while_it_invites() {
     let world = World::new();
     let doors = world.doors(&world.first);
-    let [control, data, join] = Protocol::ALL.map(Protocol::alpn);
-    let table: [(&[&[u8]], bool, bool); 9] = [
-        (&[control], false, true),
+    let [data, join] = Protocol::ALL.map(Protocol::alpn);
+    let table: [(&[&[u8]], bool, bool); 8] = [
+        (&[data], false, true),
         (&[data], true, true),
         (&[join], true, true),
         (&[join], false, false),
         (&[join, data], true, false),
-        (&[data, control], true, false),
         (&[b"http/1.1"], true, false),
-        (&[b"understudy-control/2"], true, false),
+        (&[b"understudy-join/2"], true, false),
         (&[], true, false),
     ];
     for (offered, is_inviting, is_taken) in table {

@@ -11,7 +11,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 use understudy_identity::{
-    Authority, Binding, Clock as _, ClusterFiles, DenyList, Doors, Inviter, Invites, Joiner, LinkSecret,
+    Authority, Binding, Clock as _, ClusterFiles, DenyList, Doors, Inviter, Invites, Joiner,
     ManualClock, Member, NodeKey, PairingError,
     pairing::{Guest, Host, Next, Welcome},
     tls::server_name,
@@ -59,15 +59,10 @@ impl World {
             authority_certificate: self.first.authority_certificate.clone(),
             authority: None,
             cluster_name: "lab".into(),
-            link_secret: self.link_secret(),
             denied: DenyList::default(),
             peers: vec![],
             mended: vec![],
         }
-    }
-
-    pub fn link_secret(&self) -> LinkSecret {
-        self.first.link_secret.clone()
     }
 
     pub fn doors(&self, member: &Member) -> Doors {
