@@ -70,6 +70,7 @@ impl Agent {
             dials: JoinSet::new(),
             own: NodeFacts::default(),
             own_version: 0,
+            lost: Vec::new(),
             agent: self,
         };
         known.into_iter().for_each(|address| running.take(Input::AddPeer(address)));
@@ -88,6 +89,8 @@ struct Running {
     dials: JoinSet<()>,
     own: NodeFacts,
     own_version: u64,
+    /// Starts of nodes to be given up once the view says so: nobody comes to a node anew that is given up.
+    lost: Vec<(u64, u64)>,
 }
 
 impl Running {
@@ -103,7 +106,9 @@ impl Running {
                 Some(_) = self.dials.join_next() => {}
             }
             self.publish();
+            self.give_up_lost();
         }
+        self.give_up_lost();
         // Whatever was said last goes out with the links' ends.
         self.links.clear();
         while self.dials.join_next().await.is_some() {}
@@ -176,18 +181,18 @@ impl Running {
         }
     }
 
-    fn happened(&self, event: MemberEvent) {
+    fn happened(&mut self, event: MemberEvent) {
         match event {
             MemberEvent::Joined { node, .. } => tracing::info!(%node, "node joined"),
             MemberEvent::Alive { node, .. } => tracing::info!(%node, "node is alive again"),
             MemberEvent::Suspect { node, why, .. } => tracing::info!(%node, %why, "node is suspect"),
             MemberEvent::Dead { node, generation, why, after } => {
                 tracing::warn!(%node, %why, silent_ms = after.as_millis(), "node is dead");
-                self.lost(node.0, generation);
+                self.lost.push((node.0, generation));
             }
             MemberEvent::Left { node, generation } => {
                 tracing::info!(%node, "node left");
-                self.lost(node.0, generation);
+                self.lost.push((node.0, generation));
             }
             MemberEvent::Refused { node, by_us, why } => {
                 tracing::warn!(%node, by_us, %why, "node refused");
@@ -196,10 +201,12 @@ impl Running {
         }
     }
 
-    /// Whatever waits for it ends, and whatever it has here is closed.
-    fn lost(&self, node: u64, generation: u64) {
-        self.agent.losses.lose(node, generation);
-        self.agent.verbs.drop_peer(PeerNode(node));
+    /// Whatever waits for nodes that are lost ends, and whatever they have here is closed.
+    fn give_up_lost(&mut self) {
+        for (node, generation) in std::mem::take(&mut self.lost) {
+            self.agent.losses.lose(node, generation);
+            self.agent.verbs.drop_peer(PeerNode(node));
+        }
     }
 
     /// Looks at what this node has and does.
@@ -245,6 +252,7 @@ impl Running {
         });
         let own = NodeView {
             node: me.node.0,
+            fingerprint: me.fingerprint.0,
             generation: me.generation,
             name: me.name.clone(),
             addresses: me.addresses.iter().map(|address| address.as_str().to_owned()).collect(),

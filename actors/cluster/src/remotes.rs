@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use understudy_backend::{Backend, BackendError, LoadEvent, NodeId, RequestCtx};
 use understudy_identity::Fingerprint;
@@ -26,26 +27,31 @@ pub(crate) struct Peers {
 /// One start of another node. There are at most as many as the membership knows nodes.
 pub(crate) struct Peer {
     generation: u64,
+    /// Fires when it is lost. What was made for it before is of no use then, also where the same start comes back.
+    lost: CancellationToken,
     channel: Channel,
     /// By model and digest: a model that was loaded anew from another file is another.
     backends: HashMap<(String, String), Arc<RemoteBackend>>,
 }
 
 impl Peers {
-    /// The way to a node, and which start of it is there now.
-    fn channel(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, u64)> {
+    /// The way to a node, and what fires when that is lost.
+    fn way(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, CancellationToken)> {
         let there = view.usable().find(|there| there.node == node.0)?;
         let mut known = self.lock();
-        // Nodes that are gone, and starts that are over.
-        known.retain(|id, peer| view.node(*id).is_some_and(|node| node.generation == peer.generation));
+        // Nodes that are gone, or were for a while, and starts that are over.
+        known.retain(|id, peer| {
+            !peer.lost.is_cancelled() && view.node(*id).is_some_and(|node| node.generation == peer.generation)
+        });
         let peer = known.entry(node.0).or_insert_with(|| Peer {
             generation: there.generation,
+            lost: self.losses.of(node.0, there.generation),
             channel: self
                 .dialler
                 .channel(there.addresses.clone(), Fingerprint::from_bytes(there.fingerprint)),
             backends: HashMap::new(),
         });
-        Some((peer.channel.clone(), peer.generation))
+        Some((peer.channel.clone(), peer.lost.clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Peer>> {
@@ -67,7 +73,7 @@ impl Remotes for Peers {
         progress: mpsc::Sender<LoadEvent>,
     ) -> Result<Arc<dyn Backend>, BackendError> {
         let view = Remotes::view(self);
-        let (channel, generation) = self.channel(&view, node).ok_or_else(|| BackendError::Unavailable {
+        let (channel, lost) = self.way(&view, node).ok_or_else(|| BackendError::Unavailable {
             model: model.into(),
             why: format!("node {:016x} is not reached", node.0),
         })?;
@@ -77,11 +83,13 @@ impl Remotes for Peers {
         if let Some(backend) = known {
             return Ok(backend);
         }
-        let lost = self.losses.of(node.0, generation);
-        let there = understudy_remote::Peer { node, channel, lost, codecs: self.codecs.clone() };
+        let there =
+            understudy_remote::Peer { node, channel, lost: lost.clone(), codecs: self.codecs.clone() };
         let backend = RemoteBackend::connect(&there, ctx, model, progress).await?;
         let backend = Arc::new(backend);
-        if let Some(peer) = self.lock().get_mut(&node.0).filter(|peer| peer.generation == generation) {
+        if let Some(peer) = self.lock().get_mut(&node.0)
+            && !lost.is_cancelled()
+        {
             let key = (model.to_owned(), backend.card().digest.clone());
             // One for each model: an older file of it is over.
             peer.backends.retain(|(name, _), _| name != model);

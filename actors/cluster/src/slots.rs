@@ -75,13 +75,16 @@ impl ClusterSlots {
             Some(Candidate { load: place.load + self.sent.since(node, model), ..place })
         };
         let all: Vec<Candidate> = here.chain(there).filter_map(able).collect();
-        let untried = |candidate: &&Candidate| !tried.contains(&NodeId(candidate.node));
-        let fresh = |candidate: &&Candidate| !ctx.avoid.contains(&NodeId(candidate.node));
-        let wanted: Vec<Candidate> = all.iter().filter(untried).filter(fresh).cloned().collect();
-        match wanted.is_empty() {
-            true => all.iter().filter(untried).cloned().collect(),
-            false => wanted,
-        }
+        let untried: Vec<Candidate> =
+            all.into_iter().filter(|candidate| !tried.contains(&NodeId(candidate.node))).collect();
+        // Nodes that never lost it, else those that did not lose it last, else whoever is there.
+        let but = |avoided: &[NodeId]| -> Vec<Candidate> {
+            let may = |candidate: &&Candidate| !avoided.contains(&NodeId(candidate.node));
+            untried.iter().filter(may).cloned().collect()
+        };
+        let last = ctx.avoid.last().map_or(&[][..], std::slice::from_ref);
+        let preferred = [ctx.avoid.as_slice(), last].into_iter().map(but).find(|wanted| !wanted.is_empty());
+        preferred.unwrap_or(untried)
     }
 }
 

@@ -123,6 +123,12 @@ async fn an_answer_goes_on_elsewhere_and_waits_for_no_download() {
     let lost_one = RequestCtx { attempt: 1, avoid: vec![NodeId(1)], ..RequestCtx::new("r") };
     assert_eq!(asked(Nodes::with("absent", &[(1, 0), (2, 4)]), &lost_one).await.unwrap(), [2]);
     assert_eq!(asked(Nodes::with("absent", &[(1, 0)]), &lost_one).await.unwrap(), [1], "the last resort");
+    let both = RequestCtx { attempt: 2, avoid: vec![NodeId(2), NodeId(1)], ..RequestCtx::new("r") };
+    assert_eq!(
+        asked(Nodes::with("absent", &[(1, 0), (2, 4)]), &both).await.unwrap(),
+        [2],
+        "1 was the last to lose it"
+    );
     let nowhere = asked(Nodes::with("absent", &[]), &lost_one).await.unwrap_err();
     assert!(matches!(nowhere, BackendError::Unavailable { .. }), "{nowhere:?}");
 }

@@ -16,9 +16,9 @@ use understudy_gateway::{Node, NodeConfig};
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("info").init();
-    let (named, args): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| {
-        ["advertise=", "peer=", "grpc="].iter().any(|key| word.starts_with(key))
-    });
+    let (named, args): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|word| ["advertise=", "peer=", "grpc="].iter().any(|key| word.starts_with(key)));
     let all = |key: &str| -> Vec<String> {
         named.iter().filter_map(|word| word.strip_prefix(key)).map(Into::into).collect()
     };

@@ -24,8 +24,6 @@ use crate::request::Conversation;
 
 /// How often a model is tried before its answer is interrupted: nodes come and go, and an answer outlives several.
 const MAX_ATTEMPTS: u32 = 8;
-/// How often on one node: what a request does to an engine twice, it may do to every engine.
-const MAX_ATTEMPTS_ON_NODE: usize = 2;
 /// How long a stopped run may take to say what it cost. An engine polls cancellation at
 /// each token, so a live one answers within a token's time.
 const DRAIN_LIMIT: Duration = Duration::from_millis(250);
@@ -137,9 +135,10 @@ impl Session {
     /// Notes a loss; whether to try again.
     pub(crate) fn lost(&mut self, desk: &Desk<'_>, why: &str) -> bool {
         self.open = None;
+        // Twice in a row on one node: what a request does to an engine twice it may do to every engine.
+        let in_a_row = self.losses.last() == Some(&self.node);
         self.losses.push(self.node);
-        let here = self.losses.iter().filter(|node| **node == self.node).count();
-        let again = self.attempt + 1 < MAX_ATTEMPTS && here < MAX_ATTEMPTS_ON_NODE;
+        let again = self.attempt + 1 < MAX_ATTEMPTS && !in_a_row;
         if again {
             let (request, node) = (&desk.job.ctx.request_id, self.node.0);
             tracing::warn!(%request, model = self.model, node, why, "engine lost, trying again");

@@ -58,8 +58,8 @@ pub mod telemetry;
 pub mod totals;
 
 pub use figures::{EngineFigures, ModelFigures};
-pub use peers::PeerFigures;
 pub use observation::{Observation, Operation};
+pub use peers::PeerFigures;
 pub use settings::{Protocol, Settings};
 pub use telemetry::{Telemetry, Waiting};
 pub use totals::Totals;

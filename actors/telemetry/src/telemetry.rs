@@ -14,8 +14,8 @@ use crate::figures::{self, Figures, ModelFigures};
 use crate::instruments::Instruments;
 use crate::labels::Names;
 use crate::logs;
-use crate::peers::{self, PeerFigures, Peers};
 use crate::observation::{Observation, Operation, word};
+use crate::peers::{self, PeerFigures, Peers};
 use crate::totals::{Sums, Totals};
 
 /// A node's telemetry. Cheap to clone; clones share everything.

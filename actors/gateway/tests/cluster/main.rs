@@ -1,13 +1,14 @@
 //! Nodes that are one: joining, models of others, and what becomes of answers when nodes go.
 #![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 
+mod attacks;
 #[path = "../common/mod.rs"]
 mod common;
-mod attacks;
+mod copies;
 mod faults;
 mod joining;
-mod namespaces;
 mod measure;
+mod namespaces;
 mod network;
 mod process;
 mod proxy;

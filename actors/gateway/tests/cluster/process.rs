@@ -80,7 +80,12 @@ impl Process {
         let command: Vec<std::ffi::OsString> = command.collect();
         let mut child = Command::new(&command[0])
             .args(&command[1..])
-            .args([home.to_str().unwrap(), &place.cluster, &kind.tick_ms.to_string(), &kind.sequences.to_string()])
+            .args([
+                home.to_str().unwrap(),
+                &place.cluster,
+                &kind.tick_ms.to_string(),
+                &kind.sequences.to_string(),
+            ])
             .args(&place.words)
             .args(kind.models.iter().filter(|_| !place.is_bare))
             .stdin(Stdio::piped())
@@ -206,7 +211,8 @@ pub async fn joined_at(folder: &Path, places: &[Place], kind: &Kind) -> Vec<Proc
         let welcome = join(&first.cluster, &invited.code.parse().unwrap(), &key, name).await.unwrap();
         node.files().join(key, *welcome, &SystemClock).unwrap();
     }
-    for node in &nodes {
+    // One in another namespace takes this process for a stranger, who may not look.
+    for node in nodes.iter().filter(|node| node.place.before.is_empty()) {
         let others = places.iter().filter(|place| !place.is_bare && place.cluster != node.cluster);
         node.sees(others.count()).await;
     }

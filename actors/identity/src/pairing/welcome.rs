@@ -104,15 +104,7 @@ impl Welcome {
             [] => None,
             key => Some(Arc::new(Authority::load(key, authority_certificate.clone())?)),
         };
-        Ok(Self {
-            cluster_name,
-            certificate,
-            authority_certificate,
-            authority,
-            denied,
-            addresses,
-            inviter,
-        })
+        Ok(Self { cluster_name, certificate, authority_certificate, authority, denied, addresses, inviter })
     }
 }
 

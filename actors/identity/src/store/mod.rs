@@ -325,8 +325,7 @@ impl ClusterFiles {
         }
         self.write_json(DENIED, &member.denied.iter().collect::<Vec<_>>())?;
         self.write_json(PEERS, &member.peers)?;
-        let cluster =
-            ClusterFile { name: member.cluster_name.clone() };
+        let cluster = ClusterFile { name: member.cluster_name.clone() };
         self.write_json(CLUSTER, &cluster)
     }
 

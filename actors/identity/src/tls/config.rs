@@ -44,8 +44,7 @@ impl Serving {
         certificate: &NodeCertificate,
     ) -> Result<Self, IdentityError> {
         let certified = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key.clone()));
-        let [data, join] =
-            Protocol::ALL.map(|protocol| server(judge, &certified, protocol).map(Arc::new));
+        let [data, join] = Protocol::ALL.map(|protocol| server(judge, &certified, protocol).map(Arc::new));
         Ok(Self { certified, configs: [data?, join?] })
     }
 
@@ -69,9 +68,7 @@ fn server(
         .map_err(IdentityError::crypto)?;
     let builder = match protocol {
         Protocol::Join => builder.with_no_client_auth(),
-        Protocol::Data => {
-            builder.with_client_cert_verifier(Arc::new(Clients::of(judge.clone())?))
-        }
+        Protocol::Data => builder.with_client_cert_verifier(Arc::new(Clients::of(judge.clone())?)),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified.clone())));
     config.alpn_protocols = vec![protocol.alpn().to_vec()];

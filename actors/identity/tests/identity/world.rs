@@ -11,8 +11,8 @@ use rustls::{
 };
 use tempfile::TempDir;
 use understudy_identity::{
-    Authority, Binding, Clock as _, ClusterFiles, DenyList, Doors, Inviter, Invites, Joiner,
-    ManualClock, Member, NodeKey, PairingError,
+    Authority, Binding, Clock as _, ClusterFiles, DenyList, Doors, Inviter, Invites, Joiner, ManualClock,
+    Member, NodeKey, PairingError,
     pairing::{Guest, Host, Next, Welcome},
     tls::server_name,
 };
