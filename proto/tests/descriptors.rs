@@ -25,8 +25,11 @@ fn descriptor_set_lists_the_services() {
     services.sort();
     let verbs = "Find Codec Open Extend Run Propose Verify Truncate Fork Score Embed Close";
     let expected = [
+        ("understudy.node.v1.Peers", "Link Prepare Renew"),
+        ("understudy.node.v1.Shadows", "Note Recall"),
         (names::VERBS_SERVICE, verbs),
-        (names::INFERENCE_SERVICE, "Generate GenerateBidi Embed Score Tokenize Feedback"),
+        (names::CLUSTER_SERVICE, "Status Watch Invite"),
+        (names::INFERENCE_SERVICE, "Generate GenerateBidi Embed Score Tokenize Feedback Resume"),
         (names::MODELS_SERVICE, "List Load Unload Watch"),
     ];
     assert_eq!(services, expected.map(|(name, methods)| (name.to_owned(), methods.to_owned())));
