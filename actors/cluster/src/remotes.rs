@@ -33,7 +33,7 @@ pub(crate) struct Peer {
 
 impl Peers {
     /// The way to a node, and which start of it is there now.
-    fn channel(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, u64)> {
+    pub(crate) fn channel(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, u64)> {
         let there = view.usable().find(|there| there.node == node.0)?;
         let mut known = self.lock();
         // Nodes that are gone, and starts that are over.
