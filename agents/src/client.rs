@@ -19,7 +19,7 @@ use understudy_proto::{
     PROTOCOL_VERSION, names,
     v1::{
         ClusterStatusRequest, ClusterStatusResponse, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateEvent, GenerateRequest,
-        InviteRequest, InviteResponse, ListModelsRequest, LoadModelRequest, ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest,
+        InviteRequest, InviteResponse, ListModelsRequest, LoadModelRequest, ModelStatus, ResumeRequest, ScoreRequest, ScoreResponse, TokenizeRequest,
         TokenizeResponse, UnloadModelRequest, WatchModelsRequest, cluster_client::ClusterClient,
         inference_client::InferenceClient, models_client::ModelsClient,
     },
@@ -86,6 +86,20 @@ impl Client {
     ) -> Result<Events<GenerateEvent>, ClientError> {
         let mut inference = self.inference();
         self.stream(request, timeout, async move |request| inference.generate(request).await).await
+    }
+
+    /// The rest of an answer whose node was lost, from another node of its cluster. [`Heard`](crate::Heard) makes the
+    /// request.
+    ///
+    /// # Errors
+    /// The node's refusal, `REQUEST_UNKNOWN` and `RESUME_GAP` among them.
+    pub async fn resume(
+        &self,
+        request: ResumeRequest,
+        timeout: Duration,
+    ) -> Result<Events<GenerateEvent>, ClientError> {
+        let mut inference = self.inference();
+        self.stream(request, timeout, async move |request| inference.resume(request).await).await
     }
 
     /// A text as a vector.
