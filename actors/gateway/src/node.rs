@@ -102,7 +102,7 @@ impl Node {
 
     /// The same node, which takes part in a cluster from [`serve`](Self::serve) on.
     pub(crate) fn with_cluster(self, cluster: Cluster) -> Self {
-        Self { cluster: Some(cluster), ..self }
+        Self { inference: self.inference.with_cluster(cluster.clone()), cluster: Some(cluster), ..self }
     }
 
     /// The same node, which takes its supervision tree down when it drains.

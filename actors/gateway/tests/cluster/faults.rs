@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_stream::StreamExt as _;
 use understudy_agents::Client;
 use understudy_proto::v1::{GenerateRequest, generate_event::Event};
 

@@ -29,7 +29,7 @@ async fn a_node_without_the_model_answers_with_the_one_of_another() {
     }
     let (there, end) = read(second.client.generate(direct, SOON).await.unwrap()).await;
     assert_eq!(there, alone);
-    assert_eq!(end.unwrap().completion_tokens(), 30);
+    assert_eq!(end.unwrap().usage.unwrap().completion_tokens, 30);
 
     second.node.drain().await;
     assert!(first.sees(0).await < Duration::from_secs(1), "a node that ends is missed at once");

@@ -6,6 +6,7 @@ mod common;
 mod faults;
 mod joining;
 mod process;
+mod resuming;
 mod town;
 
 use common::{SOON, ask, read};
