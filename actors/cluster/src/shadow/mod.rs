@@ -3,9 +3,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`store`] | what is known of requests, in bounds |
-//! | [`noting`] | this node's requests on their way to its witness |
-//! | [`service`] | what other nodes note here and ask for |
+//! | `store` | what is known of requests, in bounds |
+//! | `noting` | this node's requests on their way to its witness |
+//! | `service` | what other nodes note here and ask for |
 //!
 //! **Invariants.** Nothing waits for a note: an answer is told at its own pace, and a witness that is slow or gone costs
 //! only what it would have known. A record may lag behind what its caller has, but is never wrong as of an event that it
