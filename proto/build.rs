@@ -8,8 +8,10 @@ const PUBLIC: (&str, &[&str]) = (
     &["understudy/v1/cluster.proto", "understudy/v1/inference.proto", "understudy/v1/models.proto"],
 );
 /// What the nodes of a cluster say to each other.
-const NODE: (&str, &[&str]) =
-    ("understudy.node.v1.bin", &["understudy/node/v1/peers.proto", "understudy/node/v1/verbs.proto"]);
+const NODE: (&str, &[&str]) = (
+    "understudy.node.v1.bin",
+    &["understudy/node/v1/peers.proto", "understudy/node/v1/shadows.proto", "understudy/node/v1/verbs.proto"],
+);
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

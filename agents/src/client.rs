@@ -20,8 +20,8 @@ use understudy_proto::{
     v1::{
         ClusterStatusRequest, ClusterStatusResponse, EmbedRequest, EmbedResponse, FeedbackRequest,
         FeedbackResponse, GenerateEvent, GenerateRequest, InviteRequest, InviteResponse, ListModelsRequest,
-        LoadModelRequest, ModelStatus, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
-        UnloadModelRequest, WatchModelsRequest, cluster_client::ClusterClient,
+        LoadModelRequest, ModelStatus, ResumeRequest, ScoreRequest, ScoreResponse, TokenizeRequest,
+        TokenizeResponse, UnloadModelRequest, WatchModelsRequest, cluster_client::ClusterClient,
         inference_client::InferenceClient, models_client::ModelsClient,
     },
 };
@@ -87,6 +87,20 @@ impl Client {
     ) -> Result<Events<GenerateEvent>, ClientError> {
         let mut inference = self.inference();
         self.stream(request, timeout, async move |request| inference.generate(request).await).await
+    }
+
+    /// The rest of an answer whose node was lost, from another node of its cluster. [`Heard`](crate::Heard) makes the
+    /// request.
+    ///
+    /// # Errors
+    /// The node's refusal, `REQUEST_UNKNOWN` and `RESUME_GAP` among them.
+    pub async fn resume(
+        &self,
+        request: ResumeRequest,
+        timeout: Duration,
+    ) -> Result<Events<GenerateEvent>, ClientError> {
+        let mut inference = self.inference();
+        self.stream(request, timeout, async move |request| inference.resume(request).await).await
     }
 
     /// A text as a vector.

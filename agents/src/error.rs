@@ -65,9 +65,15 @@ impl From<Status> for ClientError {
             retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
             fields: violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect(),
             metadata,
-            status: status.code(),
+            status: if is_cut_off(&status) { Code::Unavailable } else { status.code() },
         }
     }
+}
+
+/// A connection that broke amid an answer: tonic calls it unknown, gRPC unavailable.
+fn is_cut_off(status: &Status) -> bool {
+    // One that a node sent has no cause here.
+    status.code() == Code::Unknown && std::error::Error::source(status).is_some()
 }
 
 /// Code and help of a status that the transport made, or a node that sends no details.

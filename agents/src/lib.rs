@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`client`] | [`Client`]: every call of a node, each with a timeout |
 //! | [`events`] | [`Events`]: a server stream that ends on time |
+//! | [`heard`] | [`Heard`]: what a caller has of an answer, to go on with at another node |
 //! | [`error`] | [`ClientError`]: a status decoded into code, message, help and retry |
 //! | [`account`] | usage, timing and ledger of an answer as the JSON that scripts rely on |
 //! | [`eval`] | measures a node on a suite of tasks |
@@ -34,9 +35,11 @@ pub mod client;
 pub mod error;
 pub mod eval;
 pub mod events;
+pub mod heard;
 pub mod load;
 pub mod report;
 
 pub use client::Client;
 pub use error::ClientError;
 pub use events::Events;
+pub use heard::Heard;

@@ -14,6 +14,7 @@
 //!
 //! let event = GenerateEvent {
 //!     event: Some(Event::Delta(Delta { text: "hi".into(), ..Delta::default() })),
+//!     sequence: 2,
 //! };
 //! assert!(matches!(event.event, Some(Event::Delta(delta)) if delta.text == "hi"));
 //! ```

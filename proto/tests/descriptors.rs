@@ -26,9 +26,10 @@ fn descriptor_set_lists_the_services() {
     let verbs = "Find Codec Open Extend Run Propose Verify Truncate Fork Score Embed Close";
     let expected = [
         (names::PEERS_SERVICE, "Link Prepare Renew"),
+        ("understudy.node.v1.Shadows", "Note Recall"),
         (names::VERBS_SERVICE, verbs),
         (names::CLUSTER_SERVICE, "Status Watch Invite"),
-        (names::INFERENCE_SERVICE, "Generate GenerateBidi Embed Score Tokenize Feedback"),
+        (names::INFERENCE_SERVICE, "Generate GenerateBidi Embed Score Tokenize Feedback Resume"),
         (names::MODELS_SERVICE, "List Load Unload Watch"),
     ];
     assert_eq!(services, expected.map(|(name, methods)| (name.to_owned(), methods.to_owned())));

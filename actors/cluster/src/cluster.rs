@@ -14,10 +14,14 @@ use tokio::sync::{Mutex, mpsc, watch};
 use understudy_actors::Constraints;
 use understudy_backend::{Backend, BackendError, LoadEvent, NodeId, RequestCtx, Slots};
 use understudy_identity::{Clock, ClusterFiles, IdentityError, invite::Shown};
+use understudy_proto::{node::v1::RecallRequest, v1::GenerateRequest};
 use understudy_remote::{CodecStore, Limits};
 
 use crate::{
-    ClusterConfig, ClusterError, ClusterView, OwnFacts, Remotes, running::Running, slots::ClusterSlots,
+    ClusterConfig, ClusterError, ClusterView, OwnFacts, Remotes,
+    running::Running,
+    shadow::{Noted, Recalled},
+    slots::ClusterSlots,
 };
 
 /// How often a node looks whether it was made a member, or is one no more.
@@ -155,6 +159,20 @@ impl Cluster {
     /// Where other nodes reach this one; none while it is alone.
     pub fn addresses(&self) -> Vec<String> {
         self.0.running.load().as_ref().map(|running| running.addresses.clone()).unwrap_or_default()
+    }
+
+    /// Notes a request of this node's, with which its caller can go on at another node should this one be lost. `None`
+    /// while the node is alone.
+    pub fn note(&self, ctx: &RequestCtx, request: &GenerateRequest) -> Option<Noted> {
+        self.0.running.load().as_ref()?.notebook.begin(ctx, request)
+    }
+
+    /// What this node, or else any that it hears, knows of a tenant's request, for a caller who has its events up to
+    /// `last_sequence`. Takes 2 s at most.
+    pub async fn recall(&self, tenant: &str, request_id: &str, last_sequence: u64) -> Option<Recalled> {
+        let running = self.0.running.load_full()?;
+        let (request_id, tenant) = (request_id.to_owned(), tenant.to_owned());
+        running.shadow.recall(&running.peers, RecallRequest { request_id, tenant, last_sequence }).await
     }
 
     /// Opens an invite.

@@ -11,6 +11,7 @@
 //! | `actor` | the cluster under supervision |
 //! | `agent` | the one task that owns the membership |
 //! | `link` | the links between nodes |
+//! | [`shadow`] | requests that outlive their gateway |
 //! | `port` | the port 7863: handshakes, peers, pairing |
 //! | `dial`, `remotes` | connections to other nodes, and the models over them |
 //! | `standing`, `renewal` | certificate, deny list, and their renewal |
@@ -51,6 +52,7 @@ mod port;
 mod remotes;
 mod renewal;
 mod running;
+pub mod shadow;
 pub mod slots;
 mod standing;
 pub mod view;

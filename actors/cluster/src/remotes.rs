@@ -36,7 +36,7 @@ pub(crate) struct Peer {
 
 impl Peers {
     /// The way to a node, and what fires when that is lost.
-    fn way(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, CancellationToken)> {
+    pub(crate) fn way(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, CancellationToken)> {
         let there = view.usable().find(|there| there.node == node.0)?;
         let mut known = self.lock();
         // Nodes that are gone, or were for a while, and starts that are over.

@@ -30,6 +30,11 @@ use crate::{
     port::{CONNECTIONS, Port, peers::PeerService},
     remotes::Peers,
     renewal,
+    shadow::{
+        Shadow,
+        noting::{Notebook, Noting},
+        service::ShadowService,
+    },
     standing::Standing,
     view::{ClusterView, id_text},
 };
@@ -46,9 +51,11 @@ pub(crate) struct Running {
     pub(crate) has_authority: bool,
     pub(crate) invites: Arc<Invites>,
     pub(crate) peers: Arc<Peers>,
+    pub(crate) shadow: Arc<Shadow>,
+    pub(crate) notebook: Notebook,
     wishes: mpsc::Sender<Wish>,
     closing: Closing,
-    /// The agent, the port, the files and the certificate.
+    /// The agent, the port, the files, the certificate and the notes.
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -85,7 +92,12 @@ impl Running {
         let service = PeersServer::new(service)
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE);
-        let routes = Routes::new(service).add_service(verbs.server()).prepare().into_axum_router();
+        let shadow = Arc::new(Shadow::new());
+        let routes = Routes::new(service)
+            .add_service(verbs.server())
+            .add_service(ShadowService::server(shadow.clone()))
+            .prepare()
+            .into_axum_router();
         let invites = Arc::new(Invites::new(clock.clone()));
         let closing = Closing::default();
         let shared = Arc::new(Port {
@@ -122,6 +134,7 @@ impl Running {
             codecs: parts.codecs.clone(),
             known: Mutex::new(HashMap::new()),
         });
+        let (notebook, noting) = Noting::new(shadow.clone(), peers.clone());
         let discovery = discovery(config, &me);
         let me_text = me.node.to_string();
         let tasks = vec![
@@ -129,11 +142,23 @@ impl Running {
             bound(taking),
             bound(look_around(files, seen.clone(), wishes.clone(), discovery, me)),
             bound(renewal::keep_valid(standing.clone(), dialler, seen)),
+            bound(noting.run()),
         ];
         let cluster = standing.member.cluster_name.clone();
         let has_authority = standing.member.authority.is_some();
         tracing::info!(cluster, node = me_text, %bound_at, "this node takes part in its cluster");
-        Ok(Self { cluster, addresses, has_authority, invites, peers, wishes, closing, _tasks: tasks })
+        Ok(Self {
+            cluster,
+            addresses,
+            has_authority,
+            invites,
+            peers,
+            shadow,
+            notebook,
+            wishes,
+            closing,
+            _tasks: tasks,
+        })
     }
 
     /// Says goodbye to the others, if the node leaves for good, and closes the port.

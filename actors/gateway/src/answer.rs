@@ -22,6 +22,7 @@ use crate::{
     meter::Metered,
     notes::Note,
     partials::Partials,
+    resume::course::Course,
     tools::{self, Callable},
     wire,
 };
@@ -74,7 +75,7 @@ impl Answer {
             None => Err(Failure::new(codes::INTERNAL, "the answer ended without its last event")),
         };
         let event = event.map_err(|failure| explained(failure, self.seat.cut()));
-        let more = matches!(&event, Ok(GenerateEvent { event: Some(event) }) if !matches!(event, Event::Finished(_)));
+        let more = matches!(&event, Ok(GenerateEvent { event: Some(event), .. }) if !matches!(event, Event::Finished(_)));
         if !more {
             // The place is free before the transport has said goodbye.
             self.place = None;
@@ -130,6 +131,7 @@ pub(crate) struct Telling {
     partials: Option<Partials>,
     /// Its request, if the answer may have calls.
     callable: Option<Callable>,
+    course: Course,
     /// An event that waits for the last of them.
     held: Option<Result<AnswerEvent, RouterError>>,
 }
@@ -148,8 +150,9 @@ impl Telling {
         observation: Box<Observation>,
         partials: Option<Partials>,
         callable: Option<Callable>,
+        course: Course,
     ) -> Self {
-        Self { events, note, observation, partials, callable, held: None }
+        Self { events, note, observation, partials, callable, course, held: None }
     }
 
     fn into_stream(self) -> BoxStream<'static, Result<GenerateEvent, Failure>> {
@@ -157,14 +160,27 @@ impl Telling {
     }
 
     async fn next(&mut self) -> Option<Result<GenerateEvent, Failure>> {
+        loop {
+            if let Some(event) = self.course.next() {
+                return Some(Ok(event));
+            }
+            match self.written().await? {
+                Ok(event) => self.course.take(event),
+                Err(failure) => return Some(Err(failure)),
+            }
+        }
+    }
+
+    /// What the answer goes on with, whether its reader has it already or not.
+    async fn written(&mut self) -> Option<Result<Event, Failure>> {
         Some(match self.step().await {
-            Step::Value(partial) => Ok(GenerateEvent { event: Some(Event::Partial(partial)) }),
+            Step::Value(partial) => Ok(Event::Partial(partial)),
             Step::Event(event) => match event? {
                 Ok(event) => {
                     self.note.iter_mut().for_each(|note| note.follow(&event));
                     self.observation.follow(&event);
                     let mut event = wire::generate_event(event);
-                    if let (Some(Event::Finished(end)), Some(asked)) = (&mut event.event, &self.callable) {
+                    if let (Event::Finished(end), Some(asked)) = (&mut event, &self.callable) {
                         tools::conclude(asked, end);
                     }
                     Ok(event)

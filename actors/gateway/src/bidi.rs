@@ -175,7 +175,7 @@ impl<C: Stream<Item = Result<GenerateCommand, Status>> + Unpin> Dialogue<C> {
     }
 
     fn event(&mut self, event: Result<GenerateEvent, Failure>) -> Result<GenerateEvent, Failure> {
-        if let Ok(GenerateEvent { event: Some(Event::Finished(finished)) }) = &event {
+        if let Ok(GenerateEvent { event: Some(Event::Finished(finished)), .. }) = &event {
             self.state = match finished.tool_calls.as_slice() {
                 [] => State::Over,
                 calls => {

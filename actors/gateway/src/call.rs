@@ -1,7 +1,10 @@
 //! From a call's metadata to the context that travels with its request.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -67,9 +70,11 @@ fn check_protocol(metadata: &HeaderMap) -> Result<(), Failure> {
 
 /// The id in the message, else the one in the metadata, else a new one.
 fn request_id(named: &str, metadata: Option<&str>) -> Result<String, Failure> {
+    /// Random: other nodes of a cluster make ids too, and know ours.
+    static RUN: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..));
     static NEXT: AtomicU64 = AtomicU64::new(1);
     match metadata.filter(|_| named.is_empty()).unwrap_or(named) {
-        "" => Ok(format!("r{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))),
+        "" => Ok(format!("r{:016x}-{}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed))),
         id if id.len() <= LONGEST_REQUEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Ok(id.to_owned())
         }

@@ -47,6 +47,7 @@ codes! {
     MESSAGE_TOO_LARGE, OutOfRange, 2, "Send a shorter prompt: a message may have 4 MiB.";
     TEMPLATE_REFUSED, InvalidArgument, 2, "Order the messages as the model's template wants: most take an optional system message, then user and assistant in turn.";
     RESPONSE_UNKNOWN, NotFound, 2, "Send the conversation again: responses are kept for a day, in memory, and `store` must not be false.";
+    REQUEST_UNKNOWN, NotFound, 2, "Ask the question again: the nodes of a cluster know a request while it runs and for a minute after, or for ten once its node is lost.";
     MODEL_UNKNOWN, NotFound, 2, "`understudy models` lists the names; a path to a .gguf file works too.";
     CONFIG_INVALID, InvalidArgument, 2, "Correct the setting that the message names; without a file the defaults hold.";
     PROTOCOL_TOO_NEW, FailedPrecondition, 2, "The client is newer than the node: update the node.";
@@ -71,6 +72,7 @@ codes! {
     // The node cannot, now.
     OVERLOADED, ResourceExhausted, 1, "Try again after the time that the answer names, or raise limits.max_requests or limits.longest_wait_ms.";
     TENANT_LIMIT, ResourceExhausted, 1, "Send fewer requests, try again after the time that the answer names, or have the tenant's limit raised.";
+    RESUME_GAP, Aborted, 1, "Resume again with `text`, the text that you have.";
     SLOW_READER, Aborted, 1, "Read the answer as it comes, or raise timeouts.slow_reader_ms.";
     MODEL_UNAVAILABLE, Unavailable, 1, "Wait until `understudy ps` shows the model as ready, or load it again.";
     MEMORY_IN_USE, ResourceExhausted, 1, "Try again when the models that the message names are idle, or raise engine.memory.";

@@ -7,6 +7,7 @@ use futures::stream::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
 use understudy_backend::{Backend, BackendError, RequestCtx, Slots};
+use understudy_cluster::Cluster;
 use understudy_engine::{
     codec::{Codec, CodecError},
     verbs::TokenId,
@@ -16,7 +17,7 @@ use understudy_proto::{
     names,
     v1::{
         self, EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, GenerateCommand, GenerateEvent,
-        GenerateRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
+        GenerateRequest, ResumeRequest, ScoreRequest, ScoreResponse, TokenizeRequest, TokenizeResponse,
     },
 };
 use understudy_router::{PolicySpec, RouterHandle};
@@ -29,6 +30,7 @@ use crate::{
     meter::Metered,
     notes::Note,
     partials::Partials,
+    resume::{Beginning, course::Course},
     score::{self, ScoreWork},
     tools::Callable,
     wire::{self, invalid},
@@ -42,6 +44,8 @@ pub struct Inference {
     admission: Admission,
     defaults: Defaults,
     ledger: Option<LedgerHandle>,
+    /// Where requests are noted, so that others can answer them.
+    cluster: Option<Cluster>,
     telemetry: Telemetry,
 }
 
@@ -68,12 +72,17 @@ impl Inference {
         defaults: Defaults,
         telemetry: Telemetry,
     ) -> Self {
-        Self { router, slots, admission, defaults, ledger: None, telemetry }
+        Self { router, slots, admission, defaults, ledger: None, cluster: None, telemetry }
     }
 
     /// The same service, which keeps a ledger.
     pub fn with_ledger(self, ledger: LedgerHandle) -> Self {
         Self { ledger: Some(ledger), ..self }
+    }
+
+    /// The same service, whose callers can go on at other nodes.
+    pub(crate) fn with_cluster(self, cluster: Cluster) -> Self {
+        Self { cluster: Some(cluster), ..self }
     }
 
     /// The context of a call over HTTP: its id, its deadline, whose it is.
@@ -98,18 +107,36 @@ impl Inference {
     /// # Errors
     /// Whatever is wrong with the request, `OVERLOADED`, `TENANT_LIMIT`, `DRAINING`, `DEADLINE` while it waited. Errors that
     /// come up later arrive in the answer.
-    pub async fn generate(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+    pub async fn generate(&self, ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+        self.generate_from(ctx, request, Beginning::default()).await
+    }
+
+    /// One answer, for somebody who has its beginning.
+    pub(crate) async fn generate_from(
+        &self,
+        mut ctx: RequestCtx,
+        request: GenerateRequest,
+        beginning: Beginning,
+    ) -> Result<Answer, Failure> {
         ctx.priority = ctx.priority.max(wire::priority(&request));
-        let admitted = self.admit(ctx, request).await;
+        let admitted = self.admit(ctx, request, beginning).await;
         admitted.inspect_err(|failure| self.telemetry.refused(failure.code.name))
     }
 
-    async fn admit(&self, mut ctx: RequestCtx, request: GenerateRequest) -> Result<Answer, Failure> {
+    async fn admit(
+        &self,
+        mut ctx: RequestCtx,
+        mut request: GenerateRequest,
+        beginning: Beginning,
+    ) -> Result<Answer, Failure> {
         let waiting = self.telemetry.waiting(ctx.priority);
         // Before anything is parsed: a refusal has to be cheap.
         let place = self.admission.enter(&ctx).await?;
         drop(waiting);
         let partials = request.stream_partial.then(Partials::default);
+        // Another node may have another default.
+        request.max_tokens.get_or_insert(self.defaults.max_tokens);
+        let noted = self.cluster.as_ref().and_then(|cluster| cluster.note(&ctx, &request));
         let mut request = wire::answer_request(request, self.defaults.max_tokens)?;
         // What nobody asks for now is what a calibration will ask for.
         request.collect_evidence |= self.ledger.is_some();
@@ -123,7 +150,8 @@ impl Inference {
             failure
         })?;
         let events = Metered::new(events, self.admission.clone(), tenant);
-        Ok(Answer::new(Telling::new(events, note, observation, partials, callable), place))
+        let course = Course::new(beginning, noted);
+        Ok(Answer::new(Telling::new(events, note, observation, partials, callable, course), place))
     }
 
     /// A text as a vector. Afterwards `ctx` names the call's span.
@@ -226,6 +254,14 @@ impl Inference {
         Ok(FeedbackResponse { known })
     }
 
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
     fn call<T>(&self, request: &Request<T>, named: &str) -> Result<RequestCtx, Failure> {
         call::of(&self.admission, request, named, self.defaults.deadline)
     }
@@ -301,25 +337,38 @@ fn traced<T>(traceparent: Option<&str>, message: T) -> Response<T> {
     response
 }
 
+type EventStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
+
+/// An answer whose metadata name its span and its wait.
+fn streamed(answer: Answer) -> Response<EventStream> {
+    let traceparent = answer.traceparent().to_owned();
+    let queued = MetadataValue::from(u64::try_from(answer.waited().as_micros()).unwrap_or(u64::MAX));
+    let events: EventStream = answer.map(|event| event.map_err(Status::from)).boxed();
+    let mut response = traced(Some(&traceparent), events);
+    response.metadata_mut().insert(names::QUEUED_METADATA, queued);
+    response
+}
+
 #[tonic::async_trait]
 impl v1::inference_server::Inference for Inference {
-    type GenerateStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
+    type GenerateStream = EventStream;
 
     async fn generate(
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Self::GenerateStream>, Status> {
         let ctx = self.call(&request, &request.get_ref().request_id)?;
-        let answer = Inference::generate(self, ctx, request.into_inner()).await?;
-        let traceparent = answer.traceparent().to_owned();
-        let queued = MetadataValue::from(u64::try_from(answer.waited().as_micros()).unwrap_or(u64::MAX));
-        let mut response =
-            traced(Some(&traceparent), answer.map(|event| event.map_err(Status::from)).boxed());
-        response.metadata_mut().insert(names::QUEUED_METADATA, queued);
-        Ok(response)
+        Ok(streamed(Inference::generate(self, ctx, request.into_inner()).await?))
     }
 
-    type GenerateBidiStream = Pin<Box<dyn Stream<Item = Result<GenerateEvent, Status>> + Send>>;
+    type ResumeStream = EventStream;
+
+    async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<EventStream>, Status> {
+        let ctx = self.call(&request, &request.get_ref().request_id)?;
+        Ok(streamed(Inference::resume(self, ctx, request.into_inner()).await?))
+    }
+
+    type GenerateBidiStream = EventStream;
 
     async fn generate_bidi(
         &self,

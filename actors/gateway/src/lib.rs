@@ -12,6 +12,7 @@
 //! | [`pages`] | [`Pages`]: what is served over HTTP, and how it refuses |
 //! | [`keys`] | API keys and their file |
 //! | [`caller`] | [`Caller`]: who calls, and what they may |
+//! | `resume` | answers that outlive their gateway |
 //! | [`tools`] | tools of a request, and calls in its answer |
 //! | [`admission`] | [`Admission`]: how many requests at once, who waits, and how a node drains |
 //! | [`engines`] | [`GgufEngines`]: the real engines of a node |
@@ -91,6 +92,7 @@ pub mod node;
 mod notes;
 pub mod pages;
 mod partials;
+mod resume;
 mod score;
 pub mod server;
 pub mod tools;

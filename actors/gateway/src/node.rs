@@ -104,7 +104,7 @@ impl Node {
     pub(crate) fn with_cluster(self, cluster: Cluster) -> Self {
         let peers = cluster.clone();
         self.telemetry.read_peers_from(move || figures::peers(&peers));
-        Self { cluster: Some(cluster), ..self }
+        Self { inference: self.inference.with_cluster(cluster.clone()), cluster: Some(cluster), ..self }
     }
 
     /// The same node, which takes its supervision tree down when it drains.

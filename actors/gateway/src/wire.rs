@@ -124,8 +124,8 @@ pub(crate) fn invalid(field: &str, why: &str) -> Failure {
 }
 
 /// An event as the wire has it.
-pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
-    let event = match event {
+pub(crate) fn generate_event(event: AnswerEvent) -> Event {
+    match event {
         AnswerEvent::Started { request_id, policy, ladder } => {
             Event::Started(v1::Started { request_id, policy, ladder })
         }
@@ -153,8 +153,7 @@ pub(crate) fn generate_event(event: AnswerEvent) -> v1::GenerateEvent {
             Event::Retracted(v1::Retracted { bytes: bytes as u64, model, reason, tokens })
         }
         AnswerEvent::Finished(end) => Event::Finished(finished(*end)),
-    };
-    v1::GenerateEvent { event: Some(event) }
+    }
 }
 
 fn delta_origin(origin: Origin) -> v1::DeltaOrigin {

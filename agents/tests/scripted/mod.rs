@@ -14,8 +14,8 @@ use understudy_agents::Client;
 use understudy_proto::v1::inference_server::{Inference, InferenceServer};
 use understudy_proto::v1::{
     EmbedRequest, EmbedResponse, FeedbackRequest, FeedbackResponse, Finished, GenerateCommand, GenerateEvent,
-    GenerateRequest, Ledger, ScoreRequest, ScoreResponse, Timing, TokenizeRequest, TokenizeResponse, Usage,
-    generate_event::Event,
+    GenerateRequest, Ledger, ResumeRequest, ScoreRequest, ScoreResponse, Timing, TokenizeRequest,
+    TokenizeResponse, Usage, generate_event::Event,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -119,7 +119,7 @@ impl Inference for Node {
             ledger: Some(Ledger::default()),
             tool_calls: Vec::new(),
         };
-        let event = GenerateEvent { event: Some(Event::Finished(finished)) };
+        let event = GenerateEvent { event: Some(Event::Finished(finished)), sequence: 1 };
         Ok(Response::new(Box::pin(tokio_stream::once(Ok(event)))))
     }
 
@@ -129,6 +129,12 @@ impl Inference for Node {
         &self,
         _: Request<Streaming<GenerateCommand>>,
     ) -> Result<Response<Self::GenerateBidiStream>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    type ResumeStream = Self::GenerateStream;
+
+    async fn resume(&self, _: Request<ResumeRequest>) -> Result<Response<Self::ResumeStream>, Status> {
         Err(Status::unimplemented("not scripted"))
     }
 

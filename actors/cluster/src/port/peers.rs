@@ -73,7 +73,8 @@ impl Peers for PeerService {
     }
 }
 
-fn peer<T>(request: &Request<T>) -> Result<PeerIdentity, Status> {
+/// Whoever calls.
+pub(crate) fn peer<T>(request: &Request<T>) -> Result<PeerIdentity, Status> {
     // The port puts it there for every connection that it serves.
     request.extensions().get().copied().ok_or_else(|| Status::unauthenticated("no certificate"))
 }

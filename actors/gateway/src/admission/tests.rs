@@ -117,7 +117,7 @@ async fn a_stuck_response_loses_its_place_after_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_who_does_not_come_is_cut_and_one_who_waits_is_not() {
-    let event = || Ok(GenerateEvent { event: Some(Event::Delta(Delta::default())) });
+    let event = || Ok(GenerateEvent { event: Some(Event::Delta(Delta::default())), sequence: 1 });
     let admission = admission(2, 2);
     let (idle, waits) = (RequestCtx::new("idle"), RequestCtx::new("waits"));
     let idle_place = admission.enter(&idle).await.unwrap();

@@ -4,7 +4,7 @@
 //! answer differ, which another machine's arithmetic may make it, what differs is withdrawn first. So the reader ends
 //! with the new answer, whole, whatever it had.
 
-use understudy_proto::v1::{Delta, GenerateEvent, Retracted, generate_event::Event};
+use understudy_proto::v1::{Delta, Retracted, generate_event::Event};
 
 /// Why text is withdrawn.
 const REASON: &str = "the answer goes on at another node, which words it differently";
@@ -23,6 +23,11 @@ impl CatchUp {
     /// The reader has this text.
     pub(crate) fn with(shown: String) -> Self {
         Self { level: shown.is_empty(), shown, written: String::new() }
+    }
+
+    /// Whether the reader has what is written.
+    pub(crate) fn is_level(&self) -> bool {
+        self.level
     }
 
     /// What the reader is to be told of an event of the new answer.
@@ -92,28 +97,28 @@ fn common(one: &str, other: &str) -> usize {
     (0..=same).rev().find(|&at| one.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// The text that a reader has after these events.
-pub(crate) fn text_of<'a>(events: impl IntoIterator<Item = &'a GenerateEvent>) -> String {
-    let mut text = String::new();
-    for event in events {
-        match &event.event {
-            Some(Event::Delta(delta)) => text.push_str(&delta.text),
-            Some(Event::Retracted(retracted)) => {
-                let bytes = usize::try_from(retracted.bytes).unwrap_or(usize::MAX);
-                text.truncate(text.len().saturating_sub(bytes));
-            }
-            _ => {}
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use understudy_proto::v1::Finished;
+    use understudy_proto::v1::{Finished, GenerateEvent};
 
     use super::*;
+
+    /// The text that a reader has after these events.
+    fn text_of<'a>(events: impl IntoIterator<Item = &'a GenerateEvent>) -> String {
+        let mut text = String::new();
+        for event in events {
+            match &event.event {
+                Some(Event::Delta(delta)) => text.push_str(&delta.text),
+                Some(Event::Retracted(retracted)) => {
+                    let bytes = usize::try_from(retracted.bytes).unwrap_or(usize::MAX);
+                    text.truncate(text.len().saturating_sub(bytes));
+                }
+                _ => {}
+            }
+        }
+        text
+    }
 
     fn delta(text: &str) -> Event {
         Event::Delta(Delta { text: text.into(), ..Delta::default() })
@@ -150,7 +155,11 @@ mod tests {
         assert_eq!(read("one two", other.clone()), ("one zwei ".into(), 1));
         assert_eq!(read("one zwei drei", other), ("one zwei ".into(), 1));
         let cascade = vec![delta("wrong"), retracted(5), delta("right"), finished("right")];
-        assert_eq!(read("ri", cascade.clone()), ("right".into(), 1), "the draft differs from what was shown last");
+        assert_eq!(
+            read("ri", cascade.clone()),
+            ("right".into(), 2),
+            "the draft differs from what was shown last, and is withdrawn in its turn"
+        );
         assert_eq!(read("wro", cascade), ("right".into(), 1));
     }
 

@@ -12,6 +12,7 @@ mod namespaces;
 mod network;
 mod process;
 mod proxy;
+mod resuming;
 mod rogue;
 mod soak;
 mod town;
