@@ -66,7 +66,7 @@ impl Shadow {
             return best;
         }
         let view = peers.view();
-        let channels = view.usable().filter_map(|node| peers.channel(&view, NodeId(node.node)));
+        let channels = view.usable().filter_map(|node| peers.way(&view, NodeId(node.node)));
         let mut answers: FuturesUnordered<_> =
             channels.map(|(channel, _)| ask(channel, asked.clone())).collect();
         let asking = async {

@@ -18,6 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use understudy_backend::{NodeId, RequestCtx};
 use understudy_proto::{
     node::v1::{Begun, Ended, NoteRequest, Told, note_request::Kind, shadows_client::ShadowsClient},
@@ -151,11 +152,12 @@ impl Noting {
 
     /// Passes everything on, beginning with what is known of requests that run, until the witness goes.
     async fn with(&mut self, node: NodeId, view: &watch::Receiver<Arc<ClusterView>>) {
-        let Some((channel, generation)) = self.peers.channel(&view.borrow(), node) else { return };
+        let way = self.peers.way(&view.borrow(), node);
+        let Some((channel, lost)) = way else { return };
         let (out, stream) = mpsc::channel(ON_THE_WAY);
         let mut client = ShadowsClient::new(channel);
         let mut call = pin!(client.note(ReceiverStream::new(stream)));
-        let gone = until_gone(view.clone(), node, generation);
+        let gone = until_gone(view.clone(), node, lost);
         let telling = async {
             let running = self.shadow.store().running();
             for number in running {
@@ -196,15 +198,14 @@ fn witness(view: &ClusterView, failed: Option<NodeId>) -> Option<NodeId> {
     Some(NodeId(best.node))
 }
 
-/// Resolves when this start of the node is none to send to any more.
-async fn until_gone(mut view: watch::Receiver<Arc<ClusterView>>, node: NodeId, generation: u64) {
-    loop {
-        let is_there = view
-            .borrow_and_update()
-            .usable()
-            .any(|there| there.node == node.0 && there.generation == generation);
-        if !is_there || view.changed().await.is_err() {
-            return;
-        }
+/// Resolves when this node is none to send to any more.
+async fn until_gone(mut view: watch::Receiver<Arc<ClusterView>>, node: NodeId, lost: CancellationToken) {
+    let is_gone = |view: &Arc<ClusterView>| {
+        !view.usable().any(|there| there.node == node.0 && !there.facts.draining)
+    };
+    tokio::select! {
+        () = lost.cancelled() => {}
+        // A view that ends has no nodes any more.
+        _ = view.wait_for(is_gone) => {}
     }
 }

@@ -9,7 +9,7 @@ use understudy_cluster::{
     identity::{ClusterFiles, NodeKey, SystemClock},
     join,
 };
-use understudy_gateway::{Addresses, Node, NodeConfig};
+use understudy_gateway::{Node, NodeConfig};
 
 use crate::SOON;
 
@@ -17,7 +17,6 @@ use crate::SOON;
 pub struct Citizen {
     pub node: Node,
     pub client: Client,
-    pub addresses: Addresses,
     /// The scripts of its models, by their places in the town's list.
     pub scripts: Vec<Script>,
     pub home: tempfile::TempDir,
@@ -46,7 +45,7 @@ impl Citizen {
         let node = Node::start(config, Arc::new(ScriptedModels::new(scripts.clone()))).await.unwrap();
         let addresses = node.serve(Default::default()).await.unwrap();
         let client = Client::connect(&addresses.grpc.to_string(), SOON).await.unwrap();
-        Self { node, client, addresses, scripts, home }
+        Self { node, client, scripts, home }
     }
 
     pub fn files(&self) -> ClusterFiles {
