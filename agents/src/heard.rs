@@ -43,7 +43,8 @@ impl Heard {
             Some(Event::Delta(delta)) => self.text.push_str(&delta.text),
             Some(Event::Retracted(retracted)) => {
                 let bytes = usize::try_from(retracted.bytes).unwrap_or(usize::MAX);
-                let kept = self.text.floor_char_boundary(self.text.len().saturating_sub(bytes));
+                let end = self.text.len().saturating_sub(bytes);
+                let kept = (0..=end).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or(0);
                 self.text.truncate(kept);
             }
             Some(Event::Finished(_)) => self.is_over = true,

@@ -112,7 +112,7 @@ async fn enter(args: &ClusterJoin) -> Result<(), Error> {
             Err(error) => refused = Some(error),
         }
     }
-    Err(refused.map_or_else(|| nobody(), Error::from))
+    Err(refused.map_or_else(nobody, Error::from))
 }
 
 /// The code as somebody types it, so that it is in no list of processes.

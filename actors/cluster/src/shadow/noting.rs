@@ -200,9 +200,8 @@ fn witness(view: &ClusterView, failed: Option<NodeId>) -> Option<NodeId> {
 
 /// Resolves when this node is none to send to any more.
 async fn until_gone(mut view: watch::Receiver<Arc<ClusterView>>, node: NodeId, lost: CancellationToken) {
-    let is_gone = |view: &Arc<ClusterView>| {
-        !view.usable().any(|there| there.node == node.0 && !there.facts.draining)
-    };
+    let is_gone =
+        |view: &Arc<ClusterView>| !view.usable().any(|there| there.node == node.0 && !there.facts.draining);
     tokio::select! {
         () = lost.cancelled() => {}
         // A view that ends has no nodes any more.

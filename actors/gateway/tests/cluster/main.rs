@@ -1,5 +1,6 @@
 //! Nodes that are one: joining, models of others, and what becomes of answers when nodes go.
 #![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
+#![allow(clippy::print_stdout, reason = "figures of a run are worth reading")]
 
 mod attacks;
 #[path = "../common/mod.rs"]

@@ -182,7 +182,7 @@ async fn calls_with_one_answer_have_a_span_each() {
     let ids = text.bytes().map(u32::from).collect();
     let scored = own!(score, ScoreRequest { ids, ..Default::default() }).unwrap();
     let model = "large".to_owned();
-    let tokenized = own!(tokenize, TokenizeRequest { text, model, ..Default::default() }).unwrap();
+    let tokenized = own!(tokenize, TokenizeRequest { text, model }).unwrap();
     let refused = own!(score, ScoreRequest { model: "nobody".into(), ids: vec![1, 2], ..Default::default() });
     assert!(refused.is_err());
     harness.node.drain().await;
