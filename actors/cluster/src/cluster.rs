@@ -221,4 +221,10 @@ impl Remotes for Cluster {
             }),
         }
     }
+
+    fn prepare(&self, node: NodeId, model: &str) {
+        if let Some(running) = self.0.running.load_full() {
+            running.peers.prepare(node, model);
+        }
+    }
 }

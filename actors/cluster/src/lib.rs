@@ -33,6 +33,7 @@
 //!     load,
 //!     round_trip: Duration::from_micros(300),
 //!     free_bytes: 0,
+//!     bytes: 0,
 //! };
 //! assert_eq!(choose(&[place(0, 16), place(1, 2)], None, 7), Some(1));
 //! ```

@@ -42,6 +42,8 @@ pub struct Candidate {
     pub round_trip: Duration,
     /// Bytes of memory that models may still take there.
     pub free_bytes: u64,
+    /// Bytes of the model's file.
+    pub bytes: u64,
 }
 
 impl Candidate {
@@ -70,6 +72,19 @@ pub fn choose(candidates: &[Candidate], affinity: Option<u64>, draw: u64) -> Opt
         Some(home) if cost(home) <= cost(lighter) + AFFINITY_WORTH => Some(home),
         _ => Some(lighter),
     }
+}
+
+/// Where the model should be loaded besides, if the place that was chosen has no room for one more sequence: the node
+/// with the most memory to spare that has the file, and has twice its size free, for the weights and for keys and values.
+pub fn replica(candidates: &[Candidate], chosen: usize) -> Option<usize> {
+    let chosen = candidates.get(chosen)?;
+    if chosen.readiness != Readiness::Ready || chosen.load < chosen.places {
+        return None;
+    }
+    let has_room = |candidate: &Candidate| {
+        candidate.readiness == Readiness::OnDisk && candidate.free_bytes / 2 >= candidate.bytes
+    };
+    (0..candidates.len()).filter(|&at| has_room(&candidates[at])).max_by_key(|&at| candidates[at].free_bytes)
 }
 
 /// Of places that have to load it first: this process, unless another has more memory to spare and this has none.
@@ -109,6 +124,7 @@ mod tests {
             load,
             round_trip: Duration::from_micros(round_trip_us),
             free_bytes: 1 << 30,
+            bytes: 1 << 20,
         }
     }
 
@@ -134,6 +150,18 @@ mod tests {
         assert_eq!(choose(&both, None, 3), Some(1), "this process, where it has room");
         let full = [not_ready(Readiness::OnDisk, 5, 1 << 40), not_ready(Readiness::OnDisk, 0, 0)];
         assert_eq!(choose(&full, None, 3), Some(0));
+    }
+
+    #[test]
+    fn a_model_whose_places_are_taken_is_loaded_once_more_where_there_is_room() {
+        let on_disk =
+            |node, free_bytes| Candidate { readiness: Readiness::OnDisk, free_bytes, ..ready(node, 0, 200) };
+        let full = ready(1, 8, 200);
+        assert_eq!(replica(&[full.clone(), on_disk(2, 1 << 30), on_disk(3, 1 << 31)], 0), Some(2));
+        assert_eq!(replica(&[ready(1, 7, 200), on_disk(2, 1 << 30)], 0), None, "one place is free");
+        assert_eq!(replica(&[full.clone(), on_disk(2, 1 << 20)], 0), None, "too little memory");
+        assert_eq!(replica(&[full, ready(2, 8, 200)], 0), None, "nobody else has the file");
+        assert_eq!(replica(&[on_disk(1, 1 << 30)], 0), None, "it is being loaded anyway");
     }
 
     #[test]

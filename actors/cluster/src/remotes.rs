@@ -3,17 +3,22 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::{Request, transport::Channel};
 use understudy_backend::{Backend, BackendError, LoadEvent, NodeId, RequestCtx};
 use understudy_identity::Fingerprint;
+use understudy_proto::node::v1::{PrepareRequest, peers_client::PeersClient};
 use understudy_remote::{CodecStore, RemoteBackend};
 
 use crate::{dial::Dialler, losses::Losses, slots::Remotes, view::ClusterView};
+
+/// How long a node may take to say that it has heard what to load.
+const PREPARE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Channels to other nodes and the backends over them.
 pub(crate) struct Peers {
@@ -96,5 +101,18 @@ impl Remotes for Peers {
             peer.backends.insert(key, backend.clone());
         }
         Ok(backend)
+    }
+
+    fn prepare(&self, node: NodeId, model: &str) {
+        let view = Remotes::view(self);
+        let (Some(there), Some((channel, _))) = (view.node(node.0), self.way(&view, node)) else { return };
+        let mut ask = Request::new(PrepareRequest { model: model.into(), generation: there.generation });
+        ask.set_timeout(PREPARE_LIMIT);
+        tokio::spawn(async move {
+            let asked = tokio::time::timeout(PREPARE_LIMIT, PeersClient::new(channel).prepare(ask)).await;
+            if !matches!(asked, Ok(Ok(_))) {
+                tracing::debug!(node = node.0, ?asked, "it was not asked to load a model");
+            }
+        });
     }
 }

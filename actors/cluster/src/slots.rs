@@ -6,15 +6,19 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use understudy_backend::{Backend, BackendError, LoadEvent, NodeId, RequestCtx, Slots};
 use understudy_proto::node::v1::ModelFacts;
 
 use crate::placement::{self, Candidate, Readiness};
 use crate::view::{ClusterView, NodeView};
+
+/// A busy model is loaded at one more node at most so often: it takes a while until that one helps.
+const GROWS_EVERY: Duration = Duration::from_secs(30);
 
 /// The way to models of other nodes.
 #[async_trait]
@@ -30,6 +34,9 @@ pub trait Remotes: Send + Sync + 'static {
         model: &str,
         progress: mpsc::Sender<LoadEvent>,
     ) -> Result<Arc<dyn Backend>, BackendError>;
+
+    /// Asks another node to load a model, without waiting for it. Asking twice is asking once.
+    fn prepare(&self, node: NodeId, model: &str);
 }
 
 /// [`Slots`] over this process and the other nodes.
@@ -37,13 +44,16 @@ pub struct ClusterSlots {
     local: Arc<dyn Slots>,
     remotes: Arc<dyn Remotes>,
     sent: Sent,
+    /// When a model was last loaded at one more node. At most one entry for each model that was busy.
+    grown: Mutex<HashMap<String, Instant>>,
     draws: AtomicU64,
 }
 
 impl ClusterSlots {
     /// Slots over `local` and whatever `remotes` reach.
     pub fn new(local: Arc<dyn Slots>, remotes: Arc<dyn Remotes>, seed: u64) -> Self {
-        Self { local, remotes, sent: Sent::default(), draws: AtomicU64::new(seed) }
+        let (sent, grown) = Default::default();
+        Self { local, remotes, sent, grown, draws: AtomicU64::new(seed) }
     }
 
     fn draw(&self) -> u64 {
@@ -52,6 +62,31 @@ impl ClusterSlots {
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         x ^ (x >> 31)
+    }
+
+    /// Has a busy model loaded at one more node.
+    fn grow(&self, model: &str, candidates: &[Candidate], chosen: usize) {
+        let Some(more) = placement::replica(candidates, chosen) else { return };
+        {
+            let mut grown = self.grown.lock().unwrap_or_else(PoisonError::into_inner);
+            grown.retain(|_, when| when.elapsed() < GROWS_EVERY);
+            if grown.contains_key(model) {
+                return;
+            }
+            grown.insert(model.to_owned(), Instant::now());
+        }
+        let node = NodeId(candidates[more].node);
+        tracing::info!(model, node = node.0, "its places are taken; it is loaded at one more node");
+        if node != NodeId::default() {
+            return self.remotes.prepare(node, model);
+        }
+        let (slots, model) = (self.local.clone(), model.to_owned());
+        tokio::spawn(async move {
+            let (progress, _) = mpsc::channel(1);
+            if let Err(error) = slots.backend(&RequestCtx::new("replica"), &model, progress).await {
+                tracing::warn!(model, %error, "it could not be loaded here too");
+            }
+        });
     }
 
     /// This process would have to fetch it.
@@ -116,6 +151,7 @@ impl Slots for ClusterSlots {
             match found {
                 Ok(backend) => {
                     self.sent.note(&self.remotes.view(), node, model);
+                    self.grow(model, &candidates, chosen);
                     return Ok(backend);
                 }
                 Err(error) if is_of_one_place(&error) => {
@@ -157,6 +193,7 @@ fn candidate(id: NodeId, node: &NodeView, model: &str) -> Option<Candidate> {
         load: found.active + found.waiting,
         round_trip: node.round_trip,
         free_bytes: node.facts.free_bytes,
+        bytes: found.bytes,
     })
 }
 

@@ -22,6 +22,7 @@ struct Nodes {
     view: ClusterView,
     broken: BTreeMap<u64, BackendError>,
     asked: Mutex<Vec<u64>>,
+    prepared: Mutex<Vec<u64>>,
 }
 
 fn node(id: u64, state: &str, load: u32) -> NodeView {
@@ -69,6 +70,10 @@ impl Remotes for Nodes {
             Some(error) => Err(error.clone()),
             None => Ok(Arc::new(FakeBackend::new(model))),
         }
+    }
+
+    fn prepare(&self, node: NodeId, _: &str) {
+        self.prepared.lock().unwrap().push(node.0);
     }
 }
 
@@ -146,4 +151,20 @@ async fn what_was_sent_counts_before_it_is_told() {
         let count = asked.iter().filter(|node| **node == id).count();
         assert!((7..=13).contains(&count), "{asked:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_model_is_loaded_at_one_more_node_now_and_then() {
+    let mut nodes = Nodes::with("absent", &[(1, 4), (2, 5)]);
+    nodes.view.nodes.push(node(3, "unloaded", 0));
+    let nodes = Arc::new(nodes);
+    let slots = ClusterSlots::new(Arc::new(FakeSlots::new()), nodes.clone(), 3);
+    let ask = async || {
+        slots.backend(&RequestCtx::new("r"), "m", mpsc::channel(1).0).await.unwrap();
+        nodes.prepared.lock().unwrap().clone()
+    };
+    assert_eq!(ask().await, [3]);
+    assert_eq!(ask().await, [3], "it is on its way");
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(ask().await, [3, 3]);
 }
