@@ -267,7 +267,8 @@ impl NodeConfig {
         Ok(RouterConfig {
             ladder: self.ladder.iter().map(rung).collect(),
             default_max_tokens: self.answer.max_tokens,
-            max_requests: self.limits.max_requests,
+            // One that was left holds its permit until it has stopped, and its place is another's by then.
+            max_requests: self.limits.max_requests.saturating_mul(2),
             profiles: self.profiles.iter().map(profile).collect::<Result<_, Failure>>()?,
             routes: self.routes.iter().map(profile).collect::<Result<_, Failure>>()?,
             rules: Rules::new(self.rules.clone())?,
