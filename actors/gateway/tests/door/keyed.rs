@@ -103,7 +103,7 @@ async fn calls_over_grpc_want_keys_too() {
 
     let owner = nobody.with_key(town.key("owner")).unwrap();
     assert_eq!(owner.unload("small", SOON).await.unwrap().state, "unloaded");
-    assert_eq!(owner.reflection_list(SOON).await.unwrap().len(), 5);
+    assert_eq!(owner.reflection_list(SOON).await.unwrap().len(), 6);
     town.goes_on().await;
 }
 
