@@ -216,7 +216,7 @@ fn node_json(node: &NodeStatus) -> Value {
         .map(|model| {
             json!({
                 "model": model.model, "state": model.state, "digest": model.digest, "active": model.active,
-                "waiting": model.waiting, "decode_tok_s": model.decode_tok_s, "adapters": model.adapters,
+                "waiting": model.waiting, "decode_tok_s": model.decode_tok_s,
             })
         })
         .collect();
@@ -225,7 +225,7 @@ fn node_json(node: &NodeStatus) -> Value {
         "detail": node.detail, "generation": node.generation, "addresses": node.addresses,
         "round_trip_us": node.round_trip_us, "version": node.version, "device": node.device,
         "free_bytes": node.free_bytes, "running": node.running, "waiting": node.waiting,
-        "draining": node.draining, "grpc": node.grpc, "models": models,
+        "draining": node.draining, "models": models,
     })
 }
 

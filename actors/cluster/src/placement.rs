@@ -47,10 +47,16 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Expected time until a sequence is served, as far as it differs between places.
+    /// Expected time until a sequence is served, as far as it differs between places: where others hold all of them it
+    /// waits for one to end.
     fn cost(&self) -> Duration {
         let share = f64::from(self.load) / f64::from(self.places.max(1));
-        USUAL_HOLD.mul_f64(share) + self.round_trip
+        let wait = if self.has_room() { Duration::ZERO } else { USUAL_HOLD };
+        USUAL_HOLD.mul_f64(share) + wait + self.round_trip
+    }
+
+    fn has_room(&self) -> bool {
+        self.load < self.places
     }
 }
 
@@ -78,7 +84,7 @@ pub fn choose(candidates: &[Candidate], affinity: Option<u64>, draw: u64) -> Opt
 /// with the most memory to spare that has the file, and has twice its size free, for the weights and for keys and values.
 pub fn replica(candidates: &[Candidate], chosen: usize) -> Option<usize> {
     let chosen = candidates.get(chosen)?;
-    if chosen.readiness != Readiness::Ready || chosen.load < chosen.places {
+    if chosen.readiness != Readiness::Ready || chosen.has_room() {
         return None;
     }
     let has_room = |candidate: &Candidate| {
@@ -174,6 +180,12 @@ mod tests {
         let mut loads = [0; 4];
         loads[home] = 8;
         assert!((0..50).all(|draw| choose(&all(loads), Some(42), draw) != Some(home)));
+        let mut last_place = [7; 4];
+        last_place[home] = 8;
+        assert!(
+            (0..50).all(|draw| choose(&all(last_place), Some(42), draw) != Some(home)),
+            "nobody queues where another has room, however alike their loads"
+        );
         // Without the home the other keys stay where they were.
         let keys: Vec<u64> =
             (0..200).filter(|&key| choose(&all([0; 4]), Some(key), 0) != Some(home)).collect();

@@ -118,7 +118,6 @@ pub fn facts_status(facts: &NodeFacts) -> NodeStatus {
         active: model.active,
         waiting: model.waiting,
         decode_tok_s: model.decode_tok_s,
-        adapters: Vec::new(),
     };
     NodeStatus {
         version: facts.version.clone(),
@@ -128,7 +127,6 @@ pub fn facts_status(facts: &NodeFacts) -> NodeStatus {
         waiting: facts.waiting,
         models: facts.models.iter().filter(|model| model.state != "absent").map(model).collect(),
         draining: facts.draining,
-        grpc: facts.grpc.clone(),
         ..NodeStatus::default()
     }
 }

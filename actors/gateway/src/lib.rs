@@ -96,6 +96,7 @@ mod resume;
 mod score;
 pub mod server;
 pub mod tools;
+mod watching;
 mod web;
 mod wire;
 

@@ -1,14 +1,9 @@
 //! The `Models` service: what is there, what is loaded, and every change of it.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures::stream::{self, Stream, StreamExt as _};
+use futures::stream::{Stream, StreamExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -19,14 +14,11 @@ use understudy_proto::v1::{
     WatchModelsRequest,
 };
 
-use crate::{Admission, Failure, admission::Place, call};
+use crate::{Admission, Failure, admission::Place, call, watching};
 
 /// Progress of a load waits here for its reader. Full: progress is skipped (it is
 /// informative only), the end waits.
 const LOAD_CHANNEL_CAPACITY: usize = 32;
-
-/// A watcher that names no deadline comes again after a day.
-const LONGEST_WATCH: Duration = Duration::from_secs(24 * 3600);
 
 /// The models of a node, as the service needs them.
 #[async_trait]
@@ -161,68 +153,9 @@ impl Models {
         ctx: RequestCtx,
     ) -> Result<impl Stream<Item = Result<ModelStatus, Failure>> + Send + 'static, Failure> {
         let place = self.watchers.visit(&ctx)?;
-        let watcher = Watcher {
-            changes: self.control.changes(),
-            control: self.control.clone(),
-            shown: HashMap::new(),
-            news: VecDeque::new(),
-            ended: false,
-            ctx,
-            _place: place,
-        };
-        let first = watcher.refreshed();
-        Ok(stream::unfold(first, async |mut watcher| watcher.next().await.map(|status| (status, watcher))))
-    }
-}
-
-/// A reader of changes. A slow one skips intermediate states, so nothing piles up: at most
-/// one status per model waits.
-struct Watcher {
-    control: Arc<dyn ModelControl>,
-    changes: watch::Receiver<u64>,
-    shown: HashMap<String, ModelStatus>,
-    news: VecDeque<ModelStatus>,
-    ended: bool,
-    ctx: RequestCtx,
-    _place: Place,
-}
-
-impl Watcher {
-    fn refreshed(mut self) -> Self {
-        self.refresh();
-        self
-    }
-
-    fn refresh(&mut self) {
-        self.changes.mark_unchanged();
-        for status in self.control.list() {
-            if self.shown.get(&status.model) != Some(&status) {
-                self.shown.insert(status.model.clone(), status.clone());
-                self.news.push_back(status);
-            }
-        }
-    }
-
-    async fn next(&mut self) -> Option<Result<ModelStatus, Failure>> {
-        loop {
-            if self.ended {
-                return None;
-            }
-            if let Some(status) = self.news.pop_front() {
-                return Some(Ok(status));
-            }
-            let changes = &mut self.changes;
-            let changed = async { changes.changed().await.map_err(|_| BackendError::Cancelled) };
-            match self.ctx.bound(changed).await {
-                Ok(()) => self.refresh(),
-                // The node ends.
-                Err(BackendError::Cancelled) => self.ended = true,
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error.into()));
-                }
-            }
-        }
+        let control = self.control.clone();
+        let list = move |_: &u64| control.list();
+        Ok(watching::changes(self.control.changes(), list, |status| &status.model, ctx, place))
     }
 }
 
@@ -267,7 +200,7 @@ impl v1::models_server::Models for Models {
     }
 
     async fn watch(&self, request: Request<WatchModelsRequest>) -> Result<Response<StatusStream>, Status> {
-        let ctx = self.context(&request, LONGEST_WATCH)?;
+        let ctx = self.context(&request, watching::LONGEST)?;
         let statuses = Models::watch(self, ctx)?;
         Ok(Response::new(statuses.map(|status| status.map_err(Status::from)).boxed()))
     }

@@ -43,7 +43,6 @@ impl OwnFacts for Facts {
             waiting: count(waiting),
             draining: admission.is_some_and(Admission::is_closed),
             models: self.control.list().into_iter().map(model).collect(),
-            grpc: String::new(),
             // The cluster's own business.
             has_authority: false,
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use understudy_proto::v1::GenerateRequest;
+use understudy_proto::v1::{GenerateRequest, WatchClusterRequest, cluster_client::ClusterClient};
 
 use crate::{
     SOON, ask, read,
@@ -16,8 +16,19 @@ async fn a_node_without_the_model_answers_with_the_one_of_another() {
     let (first, second) = (Citizen::settle(std::slice::from_ref(&name)).await, Citizen::settle(&[]).await);
     first.found().await;
     first.admit(&second).await;
+    let mut cluster = ClusterClient::connect(format!("http://{}", first.address)).await.unwrap();
+    let mut changes = cluster.watch(WatchClusterRequest {}).await.unwrap().into_inner();
     first.sees(1).await;
     second.sees(1).await;
+    let mut turns = async |state: &str| loop {
+        let change = tokio::time::timeout(SOON, changes.message()).await.expect(state).unwrap().unwrap();
+        if change.state == state {
+            return change.node;
+        }
+    };
+    let own = turns("self").await;
+    let other = turns("alive").await;
+    assert_ne!(own, other);
 
     let direct = GenerateRequest { model: name.clone(), max_tokens: Some(30), ..ask("hi") };
     let (alone, _) = read(first.client.generate(direct.clone(), SOON).await.unwrap()).await;
@@ -37,6 +48,7 @@ async fn a_node_without_the_model_answers_with_the_one_of_another() {
     assert_eq!(end.unwrap().usage.unwrap().completion_tokens, 30);
 
     second.node.drain().await;
+    assert_eq!(turns("dead").await, other, "a watcher is told");
     assert!(first.sees(0).await < Duration::from_secs(1), "a node that ends is missed at once");
     first.node.drain().await;
 }

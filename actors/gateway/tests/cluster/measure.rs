@@ -20,9 +20,12 @@ use crate::{
 };
 
 const SEQUENCES: usize = 32;
-const TOKENS: u32 = 400;
+const TOKENS: u32 = 130;
 
-/// Tokens per second of `streams` answers at once.
+/// Answers of each stream, one after another.
+const ANSWERS: u32 = 3;
+
+/// Tokens per second of `streams` callers at once, who ask again when they are answered.
 async fn rate(client: &Client, model: &str, streams: usize) -> f64 {
     let begun = Instant::now();
     let answers: Vec<_> = (0..streams)

@@ -17,6 +17,8 @@ use crate::SOON;
 pub struct Citizen {
     pub node: Node,
     pub client: Client,
+    /// Where it serves gRPC.
+    pub address: String,
     /// The scripts of its models, by their places in the town's list.
     pub scripts: Vec<Script>,
     pub home: tempfile::TempDir,
@@ -45,7 +47,7 @@ impl Citizen {
         let node = Node::start(config, Arc::new(ScriptedModels::new(scripts.clone()))).await.unwrap();
         let addresses = node.serve(Default::default()).await.unwrap();
         let client = Client::connect(&addresses.grpc.to_string(), SOON).await.unwrap();
-        Self { node, client, scripts, home }
+        Self { node, client, address: addresses.grpc.to_string(), scripts, home }
     }
 
     pub fn files(&self) -> ClusterFiles {

@@ -377,7 +377,7 @@ impl World {
 
 /// Whoever sees a round fail needs its seed and what came last.
 impl Drop for World {
-    #[allow(clippy::print_stderr)]
+    #[allow(clippy::print_stderr, reason = "a failure prints its seed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.log.iter().for_each(|line| eprintln!("{line}"));
