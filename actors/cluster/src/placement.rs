@@ -75,7 +75,9 @@ pub fn choose(candidates: &[Candidate], affinity: Option<u64>, draw: u64) -> Opt
     let home = affinity
         .and_then(|key| able.iter().copied().max_by_key(|&index| weight(key, candidates[index].node)));
     match home {
-        Some(home) if cost(home) <= cost(lighter) + AFFINITY_WORTH => Some(home),
+        Some(home) if candidates[home].has_room() && cost(home) <= cost(lighter) + AFFINITY_WORTH => {
+            Some(home)
+        }
         _ => Some(lighter),
     }
 }
@@ -185,6 +187,12 @@ mod tests {
         assert!(
             (0..50).all(|draw| choose(&all(last_place), Some(42), draw) != Some(home)),
             "nobody queues where another has room, however alike their loads"
+        );
+        let mut full = [8; 4];
+        full[home] = 9;
+        assert!(
+            (0..50).all(|draw| choose(&all(full), Some(42), draw) != Some(home)),
+            "nor behind more than elsewhere"
         );
         // Without the home the other keys stay where they were.
         let keys: Vec<u64> =

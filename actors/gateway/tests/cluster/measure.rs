@@ -1,9 +1,15 @@
 //! What a cluster carries. On a quiet machine:
 //! `cargo test --release -p understudy-gateway --test cluster -- --ignored --nocapture --test-threads 1 measure`
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_stream::StreamExt as _;
 use understudy_agents::Client;
 use understudy_proto::v1::{GenerateRequest, generate_event::Event};
@@ -21,36 +27,37 @@ use crate::{
 
 const SEQUENCES: usize = 32;
 const TOKENS: u32 = 130;
+/// Until callers that began together are spread out, and for how long is counted then.
+const WARM: Duration = Duration::from_secs(8);
+const COUNTED: Duration = Duration::from_secs(15);
 
-/// Answers of each stream, one after another.
-const ANSWERS: u32 = 3;
-
-/// Tokens per second of `streams` callers at once, who ask again when they are answered.
-async fn rate(client: &Client, model: &str, streams: usize) -> f64 {
-    let begun = Instant::now();
-    let answers: Vec<_> = (0..streams)
-        .map(|_| {
-            let client = client.clone();
-            let request =
-                GenerateRequest { model: model.into(), max_tokens: Some(TOKENS), ..ask("the alphabet") };
-            tokio::spawn(async move {
-                let mut events = client.generate(request, 6 * SOON).await.unwrap();
-                let mut tokens = 0;
+/// Tokens in [`COUNTED`] and per second of it, of `streams` callers at once who ask again when they are answered. There
+/// are twice as many as places, so that none need be free; `pid` is whose processor seconds are counted meanwhile.
+async fn carried(client: &Client, model: &str, streams: usize, pid: u32) -> (f64, f64, f64) {
+    let tokens = Arc::new(AtomicU64::new(0));
+    let mut callers = JoinSet::new();
+    for _ in 0..streams {
+        let (client, tokens) = (client.clone(), tokens.clone());
+        let request =
+            GenerateRequest { model: model.into(), max_tokens: Some(TOKENS), ..ask("the alphabet") };
+        callers.spawn(async move {
+            loop {
+                let mut events = client.generate(request.clone(), 6 * SOON).await.unwrap();
                 while let Some(event) = events.next().await {
                     if let Some(Event::Delta(delta)) = event.unwrap().event {
-                        tokens += delta.tokens;
+                        tokens.fetch_add(delta.tokens.into(), Ordering::Relaxed);
                     }
                 }
-                tokens
-            })
-        })
-        .collect();
-    let mut tokens = 0;
-    for answer in answers {
-        tokens += answer.await.unwrap();
+            }
+        });
     }
-    assert_eq!(tokens, TOKENS * streams as u32);
-    f64::from(tokens) / begun.elapsed().as_secs_f64()
+    tokio::time::sleep(WARM).await;
+    let (before, used, begun) = (tokens.load(Ordering::Relaxed), processor(pid), Instant::now());
+    tokio::time::sleep(COUNTED).await;
+    let count = (tokens.load(Ordering::Relaxed) - before) as f64;
+    let (used, time) = (processor(pid) - used, begun.elapsed().as_secs_f64());
+    assert!(callers.try_join_next().is_none(), "every caller goes on");
+    (count, count / time, used)
 }
 
 /// Lets a node in, and waits until its model is known to be ready with that of so many others.
@@ -99,15 +106,10 @@ async fn measure_what_two_nodes_carry() {
     gateway.files().init("measured", &SystemClock).unwrap();
     let one = Process::start(&folder.path().join("one"), &able).await;
     admit(&gateway, &one, &name, 1).await;
-    rate(&gateway.client, &name, SEQUENCES).await;
-    let alone = rate(&gateway.client, &name, SEQUENCES).await;
+    let (_, alone, _) = carried(&gateway.client, &name, 2 * SEQUENCES, gateway.pid()).await;
     let two = Process::start(&folder.path().join("two"), &able).await;
     admit(&gateway, &two, &name, 2).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = processor(gateway.pid());
-    let both = rate(&gateway.client, &name, 2 * SEQUENCES).await;
-    let used = processor(gateway.pid()) - before;
-    let tokens = f64::from(TOKENS) * 2.0 * SEQUENCES as f64;
+    let (tokens, both, used) = carried(&gateway.client, &name, 4 * SEQUENCES, gateway.pid()).await;
     println!("one node {alone:.0} tokens/s, two nodes {both:.0} tokens/s: {:.2} times", both / alone);
     println!(
         "the gateway: {:.1} us of processor per token, {:.0} tokens/s per core",
