@@ -1,7 +1,7 @@
 //! A node whose engine is scripted, in a process of its own: for tests that kill, freeze and cut off nodes.
 //!
 //! ```text
-//! scripted_node HOME CLUSTER_ADDR TICK_MS SEQUENCES [advertise=ADDR] [peer=ADDR] [grpc=IP] MODEL...
+//! scripted_node HOME CLUSTER_ADDR TICK_MS SEQUENCES [advertise=ADDR] [peer=ADDR] [grpc=IP] [discovery=on] MODEL...
 //! ```
 //! Prints `ready grpc=ADDR`, then obeys lines on its standard input: `panic N`, `hang N` (at the n-th token of the next
 //! run), `release`, `drain`.
@@ -16,9 +16,9 @@ use understudy_gateway::{Node, NodeConfig};
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("info").init();
-    let (named, args): (Vec<String>, Vec<String>) = std::env::args()
-        .skip(1)
-        .partition(|word| ["advertise=", "peer=", "grpc="].iter().any(|key| word.starts_with(key)));
+    let (named, args): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| {
+        ["advertise=", "peer=", "grpc=", "discovery="].iter().any(|key| word.starts_with(key))
+    });
     let all = |key: &str| -> Vec<String> {
         named.iter().filter_map(|word| word.strip_prefix(key)).map(Into::into).collect()
     };
@@ -43,7 +43,7 @@ async fn main() {
     config.limits.queue_per_model = sequences * 8;
     config.cluster.listen = cluster.parse().unwrap();
     config.cluster.name = home.rsplit('/').next().unwrap().to_owned();
-    config.cluster.discovery = false;
+    config.cluster.discovery = all("discovery=") == ["on"];
     config.cluster.advertise = all("advertise=");
     config.cluster.peers = all("peer=");
     config.timeouts.drain_ms = 5_000;

@@ -13,8 +13,10 @@ mod namespaces;
 mod network;
 mod process;
 mod proxy;
+mod renewing;
 mod resuming;
 mod rogue;
+mod roles;
 mod soak;
 mod town;
 

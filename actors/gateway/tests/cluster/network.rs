@@ -10,7 +10,7 @@ use understudy_proto::v1::generate_event::Event;
 
 use crate::{
     SOON,
-    faults::{answer, is_unbroken, request},
+    faults::{DEADLINE, is_unbroken, request, tried},
     process::{Kind, Place, Process, joined_at},
     proxy::{Cable, Direction},
     town::model,
@@ -89,9 +89,13 @@ pub async fn shares(gateway: &Process) {
 pub struct Answers(JoinSet<(String, String, Duration)>);
 
 pub fn asks(client: &Client, model: &str, count: usize) -> Answers {
+    asks_within(client, model, count, DEADLINE)
+}
+
+fn asks_within(client: &Client, model: &str, count: usize, deadline: Duration) -> Answers {
     let one = |_| {
         let (client, request) = (client.clone(), request(model, TOKENS));
-        async move { answer(&client, request).await }
+        async move { tried(&client, request, deadline).await.unwrap() }
     };
     Answers((0..count).map(one).collect())
 }
@@ -241,14 +245,21 @@ async fn a_slow_reader_gets_everything_also_when_the_node_behind_is_cut_off() {
     }
 }
 
+/// A laptop's lid, for a minute: of the gateway, and of the node behind it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_slept_holds_nobody_for_dead_and_goes_on() {
+async fn nodes_that_slept_for_a_minute_go_on() {
+    tokio::join!(a_gateway_sleeps(), the_node_behind_sleeps());
+}
+
+const ASLEEP: Duration = Duration::from_secs(60);
+
+async fn a_gateway_sleeps() {
     let folder = tempfile::tempdir().unwrap();
     let pair = Pair::settle(folder.path(), 20).await;
-    let answers = pair.asks(16);
+    let answers = asks_within(&pair.nodes[0].client, &pair.model, 16, 2 * ASLEEP);
     pair.shares().await;
     pair.nodes[0].signal("STOP");
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(ASLEEP).await;
     pair.nodes[0].signal("CONT");
     let woken = Instant::now();
     // The other has given it up meanwhile; the connection between them may be made anew, within moments.
@@ -259,6 +270,26 @@ async fn a_gateway_that_slept_holds_nobody_for_dead_and_goes_on() {
     }
     let pause = answers.are_whole().await;
     pair.meet_again().await;
-    println!("asleep for 5 s: longest pause {pause:?}; the other was seen as dead {dead} times of 100");
-    assert!(pause < Duration::from_secs(7), "{pause:?}");
+    println!(
+        "a gateway asleep for 60 s: longest pause {pause:?}; the other was seen as dead {dead} times of 100"
+    );
+    assert!(pause < ASLEEP + Duration::from_secs(2), "{pause:?}");
+}
+
+async fn the_node_behind_sleeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::settle(folder.path(), 20).await;
+    let answers = pair.asks(16);
+    pair.shares().await;
+    pair.nodes[1].signal("STOP");
+    let begun = Instant::now();
+    let pause = answers.are_whole().await;
+    assert!(pause < VERDICT + Duration::from_secs(1), "{pause:?}");
+    tokio::time::sleep_until(begun + ASLEEP).await;
+    pair.nodes[1].signal("CONT");
+    let again = pair.meet_again().await;
+    println!("the node behind asleep for 60 s: longest pause {pause:?}, alive {again:?} after it woke");
+    let answers = pair.asks(24);
+    pair.shares().await;
+    answers.are_whole().await;
 }

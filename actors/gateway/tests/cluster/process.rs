@@ -29,10 +29,10 @@ pub struct Kind {
 pub struct Place {
     /// The address of its port for nodes.
     pub cluster: String,
-    /// Further words for the node: `advertise=ADDR`, `peer=ADDR`, `grpc=IP`.
+    /// Further words for the node: `advertise=ADDR`, `peer=ADDR`, `grpc=IP`, `discovery=on`.
     pub words: Vec<String>,
-    /// It has none of the models.
-    pub is_bare: bool,
+    /// Its models, if not those of its kind.
+    pub models: Option<Vec<String>>,
     /// A program, with arguments, that starts the node.
     pub before: Vec<String>,
 }
@@ -40,7 +40,7 @@ pub struct Place {
 impl Place {
     /// A port of loopback that nobody has now.
     pub fn free() -> Self {
-        Self { cluster: format!("127.0.0.1:{}", free_port()), words: vec![], is_bare: false, before: vec![] }
+        Self { cluster: format!("127.0.0.1:{}", free_port()), words: vec![], models: None, before: vec![] }
     }
 }
 
@@ -87,7 +87,7 @@ impl Process {
                 &kind.sequences.to_string(),
             ])
             .args(&place.words)
-            .args(kind.models.iter().filter(|_| !place.is_bare))
+            .args(place.models.as_ref().unwrap_or(&kind.models))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -213,7 +213,7 @@ pub async fn joined_at(folder: &Path, places: &[Place], kind: &Kind) -> Vec<Proc
     }
     // One in another namespace takes this process for a stranger, who may not look.
     for node in nodes.iter().filter(|node| node.place.before.is_empty()) {
-        let others = places.iter().filter(|place| !place.is_bare && place.cluster != node.cluster);
+        let others = places.iter().filter(|place| place.models.is_none() && place.cluster != node.cluster);
         node.sees(others.count()).await;
     }
     nodes

@@ -14,7 +14,7 @@ use tokio::{task::JoinSet, time::Instant};
 use understudy_agents::Client;
 
 use crate::{
-    faults::{is_unbroken, request, tried},
+    faults::{DEADLINE, is_unbroken, request, tried},
     process::{Kind, Place, Process, joined, joined_at},
     proxy::{Cable, Direction},
     town::model,
@@ -60,7 +60,7 @@ async fn settle(folder: &Path) -> (Vec<Process>, Vec<Cable>, String) {
     }
     // Nobody else dials it, so each way to a node is over that node's cable.
     places[0].words.push("advertise=127.0.0.1:1".into());
-    places[0].is_bare = true;
+    places[0].models = Some(vec![]);
     let kind = Kind { tick_ms: 5, sequences: 32, models: vec![model.clone()] };
     (joined_at(folder, &places, &kind).await, cables, model)
 }
@@ -79,7 +79,7 @@ struct Seen {
 async fn asks(client: Client, model: String, seen: Arc<Seen>) {
     while !seen.ended.load(Ordering::SeqCst) {
         let begun = Instant::now();
-        let answer = tried(&client, request(&model, TOKENS)).await;
+        let answer = tried(&client, request(&model, TOKENS), DEADLINE).await;
         let is_whole = answer.as_ref().is_ok_and(|(text, reason, _)| {
             text.len() == TOKENS as usize && reason == "length" && is_unbroken(text)
         });
@@ -205,7 +205,7 @@ async fn nodes_are_restarted_one_after_another_under_load() {
             let desk = &desks[index % 3];
             while !seen.ended.load(Ordering::SeqCst) {
                 let client = desk.client.lock().unwrap().clone();
-                match tried(&client, request(&name, TOKENS)).await {
+                match tried(&client, request(&name, TOKENS), DEADLINE).await {
                     Ok((text, reason, pause)) => {
                         assert_eq!((text.len(), reason.as_str()), (TOKENS as usize, "length"), "{text}");
                         assert!(is_unbroken(&text), "{text}");

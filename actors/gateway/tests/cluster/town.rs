@@ -64,14 +64,19 @@ impl Citizen {
         self.node.cluster().unwrap().look().await.unwrap();
     }
 
-    /// Lets another node in.
+    /// Lets another node in, and has it notice.
     pub async fn admit(&self, other: &Self) {
+        self.welcome(other).await;
+        other.node.cluster().unwrap().look().await.unwrap();
+    }
+
+    /// Lets another node in, which does not know it yet.
+    pub async fn welcome(&self, other: &Self) {
         let invited = self.client.invite(false, SOON).await.unwrap();
         let code = invited.code.parse().unwrap();
         let key = NodeKey::generate().unwrap();
         let welcome = join(&invited.addresses[0], &code, &key, "newcomer").await.unwrap();
         other.files().join(key, *welcome, &SystemClock).unwrap();
-        other.node.cluster().unwrap().look().await.unwrap();
     }
 
     /// Waits until it sees so many others alive.
