@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use understudy_cluster::identity::ClusterFiles;
+
 fn understudy() -> Command {
     Command::new(env!("CARGO_BIN_EXE_understudy"))
 }
@@ -29,6 +31,8 @@ fn commands_say_what_a_node_is_in() {
     assert!(status == Some(0) && said.contains("\"lab\""), "{said}");
     refused(&["cluster", "init"], 2, "CLUSTER_MEMBER");
     refused(&["cluster", "join", "K7QF2-M9XTB"], 2, "CLUSTER_MEMBER");
+    let own = ClusterFiles::at(home.path().join("cluster")).open().expect("a member").key.fingerprint();
+    refused(&["cluster", "revoke", &own.to_string()], 2, "REQUEST_INVALID");
     let (status, said) = run(&["cluster", "revoke", &"0".repeat(64), "--reason", "lost"]);
     assert!(status == Some(0) && said.contains("0000000000000000"), "{said}");
     let (status, said) = run(&["cluster", "leave"]);

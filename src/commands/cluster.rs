@@ -2,14 +2,18 @@
 //! second.
 
 use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use understudy_agents::Client;
 use understudy_cluster::{
+    JoinError,
     discovery::{Announcement, Discovery},
-    identity::{ClusterFiles, Fingerprint, IdentityError, InviteCode, NodeKey, SystemClock},
+    identity::{
+        ClusterFiles, Fingerprint, IdentityError, InviteCode, NodeKey, SystemClock, pairing::Welcome,
+    },
     join,
 };
 use understudy_gateway::NodeConfig;
@@ -57,9 +61,23 @@ async fn invite(args: &ClusterInvite) -> Result<(), Error> {
     let (files, _) = settings(&args.node)?;
     let is_new = !files.is_member() && client.cluster_status(TIMEOUT).await?.cluster.is_empty();
     if is_new {
+        if !is_here(&args.server) {
+            return Err(Error::new(
+                "CLUSTER_NONE",
+                format!(
+                    "the node at {} is in no cluster; on that machine: understudy cluster init",
+                    args.server
+                ),
+            ));
+        }
         files.init("home", &SystemClock)?;
     }
-    let invited = opened(&client, args.with_authority, is_new).await?;
+    let invited = opened(&client, args.with_authority, is_new).await;
+    if is_new && invited.is_err() {
+        // The node that runs has another home, or takes no part: this one is then no member either.
+        files.leave()?;
+    }
+    let invited = invited?;
     if args.json {
         let InviteResponse { code, until, addresses } = invited;
         return line(&json!({"code": code, "until": until, "addresses": addresses}).to_string());
@@ -69,6 +87,12 @@ async fn invite(args: &ClusterInvite) -> Result<(), Error> {
         "{}\n\nOn the other machine, within ten minutes:\n  understudy cluster join {}{peer}\n  understudy serve",
         invited.code, invited.code
     ))
+}
+
+/// Whether a node's address is of this machine.
+fn is_here(server: &str) -> bool {
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host).trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Asks until a cluster that was just made is noticed.
@@ -94,25 +118,38 @@ async fn enter(args: &ClusterJoin) -> Result<(), Error> {
         None => asked()?.parse(),
     }
     .map_err(|error| Error::invalid(format!("{error}")))?;
-    let peer = match &args.peer {
-        Some(peer) => vec![with_port(peer)],
+    let nodes = match &args.peer {
+        Some(peer) => vec![vec![with_port(peer)]],
         None => announced().await?,
     };
     let key = NodeKey::generate()?;
-    let mut refused = None;
-    for address in &peer {
-        match join(address, &code, &key, &config.cluster.name()).await {
-            Ok(welcome) => {
-                let name = welcome.cluster_name.clone();
-                files.join(key, *welcome, &SystemClock)?;
-                return line(&format!(
-                    "joined cluster {name:?}; a node that runs here takes part in it at once"
-                ));
+    let welcome = welcomed(&nodes, &code, &key, &config.cluster.name()).await?;
+    let name = welcome.cluster_name.clone();
+    files.join(key, *welcome, &SystemClock)?;
+    line(&format!("joined cluster {name:?}; a node that runs here takes part in it at once"))
+}
+
+/// Shows the code to each node until one takes it: once to each that is reached, since an invite bears three wrong tries.
+async fn welcomed(
+    nodes: &[Vec<String>],
+    code: &InviteCode,
+    key: &NodeKey,
+    name: &str,
+) -> Result<Box<Welcome>, Error> {
+    let (mut refused, mut silent) = (None, None);
+    for node in nodes {
+        for address in node {
+            match join(address, code, key, name).await {
+                Ok(welcome) => return Ok(welcome),
+                Err(error @ JoinError::Pairing(_)) => {
+                    refused.get_or_insert(error);
+                    break;
+                }
+                Err(error) => silent = Some(error),
             }
-            Err(error) => refused = Some(error),
         }
     }
-    Err(refused.map_or_else(nobody, Error::from))
+    Err(refused.or(silent).map_or_else(nobody, Error::from))
 }
 
 /// The code as somebody types it, so that it is in no list of processes.
@@ -134,14 +171,17 @@ fn nobody() -> Error {
 
 /// A host without a port is meant at the usual one.
 fn with_port(peer: &str) -> String {
+    if let Ok(address) = peer.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return SocketAddr::new(address, understudy_cluster::config::PORT).to_string();
+    }
     match peer.rsplit_once(':') {
         Some((_, port)) if port.parse::<u16>().is_ok() => peer.to_owned(),
         _ => format!("{peer}:{}", understudy_cluster::config::PORT),
     }
 }
 
-/// Addresses of the cluster that announces itself here, if it is one alone.
-async fn announced() -> Result<Vec<String>, Error> {
+/// Addresses of each node of the cluster that announces itself here, if it is one alone.
+async fn announced() -> Result<Vec<Vec<String>>, Error> {
     let discovery =
         Discovery::start(None).map_err(|error| Error::new("CLUSTER_UNREACHABLE", error.to_string()))?;
     tokio::time::sleep(LISTENED).await;
@@ -150,7 +190,7 @@ async fn announced() -> Result<Vec<String>, Error> {
         seen.iter().map(|found| found.cluster.as_str()).collect();
     match clusters.len() {
         0 => Err(nobody()),
-        1 => Ok(seen.iter().flat_map(|found| &found.addresses).map(ToString::to_string).collect()),
+        1 => Ok(seen.iter().map(|found| found.addresses.iter().map(ToString::to_string).collect()).collect()),
         _ => Err(Error::invalid(format!(
             "several clusters announce themselves; name a node with --peer: {}",
             names(&seen)
@@ -235,6 +275,9 @@ async fn revoke(args: &ClusterRevoke) -> Result<(), Error> {
         Ok(key) => key,
         Err(_) => known(args).await?,
     };
+    if files.open()?.key.fingerprint() == key {
+        return Err(Error::invalid("this is the node here; it leaves with `understudy cluster leave`"));
+    }
     let denial = files.revoke(key, &args.reason, &SystemClock)?;
     line(&format!("node {} is turned out; the others learn of it as they hear from this one", denial.node()))
 }
@@ -265,4 +308,34 @@ fn leave(node: &ClusterOf) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_may_be_named_without_a_port() {
+        for (said, meant) in [
+            ("studio", "studio:7863"),
+            ("studio:1", "studio:1"),
+            ("10.0.0.7", "10.0.0.7:7863"),
+            ("10.0.0.7:99", "10.0.0.7:99"),
+            ("fd00::1", "[fd00::1]:7863"),
+            ("[fd00::1]", "[fd00::1]:7863"),
+            ("[fd00::1]:99", "[fd00::1]:99"),
+        ] {
+            assert_eq!(with_port(said), meant);
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_made_for_a_node_of_this_machine_only() {
+        for here in ["127.0.0.1:7861", "localhost:7861", "[::1]:7861", "localhost"] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in ["10.0.0.7:7861", "studio:7861", "[fd00::1]:7861"] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
 }

@@ -27,6 +27,9 @@ use crate::{
 /// How often a node looks whether it was made a member, or is one no more.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How often a node that drains looks whether peers are done with it.
+const SERVED_LOOK: Duration = Duration::from_millis(20);
+
 /// What a node brings into a cluster.
 #[derive(Clone)]
 pub struct ClusterParts {
@@ -185,6 +188,20 @@ impl Cluster {
             return Err(IdentityError::NoAuthority.into());
         }
         Ok(running.invites.open(with_authority)?)
+    }
+
+    /// Waits until no sequence of a peer is open here, for as long as `patience` at most. Peers open new ones as long as
+    /// they were not told that this node drains.
+    pub async fn served(&self, patience: Duration) {
+        let Some(running) = self.0.running.load_full() else { return };
+        let finished = async {
+            while running.verbs.open_sequences() > 0 {
+                tokio::time::sleep(SERVED_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(patience, finished).await.is_err() {
+            tracing::warn!(left = running.verbs.open_sequences(), "peers have to go on elsewhere");
+        }
     }
 
     /// Stops taking part; the node stays a member.

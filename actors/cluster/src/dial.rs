@@ -14,9 +14,9 @@ use tower::service_fn;
 use understudy_identity::{Fingerprint, IdentityError, PeerIdentity, Protocol, tls::server_name};
 use understudy_listener::socket;
 
-use crate::standing::Standing;
+use crate::{reach::Reach, standing::Standing};
 
-/// How long an address may take to accept, and the other side to finish the handshake.
+/// How long an address may take to accept and the other side to finish the handshake, together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Addresses of a name that are tried.
 const MOST_RESOLVED: usize = 8;
@@ -36,6 +36,9 @@ pub enum DialError {
     /// It shows no certificate.
     #[error("the other side shows no certificate")]
     Nobody,
+    /// It was tried before, in vain.
+    #[error("its port cannot be reached")]
+    Shut,
     /// Connecting took too long.
     #[error("no answer within {} s", CONNECT_LIMIT.as_secs())]
     Slow,
@@ -65,59 +68,93 @@ impl Dialler {
     }
 
     /// The way to a node at any of these addresses; a connection is made when it is first used, and anew when it was
-    /// lost.
-    pub(crate) fn channel(self: &Arc<Self>, addresses: Vec<String>, expected: Fingerprint) -> Channel {
+    /// lost. While `reach` says that the port is shut, nothing is tried.
+    pub(crate) fn channel(
+        self: &Arc<Self>,
+        addresses: Vec<String>,
+        expected: Fingerprint,
+        reach: Arc<Reach>,
+    ) -> Channel {
         let (dialler, addresses) = (self.clone(), Arc::new(addresses));
         let connector = service_fn(move |_: Uri| {
-            let (dialler, addresses) = (dialler.clone(), addresses.clone());
+            let (dialler, addresses, reach) = (dialler.clone(), addresses.clone(), reach.clone());
             async move {
-                let (stream, _) = dialler.secured(&addresses, Some(expected)).await?;
-                Ok::<_, DialError>(TokioIo::new(stream))
+                if reach.is_shut() {
+                    return Err(DialError::Shut);
+                }
+                let secured = dialler.secured(&addresses, Some(expected)).await;
+                reach.note(secured.as_ref().err());
+                Ok(TokioIo::new(secured?.0))
             }
         });
         endpoint().connect_with_connector_lazy(connector)
     }
 
+    /// Tries, beside those who ask, whether a port that was shut is open now.
+    pub(crate) fn probe(self: &Arc<Self>, addresses: Vec<String>, expected: Fingerprint, reach: Arc<Reach>) {
+        let dialler = self.clone();
+        tokio::spawn(async move {
+            reach.note(dialler.secured(&addresses, Some(expected)).await.err().as_ref());
+        });
+    }
+
+    /// All addresses are tried at once, and whoever first proves to be the one that is meant is taken: the way that is
+    /// shortest, not an address that leads to somebody else.
     async fn secured(
         &self,
         addresses: &[String],
         expected: Option<Fingerprint>,
     ) -> Result<(TlsStream<TcpStream>, PeerIdentity), DialError> {
         let config = self.standing.doors.client(Protocol::Data, expected)?;
-        let stream = tcp(addresses).await?;
-        let secured = TlsConnector::from(config).connect(server_name(), stream);
-        let stream = timeout(CONNECT_LIMIT, secured).await.map_err(|_| DialError::Slow)?;
-        let stream = stream.map_err(DialError::Handshake)?;
-        let peer = self.standing.doors.peer(stream.get_ref().1).ok_or(DialError::Nobody)?;
-        Ok((stream, peer))
-    }
-}
-
-/// A TCP connection to whichever address answers first: all are tried at once, so the one with the shortest way wins.
-pub(crate) async fn tcp(addresses: &[String]) -> Result<TcpStream, DialError> {
-    timeout(CONNECT_LIMIT, first_to_answer(addresses)).await.map_err(|_| DialError::Slow)?
-}
-
-async fn first_to_answer(addresses: &[String]) -> Result<TcpStream, DialError> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "there is no such host");
-    let mut found: Vec<SocketAddr> = Vec::new();
-    for address in addresses {
-        match lookup_host(address).await {
-            Ok(resolved) => found.extend(resolved.take(MOST_RESOLVED)),
-            Err(error) => last = error,
-        }
-    }
-    let mut tries: FuturesUnordered<_> = found.into_iter().map(TcpStream::connect).collect();
-    while let Some(tried) = tries.next().await {
-        match tried {
-            Ok(stream) => {
-                socket::set_up(&stream, KEEPALIVE);
-                return Ok(stream);
+        let connector = TlsConnector::from(config);
+        let prove = |address| {
+            let connector = connector.clone();
+            async move {
+                let secured = connector.connect(server_name(), connected(address).await?);
+                let stream = secured.await.map_err(DialError::Handshake)?;
+                let peer = self.standing.doors.peer(stream.get_ref().1).ok_or(DialError::Nobody)?;
+                Ok((stream, peer))
             }
-            Err(error) => last = error,
-        }
+        };
+        first_of(addresses, prove).await
     }
-    Err(DialError::Connect(last))
+}
+
+/// A TCP connection to whichever address answers first.
+pub(crate) async fn tcp(addresses: &[String]) -> Result<TcpStream, DialError> {
+    first_of(addresses, connected).await
+}
+
+async fn connected(address: SocketAddr) -> Result<TcpStream, DialError> {
+    let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
+    socket::set_up(&stream, KEEPALIVE);
+    Ok(stream)
+}
+
+/// What `try_one` makes of the address with which it is done first, of all at once.
+async fn first_of<T, Try: Future<Output = Result<T, DialError>>>(
+    addresses: &[String],
+    try_one: impl Fn(SocketAddr) -> Try,
+) -> Result<T, DialError> {
+    let tries = async {
+        let mut last = DialError::Connect(io::Error::new(io::ErrorKind::NotFound, "there is no such host"));
+        let mut found: Vec<SocketAddr> = Vec::new();
+        for address in addresses {
+            match lookup_host(address).await {
+                Ok(resolved) => found.extend(resolved.take(MOST_RESOLVED)),
+                Err(error) => last = DialError::Connect(error),
+            }
+        }
+        let mut tries: FuturesUnordered<_> = found.into_iter().map(&try_one).collect();
+        while let Some(tried) = tries.next().await {
+            match tried {
+                Ok(made) => return Ok(made),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    };
+    timeout(CONNECT_LIMIT, tries).await.map_err(|_| DialError::Slow)?
 }
 
 fn endpoint() -> Endpoint {

@@ -31,6 +31,7 @@
 //!     readiness: Readiness::Ready,
 //!     places: 16,
 //!     load,
+//!     step: Duration::from_millis(20),
 //!     round_trip: Duration::from_micros(300),
 //!     free_bytes: 0,
 //!     bytes: 0,
@@ -50,6 +51,7 @@ mod losses;
 mod own;
 pub mod placement;
 mod port;
+mod reach;
 mod remotes;
 mod renewal;
 mod running;

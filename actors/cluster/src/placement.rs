@@ -1,14 +1,18 @@
 //! Where a model's next sequence should live.
 //!
-//! Of the places that can serve it at once, two are looked at and the one with the shorter expected wait, round
-//! trip included, is taken: the power of two choices (Mitzenmacher 2001) keeps load even although each node knows
+//! Of the places that can serve it at once, two are looked at and the one with the shorter expected time, round
+//! trip and speed included, is taken: the power of two choices (Mitzenmacher 2001) keeps load even although each node knows
 //! the others' queues only as they were a moment ago. A question whose beginning some place has likely read
 //! already goes back there, unless that has become clearly busier.
 
 use std::{hash::Hasher as _, time::Duration};
 
-/// How long a sequence holds its place, where nobody knows better.
+/// How long a sequence holds its place at the fastest of the places.
 const USUAL_HOLD: Duration = Duration::from_secs(2);
+
+/// Places count as equally fast while one takes less than so many times as long for a token as the fastest: what an
+/// engine measures of itself when it starts is not more exact.
+const AS_FAST: f64 = 1.5;
 
 /// How much longer than elsewhere a question may wait where its beginning has been read: what reading it again
 /// costs is not known here, and it is seldom less.
@@ -38,6 +42,8 @@ pub struct Candidate {
     pub places: u32,
     /// Sequences there, requests that wait, and what was sent there since that was known.
     pub load: u32,
+    /// Time of a pass over one row there; zero where it is not known.
+    pub step: Duration,
     /// Round trip; zero for this process.
     pub round_trip: Duration,
     /// Bytes of memory that models may still take there.
@@ -47,12 +53,21 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Expected time until a sequence is served, as far as it differs between places: where others hold all of them it
-    /// waits for one to end.
-    fn cost(&self) -> Duration {
+    /// Expected time until a sequence has been served, as far as it differs between places: each sequence beside it slows
+    /// it down, and where others hold all places it waits for one to end.
+    fn cost(&self, fastest: Duration) -> Duration {
         let share = f64::from(self.load) / f64::from(self.places.max(1));
-        let wait = if self.has_room() { Duration::ZERO } else { USUAL_HOLD };
-        USUAL_HOLD.mul_f64(share) + wait + self.round_trip
+        let waits = if self.has_room() { 0.0 } else { 1.0 };
+        USUAL_HOLD.mul_f64(self.slowness(fastest) * (1.0 + share + waits)) + self.round_trip
+    }
+
+    /// How many times as long as at the fastest place a token takes; 1 for those that are about as fast.
+    fn slowness(&self, fastest: Duration) -> f64 {
+        if self.step.is_zero() || fastest.is_zero() {
+            return 1.0;
+        }
+        let times = self.step.as_secs_f64() / fastest.as_secs_f64();
+        if times < AS_FAST { 1.0 } else { times }
     }
 
     fn has_room(&self) -> bool {
@@ -69,7 +84,9 @@ pub fn choose(candidates: &[Candidate], affinity: Option<u64>, draw: u64) -> Opt
     if best != Readiness::Ready {
         return to_load(candidates, &able);
     }
-    let cost = |index: usize| candidates[index].cost();
+    let known = able.iter().map(|&index| candidates[index].step).filter(|step| !step.is_zero());
+    let fastest = known.min().unwrap_or_default();
+    let cost = |index: usize| candidates[index].cost(fastest);
     let [first, second] = two_of(&able, draw)?;
     let lighter = if cost(second) < cost(first) { second } else { first };
     let home = affinity
@@ -95,12 +112,12 @@ pub fn replica(candidates: &[Candidate], chosen: usize) -> Option<usize> {
     (0..candidates.len()).filter(|&at| has_room(&candidates[at])).max_by_key(|&at| candidates[at].free_bytes)
 }
 
-/// Of places that have to load it first: this process, unless another has more memory to spare and this has none.
+/// Of places that have to load it first: this process if it has the memory, else whoever has most to spare.
 fn to_load(candidates: &[Candidate], able: &[usize]) -> Option<usize> {
     able.iter().copied().max_by_key(|&index| {
-        let Candidate { node, free_bytes, round_trip, .. } = &candidates[index];
-        let roomy = *free_bytes > 0;
-        (roomy && *node == 0, *free_bytes, std::cmp::Reverse(*round_trip))
+        let Candidate { node, free_bytes, bytes, round_trip, .. } = &candidates[index];
+        let is_roomy = free_bytes >= bytes;
+        (is_roomy && *node == 0, *free_bytes, std::cmp::Reverse(*round_trip))
     })
 }
 
@@ -130,6 +147,7 @@ mod tests {
             readiness: Readiness::Ready,
             places: 8,
             load,
+            step: Duration::from_millis(20),
             round_trip: Duration::from_micros(round_trip_us),
             free_bytes: 1 << 30,
             bytes: 1 << 20,
@@ -156,8 +174,11 @@ mod tests {
         assert_eq!(choose(&files, None, 3), Some(1));
         let both = [not_ready(Readiness::OnDisk, 5, 1 << 40), not_ready(Readiness::OnDisk, 0, 1 << 30)];
         assert_eq!(choose(&both, None, 3), Some(1), "this process, where it has room");
-        let full = [not_ready(Readiness::OnDisk, 5, 1 << 40), not_ready(Readiness::OnDisk, 0, 0)];
-        assert_eq!(choose(&full, None, 3), Some(0));
+        for too_little in [0, (1 << 20) - 1] {
+            let full =
+                [not_ready(Readiness::OnDisk, 5, 1 << 40), not_ready(Readiness::OnDisk, 0, too_little)];
+            assert_eq!(choose(&full, None, 3), Some(0), "{too_little}");
+        }
     }
 
     #[test]
@@ -170,6 +191,18 @@ mod tests {
         assert_eq!(replica(&[full.clone(), on_disk(2, 1 << 20)], 0), None, "too little memory");
         assert_eq!(replica(&[full, ready(2, 8, 200)], 0), None, "nobody else has the file");
         assert_eq!(replica(&[on_disk(1, 1 << 30)], 0), None, "it is being loaded anyway");
+    }
+
+    #[test]
+    fn a_slow_machine_is_taken_where_it_is_the_sooner_all_the_same() {
+        let step = |ms, place| Candidate { step: Duration::from_millis(ms), ..place };
+        for (slow, load, taken) in
+            [(29, 1, 1), (100, 1, 0), (100, 7, 0), (40, 7, 0), (40, 8, 1), (100, 40, 1), (0, 1, 1)]
+        {
+            let places = [step(20, ready(1, load, 200)), step(slow, ready(2, 0, 200))];
+            let seen = (0..20).map(|draw| choose(&places, None, draw)).all(|chosen| chosen == Some(taken));
+            assert!(seen, "{slow} ms a step against 20, while {load} of 8 places are taken there");
+        }
     }
 
     #[test]

@@ -15,7 +15,13 @@ use understudy_identity::Fingerprint;
 use understudy_proto::node::v1::{PrepareRequest, peers_client::PeersClient};
 use understudy_remote::{CodecStore, RemoteBackend};
 
-use crate::{dial::Dialler, losses::Losses, slots::Remotes, view::ClusterView};
+use crate::{
+    dial::Dialler,
+    losses::Losses,
+    reach::Reach,
+    slots::Remotes,
+    view::{ClusterView, NodeView},
+};
 
 /// How long a node may take to say that it has heard what to load.
 const PREPARE_LIMIT: Duration = Duration::from_secs(10);
@@ -32,6 +38,8 @@ pub(crate) struct Peers {
 /// One start of another node. There are at most as many as the membership knows nodes.
 pub(crate) struct Peer {
     generation: u64,
+    addresses: Vec<String>,
+    reach: Arc<Reach>,
     /// Fires when it is lost. What was made for it before is of no use then, also where the same start comes back.
     lost: CancellationToken,
     channel: Channel,
@@ -40,23 +48,32 @@ pub(crate) struct Peer {
 }
 
 impl Peers {
-    /// The way to a node, and what fires when that is lost.
+    /// The way to a node, and what fires when that is lost. `None` while it cannot be reached.
     pub(crate) fn way(&self, view: &ClusterView, node: NodeId) -> Option<(Channel, CancellationToken)> {
         let there = view.usable().find(|there| there.node == node.0)?;
         let mut known = self.lock();
-        // Nodes that are gone, or were for a while, and starts that are over.
+        // Nodes that are gone, or were for a while, or are somewhere else now, and starts that are over.
         known.retain(|id, peer| {
-            !peer.lost.is_cancelled() && view.node(*id).is_some_and(|node| node.generation == peer.generation)
+            let is_same =
+                |node: &NodeView| (node.generation, &node.addresses) == (peer.generation, &peer.addresses);
+            !peer.lost.is_cancelled() && view.node(*id).is_some_and(is_same)
         });
-        let peer = known.entry(node.0).or_insert_with(|| Peer {
-            generation: there.generation,
-            lost: self.losses.of(node.0, there.generation),
-            channel: self
-                .dialler
-                .channel(there.addresses.clone(), Fingerprint::from_bytes(there.fingerprint)),
-            backends: HashMap::new(),
+        let expected = Fingerprint::from_bytes(there.fingerprint);
+        let peer = known.entry(node.0).or_insert_with(|| {
+            let reach = Arc::<Reach>::default();
+            Peer {
+                generation: there.generation,
+                addresses: there.addresses.clone(),
+                lost: self.losses.of(node.0, there.generation),
+                channel: self.dialler.channel(there.addresses.clone(), expected, reach.clone()),
+                reach,
+                backends: HashMap::new(),
+            }
         });
-        Some((peer.channel.clone(), peer.lost.clone()))
+        if peer.reach.is_due() {
+            self.dialler.probe(there.addresses.clone(), expected, peer.reach.clone());
+        }
+        (!peer.reach.is_shut()).then(|| (peer.channel.clone(), peer.lost.clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Peer>> {

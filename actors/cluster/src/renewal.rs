@@ -77,7 +77,7 @@ async fn renewed(
         None => {
             let there = with_authority(view).ok_or(RenewalError::Nobody)?;
             let expected = Fingerprint::from_bytes(there.fingerprint);
-            let channel = dialler.channel(there.addresses.clone(), expected);
+            let channel = dialler.channel(there.addresses.clone(), expected, Arc::default());
             asked(channel, RenewRequest { csr, certificate: old.der().to_vec() }).await?
         }
     };

@@ -53,6 +53,8 @@ pub(crate) struct Running {
     pub(crate) peers: Arc<Peers>,
     pub(crate) shadow: Arc<Shadow>,
     pub(crate) notebook: Notebook,
+    /// The models of this process, as peers use them.
+    pub(crate) verbs: VerbService,
     wishes: mpsc::Sender<Wish>,
     closing: Closing,
     /// The agent, the port, the files, the certificate and the notes.
@@ -116,7 +118,7 @@ impl Running {
         let agent = Agent {
             standing: standing.clone(),
             dialler: dialler.clone(),
-            verbs,
+            verbs: verbs.clone(),
             facts: parts.facts.clone(),
             ids,
             sender,
@@ -155,6 +157,7 @@ impl Running {
             peers,
             shadow,
             notebook,
+            verbs,
             wishes,
             closing,
             _tasks: tasks,

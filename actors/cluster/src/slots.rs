@@ -191,6 +191,7 @@ fn candidate(id: NodeId, node: &NodeView, model: &str) -> Option<Candidate> {
         readiness: readiness(found)?,
         places: found.places,
         load: found.active + found.waiting,
+        step: Duration::from_micros(found.step_us),
         round_trip: node.round_trip,
         free_bytes: node.facts.free_bytes,
         bytes: found.bytes,

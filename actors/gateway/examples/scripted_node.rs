@@ -1,7 +1,7 @@
 //! A node whose engine is scripted, in a process of its own: for tests that kill, freeze and cut off nodes.
 //!
 //! ```text
-//! scripted_node HOME CLUSTER_ADDR TICK_MS SEQUENCES [advertise=ADDR] [peer=ADDR] [grpc=IP] [discovery=on] MODEL...
+//! scripted_node HOME CLUSTER_ADDR TICK_MS SEQUENCES [advertise=ADDR] [peer=ADDR] [grpc=IP] [discovery=on] [tick=MS] MODEL...
 //! ```
 //! Prints `ready grpc=ADDR`, then obeys lines on its standard input: `panic N`, `hang N` (at the n-th token of the next
 //! run), `release`, `drain`.
@@ -17,7 +17,7 @@ use understudy_gateway::{Node, NodeConfig};
 async fn main() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("info").init();
     let (named, args): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| {
-        ["advertise=", "peer=", "grpc=", "discovery="].iter().any(|key| word.starts_with(key))
+        ["advertise=", "peer=", "grpc=", "discovery=", "tick="].iter().any(|key| word.starts_with(key))
     });
     let all = |key: &str| -> Vec<String> {
         named.iter().filter_map(|word| word.strip_prefix(key)).map(Into::into).collect()
@@ -48,6 +48,7 @@ async fn main() {
     config.cluster.peers = all("peer=");
     config.timeouts.drain_ms = 5_000;
     let scripts: Vec<Script> = models.iter().map(Script::new).collect();
+    let tick_ms = all("tick=").pop().unwrap_or_else(|| tick_ms.clone());
     let tick = Duration::from_millis(tick_ms.parse().unwrap());
     scripts.iter().for_each(|script| script.tick_time(tick));
     let node = Node::start(config, Arc::new(ScriptedModels::new(scripts.clone()))).await.unwrap();

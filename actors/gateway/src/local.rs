@@ -293,6 +293,7 @@ fn slot_status(slot: SlotStatus) -> ModelStatus {
         active: count(slot.active),
         waiting: count(slot.waiting),
         decode_tok_s: slot.decode_tok_s,
+        step_us: slot.step_us,
         bytes: slot.bytes,
         digest: slot.digest,
         numerics: slot.numerics,

@@ -155,7 +155,7 @@ impl Models {
         let place = self.watchers.visit(&ctx)?;
         let control = self.control.clone();
         let list = move |_: &u64| control.list();
-        Ok(watching::changes(self.control.changes(), list, |status| &status.model, ctx, place))
+        Ok(watching::changes(self.control.changes(), list, |status| &status.model, |_| None, ctx, place))
     }
 }
 

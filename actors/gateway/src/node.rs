@@ -151,12 +151,19 @@ impl Node {
         Ok(addresses)
     }
 
-    /// Stops: health turns to not serving; new requests and those that wait are refused at once; those that run finish
-    /// within the drain time, then are cancelled; then the sockets close.
+    /// Stops: health turns to not serving, and peers are told; new requests and those that wait are refused at once; those
+    /// that run finish within the drain time, then are cancelled; what peers run here finishes within it too, else they
+    /// go on elsewhere; then the sockets close.
     /// Answers how many were cancelled.
     pub async fn drain(&self) -> usize {
         self.watchers.close();
-        let cut = self.admission.drain(self.config.timeouts.drain()).await;
+        let patience = self.config.timeouts.drain();
+        let for_peers = async {
+            if let Some(cluster) = &self.cluster {
+                cluster.served(patience).await;
+            }
+        };
+        let (cut, ()) = tokio::join!(self.admission.drain(patience), for_peers);
         self.watchers.drain(std::time::Duration::ZERO).await;
         if let Some(servers) = self.servers.lock().await.take() {
             servers.stop().await;

@@ -89,7 +89,7 @@ impl Noted {
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        if self.is_behind || !self.send(Kind::Ended(Ended {})) {
+        if !self.send(Kind::Ended(Ended {})) {
             let shadow = &self.notebook.shadow;
             shadow.store().end(shadow.now(), Source::OWN, self.number);
         }

@@ -184,12 +184,19 @@ impl Store {
         over.iter().for_each(|key| self.remove(key));
     }
 
+    /// Makes room: answers that have ended go first, for their callers most likely have them.
     fn shrink(&mut self) {
         while (self.records.len() > MOST_RECORDS || self.bytes > MOST_BYTES)
-            && let Some((_, key)) = self.ages.pop_first()
+            && let Some(key) = self.oldest()
         {
             self.remove(&key);
         }
+    }
+
+    fn oldest(&self) -> Option<Key> {
+        let has_ended =
+            |key: &&Key| self.records.get(*key).is_some_and(|record| matches!(record.life, Life::Ended(_)));
+        self.ages.values().find(has_ended).or_else(|| self.ages.values().next()).cloned()
     }
 
     fn remove(&mut self, key: &Key) {

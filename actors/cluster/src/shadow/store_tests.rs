@@ -51,6 +51,22 @@ fn a_text_is_had_as_of_any_event() {
 }
 
 #[test]
+fn what_has_ended_makes_room_for_what_runs() {
+    let mut store = Store::default();
+    store.begin(NOW, HERE, 0, begun("long"));
+    for number in 1..=2 * MOST_RECORDS as u64 {
+        store.begin(NOW, HERE, number, begun(&format!("short-{number}")));
+        store.end(NOW, HERE, number);
+    }
+    assert!(known(&mut store, NOW, "long", 0).is_some(), "it runs still");
+    assert!(known(&mut store, NOW, "short-1", 0).is_none());
+    for number in 1..=MOST_RECORDS as u64 {
+        store.begin(NOW, THERE, number, begun(&format!("other-{number}")));
+    }
+    assert!(known(&mut store, NOW, "long", 0).is_none(), "all run: the oldest goes");
+}
+
+#[test]
 fn notes_that_do_not_fit_are_left_out() {
     let mut store = Store::default();
     store.begin(NOW, HERE, 1, begun("a"));

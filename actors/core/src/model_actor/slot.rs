@@ -59,6 +59,8 @@ pub struct SlotStatus {
     pub waiting: usize,
     /// Decode speed lately, all runs together.
     pub decode_tok_s: f64,
+    /// Microseconds of a pass that decodes one token, to two digits; 0 until it is measured.
+    pub step_us: u64,
     /// Restarts since the slot was made.
     pub restarts: u32,
     /// Size of the model's file.
@@ -130,6 +132,7 @@ impl Slot {
             active: 0,
             waiting: 0,
             decode_tok_s: 0.0,
+            step_us: 0,
             restarts: 0,
             bytes: 0,
             context: 0,
@@ -288,6 +291,7 @@ impl Slot {
             active: engine.as_ref().map_or(0, |engine| engine.active()),
             waiting: engine.as_ref().map_or(0, |engine| engine.waiting()),
             decode_tok_s: engine.as_ref().map_or(0.0, |engine| engine.decode_tok_s()),
+            step_us: engine.as_ref().and_then(|engine| engine.pace().seconds(1)).map_or(0, micros),
             restarts: self.restarts.load(Ordering::Relaxed),
             bytes: phase.bytes,
             context: card.map_or(0, |card| card.context),
@@ -300,5 +304,31 @@ impl Slot {
             *published = status;
             changed
         });
+    }
+}
+
+/// Microseconds to two digits, so that a status is another only when this has really changed.
+fn micros(seconds: f64) -> u64 {
+    let exact = seconds.max(0.0) * 1e6;
+    let unit = 10_f64.powf((exact.max(1.0).log10().floor() - 1.0).max(0.0));
+    ((exact / unit).round() * unit) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_told_to_two_digits() {
+        for (seconds, told) in [
+            (0.0, 0),
+            (0.000_004_4, 4),
+            (0.000_046_6, 47),
+            (0.012_345, 12_000),
+            (0.999, 1_000_000),
+            (2.31, 2_300_000),
+        ] {
+            assert_eq!(micros(seconds), told, "{seconds}");
+        }
     }
 }

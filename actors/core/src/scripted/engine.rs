@@ -25,7 +25,7 @@ pub struct ScriptedEngine {
     quick: VecDeque<(JobId, Verb)>,
     runs: Vec<Run>,
     total: Cost,
-    /// Rows of verifications so far, at a millisecond each.
+    /// Seconds of verifications so far, by rows: a tick each, and a millisecond for each row where ticks take no time.
     paces: HashMap<usize, f64>,
 }
 
@@ -105,7 +105,9 @@ impl ScriptedEngine {
                 tokens.extend(new.clone().map(letter));
                 let stop = (tokens.len() >= Self::CONTEXT).then_some(StopReason::ContextFull);
                 let steps = new.map(|n| step(n, spec.signals)).collect();
-                self.paces.insert(drafted + 1, 0.001 * (drafted + 1) as f64);
+                let tick = self.script.plan().tick_time.as_secs_f64();
+                let seconds = if tick > 0.0 { tick } else { 0.001 * (drafted + 1) as f64 };
+                self.paces.insert(drafted + 1, seconds);
                 Ok(Outcome::Verified(Verified { steps, drafted, accepted, foreseen: 0, stop }))
             }
             Verb::Truncate { seq, len } => {

@@ -33,6 +33,7 @@ impl OwnFacts for Facts {
             active: model.active,
             waiting: model.waiting,
             decode_tok_s: model.decode_tok_s,
+            step_us: model.step_us,
             bytes: model.bytes,
         };
         NodeFacts {

@@ -45,11 +45,17 @@ impl ClusterService {
     ) -> Result<impl Stream<Item = Result<NodeStatus, Failure>> + Send + 'static, Failure> {
         let place = self.watchers.visit(&ctx)?;
         let list = |view: &Arc<ClusterView>| statuses(view);
-        Ok(watching::changes(self.cluster.watch(), list, |status| &status.node, ctx, place))
+        let gone =
+            |last| Some(NodeStatus { state: "left".into(), detail: "it is known no more".into(), ..last });
+        Ok(watching::changes(self.cluster.watch(), list, |status| &status.node, gone, ctx, place))
     }
 }
 
+/// Every node, this one first; none while it is alone.
 fn statuses(view: &ClusterView) -> Vec<NodeStatus> {
+    if view.own.node == 0 {
+        return Vec::new();
+    }
     let own = NodeStatus { state: "self".into(), ..view.own.status() };
     std::iter::once(own).chain(view.nodes.iter().map(understudy_cluster::NodeView::status)).collect()
 }

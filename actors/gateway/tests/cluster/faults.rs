@@ -9,7 +9,7 @@ use understudy_proto::v1::{GenerateRequest, generate_event::Event};
 
 use crate::{
     SOON, ask,
-    process::{Kind, Process, joined},
+    process::{Kind, Place, Process, joined, joined_at},
     town::model,
 };
 
@@ -126,4 +126,21 @@ async fn a_frozen_node_is_given_up_and_comes_back_when_it_thaws() {
     nodes[2].signal("CONT");
     nodes[0].sees(2).await;
     nodes[2].sees(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_drains_finishes_what_it_has_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = model(folder.path(), "m.gguf");
+    let kind = Kind { tick_ms: 10, sequences: 32, models: vec![name.clone()] };
+    let mut places = [Place::free(), Place::free()];
+    places[0].models = Some(vec![]);
+    let mut nodes = joined_at(folder.path(), &places, &kind).await;
+    let (client, asked) = (nodes[0].client.clone(), request(&name, 300));
+    let before = tokio::spawn(async move { answer(&client, asked).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    nodes[1].tell("drain");
+    let (text, reason, _) = before.await.unwrap();
+    assert_eq!((text.len(), reason.as_str()), (300, "length"), "nobody else has the model");
+    nodes[1].ends(Duration::from_secs(3)).await;
 }

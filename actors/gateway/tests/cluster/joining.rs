@@ -47,8 +47,19 @@ async fn a_node_without_the_model_answers_with_the_one_of_another() {
     assert_eq!(there, alone);
     assert_eq!(end.unwrap().usage.unwrap().completion_tokens, 30);
 
+    second.files().leave().unwrap();
+    second.node.cluster().unwrap().look().await.unwrap();
+    assert_eq!(turns("left").await, other, "it said goodbye");
+    first.admit(&second).await;
+    first.sees(1).await;
+    let other = turns("alive").await;
     second.node.drain().await;
     assert_eq!(turns("dead").await, other, "a watcher is told");
     assert!(first.sees(0).await < Duration::from_secs(1), "a node that ends is missed at once");
+    first.files().leave().unwrap();
+    first.node.cluster().unwrap().look().await.unwrap();
+    let mut gone = [turns("left").await, turns("left").await];
+    gone.sort();
+    assert!(gone.contains(&own), "this one is in no cluster any more");
     first.node.drain().await;
 }

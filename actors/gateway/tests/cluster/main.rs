@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
 #![allow(clippy::print_stdout, reason = "figures of a run are worth reading")]
 
+mod addresses;
 mod attacks;
 #[path = "../common/mod.rs"]
 mod common;

@@ -29,7 +29,7 @@ pub struct Kind {
 pub struct Place {
     /// The address of its port for nodes.
     pub cluster: String,
-    /// Further words for the node: `advertise=ADDR`, `peer=ADDR`, `grpc=IP`, `discovery=on`.
+    /// Further words for the node: `advertise=ADDR`, `peer=ADDR`, `grpc=IP`, `discovery=on`, `tick=MS`.
     pub words: Vec<String>,
     /// Its models, if not those of its kind.
     pub models: Option<Vec<String>>,

@@ -16,28 +16,35 @@ use crate::{
 };
 
 const TOKENS: u32 = 400;
+const SMALL: &str = "small.gguf";
+const BIG: &str = "big.gguf";
 
-/// Nodes with these models each, of which the first is asked.
-async fn cast(folder: &Path, models: &[&[&String]]) -> Vec<Process> {
-    let place =
-        |own: &&[&String]| Place { models: Some(own.iter().copied().cloned().collect()), ..Place::free() };
+/// Nodes with a model each, of which the first is asked. A pass of the big one takes as long as twenty of the small one.
+async fn cast(folder: &Path, models: &[&String]) -> Vec<Process> {
+    let place = |model: &&String| {
+        let tick = if model.ends_with(BIG) { "tick=20" } else { "tick=1" };
+        Place { models: Some(vec![(*model).clone()]), words: vec![tick.into()], ..Place::free() }
+    };
     let places: Vec<Place> = models.iter().map(place).collect();
-    let kind = Kind { tick_ms: 10, sequences: 32, models: vec![] };
+    let kind = Kind { tick_ms: 1, sequences: 32, models: vec![] };
     let nodes = joined_at(folder, &places, &kind).await;
-    let begun = Instant::now();
-    let others: usize = models[1..].iter().map(|own| own.len()).sum();
-    while ready(&nodes[0]).await < others {
-        assert!(begun.elapsed() < SOON);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    all_ready(&nodes).await;
     nodes
 }
 
-/// Models that are ready at other nodes.
-async fn ready(node: &Process) -> usize {
-    let status = node.client.cluster_status(SOON).await.unwrap();
-    let alive = status.nodes.iter().filter(|node| node.state == "alive");
-    alive.flat_map(|node| &node.models).filter(|model| model.state == "ready").count()
+/// Waits until the first node knows that each of the others has its model ready.
+async fn all_ready(nodes: &[Process]) {
+    let begun = Instant::now();
+    loop {
+        let status = nodes[0].client.cluster_status(SOON).await.unwrap();
+        let alive = status.nodes.iter().filter(|node| node.state == "alive");
+        let ready = alive.flat_map(|node| &node.models).filter(|model| model.state == "ready").count();
+        if ready == nodes.len() - 1 {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{status:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn played(policy: &str, ladder: [&String; 2]) -> GenerateRequest {
@@ -97,8 +104,8 @@ impl Told {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draft_here_speculates_for_a_target_there_and_for_its_twin_when_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let (draft, target) = (model(folder.path(), "draft.gguf"), model(folder.path(), "target.gguf"));
-    let mut nodes = cast(folder.path(), &[&[&draft], &[&target], &[&target]]).await;
+    let (draft, target) = (model(folder.path(), SMALL), model(folder.path(), BIG));
+    let mut nodes = cast(folder.path(), &[&draft, &target, &target]).await;
     let client = nodes[0].client.clone();
     let asked = || played("speculate:with=model", [&draft, &target]);
     let undisturbed = told(&client, asked(), 0, || ()).await;
@@ -109,19 +116,15 @@ async fn a_draft_here_speculates_for_a_target_there_and_for_its_twin_when_that_i
         assert!(killed.accepted() > TOKENS / 4, "{killed:?}");
         assert!(killed.pause < Duration::from_secs(1), "{killed:?}");
         nodes[victim].restart().await;
-        let begun = Instant::now();
-        while ready(&nodes[0]).await < 2 {
-            assert!(begun.elapsed() < SOON);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        all_ready(&nodes).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_here_goes_on_by_itself_without_its_draft_there() {
     let folder = tempfile::tempdir().unwrap();
-    let (draft, target) = (model(folder.path(), "draft.gguf"), model(folder.path(), "target.gguf"));
-    let mut nodes = cast(folder.path(), &[&[&target], &[&draft]]).await;
+    let (draft, target) = (model(folder.path(), SMALL), model(folder.path(), BIG));
+    let mut nodes = cast(folder.path(), &[&target, &draft]).await;
     let client = nodes[0].client.clone();
     let asked = || played("speculate:with=model", [&draft, &target]);
     let undisturbed = told(&client, asked(), 0, || ()).await;
@@ -131,11 +134,7 @@ async fn a_target_here_goes_on_by_itself_without_its_draft_there() {
     println!("draft frozen: longest pause {:?}, {} accepted", frozen.pause, frozen.accepted());
     assert!(frozen.pause < Duration::from_millis(4_500), "{frozen:?}");
     nodes[1].signal("CONT");
-    let begun = Instant::now();
-    while ready(&nodes[0]).await < 1 {
-        assert!(begun.elapsed() < SOON);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    all_ready(&nodes).await;
     let killed = told(&client, asked(), 60, || nodes[1].kill()).await;
     assert_eq!(killed.is_whole().text, undisturbed.text);
     println!("draft killed: longest pause {:?}, {} accepted", killed.pause, killed.accepted());
@@ -148,22 +147,18 @@ async fn a_target_here_goes_on_by_itself_without_its_draft_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_teacher_that_is_killed_amid_its_segment_is_followed_by_its_twin() {
     let folder = tempfile::tempdir().unwrap();
-    let (small, teacher) = (model(folder.path(), "small.gguf"), model(folder.path(), "teacher.gguf"));
-    let mut nodes = cast(folder.path(), &[&[&small], &[&teacher], &[&teacher]]).await;
+    let (small, teacher) = (model(folder.path(), SMALL), model(folder.path(), BIG));
+    let mut nodes = cast(folder.path(), &[&small, &teacher, &teacher]).await;
     let client = nodes[0].client.clone();
     let asked = || played("friend:entropy=0.05,max_teacher_share=0.9", [&small, &teacher]);
     let undisturbed = told(&client, asked(), 0, || ()).await;
-    println!("{:?}", undisturbed.end.ledger);
-    undisturbed.is_whole();
+    let ledger = undisturbed.is_whole().end.ledger.as_ref().unwrap();
+    assert_eq!(ledger.spans.len(), 2, "the teacher writes a segment: {ledger:?}");
     for victim in [1, 2] {
         let killed = told(&client, asked(), 60, || nodes[victim].kill()).await;
         assert_eq!(killed.is_whole().text, undisturbed.text);
         assert!(killed.pause < Duration::from_secs(1), "{killed:?}");
         nodes[victim].restart().await;
-        let begun = Instant::now();
-        while ready(&nodes[0]).await < 2 {
-            assert!(begun.elapsed() < SOON);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        all_ready(&nodes).await;
     }
 }
