@@ -44,6 +44,7 @@
 //! ```
 
 mod backend;
+mod call;
 mod codec;
 mod play;
 mod reply;
@@ -53,7 +54,8 @@ mod slots;
 mod tests;
 mod verify;
 
-pub use backend::{Call, FakeBackend};
+pub use backend::FakeBackend;
+pub use call::Call;
 pub use codec::ByteCodec;
 pub use reply::{Fault, Reply};
 pub use slots::FakeSlots;

@@ -1,5 +1,6 @@
 //! The fake as a [`Backend`].
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,36 +13,12 @@ use understudy_engine::{
     verbs::{Cost, Draft, RunSpec, TokenId, Verified, VerifySpec},
 };
 
+use super::call::Call;
 use super::sequences::{Line, Sequences, text_of};
 use super::verify::Checked;
 use super::{ByteCodec, Fault, Reply};
 use crate::backend::RUN_CHANNEL_CAPACITY;
 use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunStream, SeqId};
-
-/// A verb that arrived, as a test wants to see it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Call {
-    /// `open` with this prompt as text.
-    Open(String),
-    /// `extend` by this text.
-    Extend(String),
-    /// `run`.
-    Run(RunSpec),
-    /// `propose` of this many tokens.
-    Propose(usize),
-    /// `verify` of this drafted text.
-    Verify(String),
-    /// `truncate` to this length.
-    Truncate(usize),
-    /// `fork` on this lane.
-    Fork(u32),
-    /// `score` of these texts.
-    Score(Vec<String>),
-    /// `embed` of this text.
-    Embed(String),
-    /// `close`, by the caller or because the request was cancelled.
-    Close,
-}
 
 /// A backend that plays [`Reply`]s. Cheap to clone; clones share everything.
 ///
@@ -49,6 +26,7 @@ pub enum Call {
 #[derive(Clone)]
 pub struct FakeBackend {
     card: ModelCard,
+    node: NodeId,
     cached_prefix: usize,
     pace: Pace,
     codec: Arc<dyn Codec>,
@@ -59,6 +37,8 @@ pub struct FakeBackend {
 struct Shared {
     sequences: Mutex<Sequences>,
     calls: Mutex<Vec<Call>>,
+    /// What the next `open`s say.
+    refusals: Mutex<VecDeque<BackendError>>,
 }
 
 impl FakeBackend {
@@ -82,10 +62,15 @@ impl FakeBackend {
                 gates: Vec::new(),
                 codec_digest: ByteCodec.digest().into(),
             },
+            node: NodeId::default(),
             cached_prefix: 0,
             pace: Pace::default(),
             codec: Arc::new(ByteCodec),
-            shared: Arc::new(Shared { sequences: Mutex::new(sequences), calls: Mutex::default() }),
+            shared: Arc::new(Shared {
+                sequences: Mutex::new(sequences),
+                calls: Mutex::default(),
+                refusals: Mutex::default(),
+            }),
             permits: None,
         }
     }
@@ -147,6 +132,18 @@ impl FakeBackend {
     /// Sequences open now: a test's leak check.
     pub fn open_sequences(&self) -> usize {
         self.lock().count()
+    }
+
+    /// It is on this node; on this process's otherwise.
+    pub fn on(mut self, node: NodeId) -> Self {
+        self.node = node;
+        self
+    }
+
+    /// The next `times` calls of `open` fail so.
+    pub fn refuse(&self, times: usize, failure: BackendError) {
+        let mut refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.extend(std::iter::repeat_n(failure, times));
     }
 
     /// The engine dies now.
@@ -226,6 +223,10 @@ impl Backend for FakeBackend {
         &self.card
     }
 
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
     fn codec(&self) -> Arc<dyn Codec> {
         self.codec.clone()
     }
@@ -236,6 +237,8 @@ impl Backend for FakeBackend {
 
     async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError> {
         self.note(Call::Open(text_of(&request.prompt)));
+        let refusal = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        refusal.map_or(Ok(()), Err)?;
         check_tokens("prompt", &request.prompt)?;
         if request.prompt.len() > self.card.context {
             let (tokens, context) = (request.prompt.len(), self.card.context);
@@ -248,7 +251,7 @@ impl Backend for FakeBackend {
         let seq = {
             let mut sequences = self.lock();
             let key = sequences.open(request.prompt, &request.sampler, gate, unpaid, permit)?;
-            SeqId { node: NodeId(0), boot: sequences.boot, key }
+            SeqId { node: self.node, boot: sequences.boot, key }
         };
         self.tie_to_request(ctx, seq);
         Ok(Opened { seq, cached })
