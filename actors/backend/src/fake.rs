@@ -49,6 +49,7 @@ mod codec;
 mod play;
 mod reply;
 mod sequences;
+mod setup;
 mod slots;
 #[cfg(test)]
 mod tests;

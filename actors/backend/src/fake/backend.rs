@@ -14,9 +14,9 @@ use understudy_engine::{
 };
 
 use super::call::Call;
-use super::sequences::{Line, Sequences, text_of};
+use super::sequences::{Sequences, text_of};
 use super::verify::Checked;
-use super::{ByteCodec, Fault, Reply};
+use super::{ByteCodec, Fault};
 use crate::backend::RUN_CHANNEL_CAPACITY;
 use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunStream, SeqId};
 
@@ -25,105 +25,25 @@ use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, Reque
 /// Without a matching [`when`](Self::when) it says `ok`.
 #[derive(Clone)]
 pub struct FakeBackend {
-    card: ModelCard,
-    node: NodeId,
-    cached_prefix: usize,
-    pace: Pace,
-    codec: Arc<dyn Codec>,
-    shared: Arc<Shared>,
-    permits: Option<Arc<Semaphore>>,
+    pub(super) card: ModelCard,
+    pub(super) node: NodeId,
+    pub(super) cached_prefix: usize,
+    pub(super) pace: Pace,
+    pub(super) round_trip: f64,
+    pub(super) codec: Arc<dyn Codec>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) permits: Option<Arc<Semaphore>>,
 }
 
-struct Shared {
-    sequences: Mutex<Sequences>,
-    calls: Mutex<Vec<Call>>,
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) sequences: Mutex<Sequences>,
+    pub(super) calls: Mutex<Vec<Call>>,
     /// What the next `open`s say.
-    refusals: Mutex<VecDeque<BackendError>>,
+    pub(super) refusals: Mutex<VecDeque<BackendError>>,
 }
 
 impl FakeBackend {
-    /// A fake of this name with a context of 4096 tokens and 1 MB read per token.
-    pub fn new(model: impl Into<String>) -> Self {
-        let model = model.into();
-        let sequences = Sequences {
-            boot: 1,
-            script: vec![Line { needle: String::new(), lane: None, reply: Reply::text("ok") }],
-            ..Sequences::default()
-        };
-        Self {
-            card: ModelCard {
-                digest: digest_of(&model),
-                name: model,
-                architecture: "fake".into(),
-                generates: true,
-                context: 4096,
-                bytes_per_token: 1_000_000,
-                numerics: "fake-exact".into(),
-                gates: Vec::new(),
-                codec_digest: ByteCodec.digest().into(),
-            },
-            node: NodeId::default(),
-            cached_prefix: 0,
-            pace: Pace::default(),
-            codec: Arc::new(ByteCodec),
-            shared: Arc::new(Shared {
-                sequences: Mutex::new(sequences),
-                calls: Mutex::default(),
-                refusals: Mutex::default(),
-            }),
-            permits: None,
-        }
-    }
-
-    /// Says `reply` to prompts that contain `needle`. The last registered match wins.
-    pub fn when(self, needle: impl Into<String>, reply: Reply) -> Self {
-        self.lock().script.insert(0, Line { needle: needle.into(), lane: None, reply });
-        self
-    }
-
-    /// Says `reply` to any prompt where it samples on this lane.
-    pub fn when_lane(self, lane: u32, reply: Reply) -> Self {
-        self.lock().script.insert(0, Line { needle: String::new(), lane: Some(lane), reply });
-        self
-    }
-
-    /// What tells its weights from others'; otherwise its name does.
-    pub fn weighing(mut self, digest: impl Into<String>) -> Self {
-        self.card.digest = digest.into();
-        self
-    }
-
-    /// The longest sequence.
-    pub fn context(mut self, tokens: usize) -> Self {
-        self.card.context = tokens;
-        self
-    }
-
-    /// Pretends that this many prompt tokens are in the prefix cache.
-    pub fn cached_prefix(mut self, tokens: usize) -> Self {
-        self.cached_prefix = tokens;
-        self
-    }
-
-    /// What its passes take; unknown otherwise.
-    pub fn paced(mut self, pace: Pace) -> Self {
-        self.pace = pace;
-        self
-    }
-
-    /// Spells and names its tokens so; ids stay those of [`ByteCodec`].
-    pub fn spelled_by(mut self, codec: Arc<dyn Codec>) -> Self {
-        self.card.codec_digest = codec.digest().into();
-        self.codec = codec;
-        self
-    }
-
-    /// Open sequences beyond this wait for a permit.
-    pub fn max_sequences(mut self, count: usize) -> Self {
-        self.permits = Some(Arc::new(Semaphore::new(count)));
-        self
-    }
-
     /// Every verb that arrived, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -132,12 +52,6 @@ impl FakeBackend {
     /// Sequences open now: a test's leak check.
     pub fn open_sequences(&self) -> usize {
         self.lock().count()
-    }
-
-    /// It is on this node; on this process's otherwise.
-    pub fn on(mut self, node: NodeId) -> Self {
-        self.node = node;
-        self
     }
 
     /// The next `times` calls of `open` fail so.
@@ -233,6 +147,10 @@ impl Backend for FakeBackend {
 
     fn pace(&self) -> Pace {
         self.pace
+    }
+
+    fn round_trip(&self) -> f64 {
+        self.round_trip
     }
 
     async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError> {
@@ -414,11 +332,6 @@ impl Backend for FakeBackend {
             self.note(Call::Close);
         }
     }
-}
-
-/// Fakes of the same name have the same weights.
-fn digest_of(model: &str) -> String {
-    model.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the fake thinks of a token that its script does not expect.
