@@ -1,6 +1,9 @@
 //! What a caller has of an answer.
 
+use tonic::Code;
 use understudy_proto::v1::{GenerateEvent, ResumeRequest, generate_event::Event};
+
+use crate::ClientError;
 
 /// What was heard of an answer: enough to [go on](crate::Client::resume) at another node of the cluster when its node is
 /// lost.
@@ -19,7 +22,7 @@ use understudy_proto::v1::{GenerateEvent, ResumeRequest, generate_event::Event};
 /// while let Some(event) = events.next().await {
 ///     match event {
 ///         Ok(event) => heard.follow(&event),
-///         Err(_) if !heard.is_over() => events = other.resume(heard.resume(), timeout).await?,
+///         Err(error) if heard.may_resume(&error) => events = other.resume(heard.resume(), timeout).await?,
 ///         Err(error) => return Err(error),
 ///     }
 /// }
@@ -32,6 +35,8 @@ pub struct Heard {
     sequence: u64,
     text: String,
     is_over: bool,
+    /// The place of the last event when the rest was last asked for.
+    resumed_at: Option<u64>,
 }
 
 impl Heard {
@@ -67,6 +72,17 @@ impl Heard {
         self.is_over
     }
 
+    /// Whether another node is to be asked for the rest: the node was lost amid the answer, and something was heard since
+    /// this was last so. A refusal, a deadline, and a loss that follows another one at once are for the caller to judge.
+    pub fn may_resume(&mut self, error: &ClientError) -> bool {
+        let is_loss = error.status == Code::Unavailable;
+        let may = is_loss && self.sequence > 0 && !self.is_over && self.resumed_at != Some(self.sequence);
+        if may {
+            self.resumed_at = Some(self.sequence);
+        }
+        may
+    }
+
     /// Asks for the rest. Before the first event nothing names the answer: then ask the question again.
     pub fn resume(&self) -> ResumeRequest {
         ResumeRequest {
@@ -74,5 +90,39 @@ impl Heard {
             last_sequence: self.sequence,
             text: Some(self.text.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+    use understudy_proto::v1::{Delta, Finished, Started};
+
+    use super::*;
+
+    fn heard(sequence: u64, event: Event) -> GenerateEvent {
+        GenerateEvent { sequence, event: Some(event) }
+    }
+
+    #[test]
+    fn only_a_loss_is_resumed_and_only_while_there_is_news() {
+        let (lost, mut told) = (ClientError::from(Status::unavailable("gone")), Heard::default());
+        assert!(!told.may_resume(&lost), "nothing names the answer yet");
+        told.follow(&heard(1, Event::Started(Started { request_id: "r".into(), ..Started::default() })));
+        for other in [
+            Status::deadline_exceeded("late"),
+            Status::cancelled("enough"),
+            Status::invalid_argument("wrong"),
+            Status::resource_exhausted("full"),
+            Status::not_found("unknown"),
+        ] {
+            assert!(!told.may_resume(&other.clone().into()), "{other}");
+        }
+        assert!(told.may_resume(&lost));
+        assert!(!told.may_resume(&lost), "the next node brought nothing");
+        told.follow(&heard(2, Event::Delta(Delta { text: "a".into(), ..Delta::default() })));
+        assert!(told.may_resume(&lost), "it goes on, and is lost later");
+        told.follow(&heard(3, Event::Finished(Finished::default())));
+        assert!(!told.may_resume(&lost), "nothing follows");
     }
 }

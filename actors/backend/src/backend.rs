@@ -140,8 +140,14 @@ pub trait Backend: Send + Sync {
     /// Its tokenizer and template.
     fn codec(&self) -> Arc<dyn Codec>;
 
-    /// What its passes took lately, by the rows of a single request: what checking a draft costs.
+    /// What its passes took lately, by the rows of a single request: what checking a draft costs. The way there and back
+    /// is part of it.
     fn pace(&self) -> Pace;
+
+    /// Seconds there and back, which each verb takes once; 0 in this process.
+    fn round_trip(&self) -> f64 {
+        0.0
+    }
 
     /// Makes a sequence of the prompt. Waits for a permit of the slot; the permit is held
     /// until `close`.

@@ -44,16 +44,19 @@
 //! ```
 
 mod backend;
+mod call;
 mod codec;
 mod play;
 mod reply;
 mod sequences;
+mod setup;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use backend::{Call, FakeBackend};
+pub use backend::FakeBackend;
+pub use call::Call;
 pub use codec::ByteCodec;
 pub use reply::{Fault, Reply};
 pub use slots::FakeSlots;

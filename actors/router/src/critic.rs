@@ -1,6 +1,6 @@
 //! A model's word on an answer: how much likelier it finds "Yes" than "No".
 
-use understudy_backend::OpenRequest;
+use understudy_backend::{BackendError, OpenRequest, RequestCtx};
 use understudy_engine::codec::ChatMessage;
 use understudy_engine::verbs::SamplerSpec;
 
@@ -8,12 +8,41 @@ use crate::RouterError;
 use crate::desk::{Desk, Trouble};
 use crate::prompt::beginning;
 
+/// A critic that is lost is asked once more, elsewhere.
+const TRIES: u32 = 2;
+
 /// The probability, of both words together, that `critic` says "Yes" when it is asked whether the answer
-/// is right. It is shown the beginnings of long questions and answers.
-pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) -> Result<f32, Trouble> {
+/// is right. It is shown the beginnings of long questions and answers. `None`: it has no word on it, and the
+/// answers that are there count for more than why.
+pub(crate) async fn approval(
+    desk: &mut Desk<'_>,
+    critic: &str,
+    answer: &str,
+) -> Result<Option<f32>, Trouble> {
+    let mut ctx = desk.job.ctx.clone();
+    for _ in 0..TRIES {
+        match word(desk, &mut ctx, critic, answer).await {
+            Ok(word) => return Ok(Some(word)),
+            Err(over @ Trouble::Over(_)) => return Err(over),
+            // A name that stands for nothing is the caller's mistake.
+            Err(wrong @ Trouble::Refused(RouterError::Backend(BackendError::UnknownModel { .. }))) => {
+                return Err(wrong);
+            }
+            Err(trouble) => {
+                tracing::warn!(request = %ctx.request_id, critic, ?trouble, "a critic could not be asked");
+                ctx.attempt += 1;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// One try. The place that is asked is to be avoided by the next one.
+async fn word(desk: &mut Desk<'_>, ctx: &mut RequestCtx, critic: &str, answer: &str) -> Result<f32, Trouble> {
     let job = desk.job;
     let (sender, _) = tokio::sync::mpsc::channel(1);
-    let backend = job.ctx.bound(job.slots.backend(&job.ctx, critic, sender)).await?;
+    let backend = ctx.bound(job.slots.backend(ctx, critic, sender)).await?;
+    ctx.avoid.push(backend.node());
     let codec = backend.codec();
     let messages = question(&job.request.messages, answer);
     let prompt = codec
@@ -26,8 +55,8 @@ pub(crate) async fn approval(desk: &mut Desk<'_>, critic: &str, answer: &str) ->
     // Opened here, so that the account knows when the critic was asked.
     desk.books.account(critic);
     let opened =
-        backend.open(&job.ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await?;
-    let scored = backend.score(&job.ctx, opened.seq, vec![yes?, no?]).await;
+        backend.open(ctx, OpenRequest { prompt, sampler: SamplerSpec::default(), gate: None }).await?;
+    let scored = backend.score(ctx, opened.seq, vec![yes?, no?]).await;
     backend.close(opened.seq);
     let (scores, cost) = scored?;
     let account = desk.books.account(critic);

@@ -4,43 +4,35 @@
 //! seed. So a sequence is opened when it is needed and brought up to the candidate, whoever wrote
 //! that; after a loss the same is done once more. No text is repeated and no character is split.
 
+mod opening;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use understudy_backend::{
-    Backend, BackendError, NodeId, OpenGate, OpenRequest, RequestCtx, RunEvent, RunStream, SeqId,
-};
+use understudy_backend::{Backend, NodeId, RequestCtx, RunEvent, RunStream, SeqId};
 use understudy_engine::codec::Codec;
-use understudy_engine::verbs::{
-    Draft, RunSpec, SamplerSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec,
-};
+use understudy_engine::verbs::{Draft, RunSpec, StepResult, StopWhen, TokenId, Verified, VerifySpec};
 
 use crate::RouterError;
 use crate::candidate::{Author, Candidate, Written};
 use crate::desk::{Desk, Trouble};
 use crate::request::Conversation;
 
+pub use opening::MOST_LANE;
+
 /// How often a model is tried before its answer is interrupted: nodes come and go, and an answer outlives several.
 const MAX_ATTEMPTS: u32 = 8;
 /// How long a stopped run may take to say what it cost. An engine polls cancellation at
 /// each token, so a live one answers within a token's time.
 const DRAIN_LIMIT: Duration = Duration::from_millis(250);
-/// Pauses between questions after a lost model: doubling, from and to.
-const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
-
-/// Lanes of one answer's candidates: the lower bits of a sequence's lane.
-const LANE_BITS: u32 = 16;
-/// The largest lane of a request.
-pub const MOST_LANE: u32 = u32::MAX >> LANE_BITS;
 
 /// A model and its sequence.
 pub(crate) struct Session {
     model: String,
     attempt: u32,
     open: Option<Open>,
-    /// Where the sequence is, or was meant to be.
+    /// Where the sequence is, or was last.
     node: NodeId,
     /// Nodes that lost it, one entry for each loss.
     losses: Vec<NodeId>,
@@ -134,11 +126,17 @@ impl Session {
 
     /// Notes a loss; whether to try again.
     pub(crate) fn lost(&mut self, desk: &Desk<'_>, why: &str) -> bool {
-        self.open = None;
-        // Twice in a row on one node: what a request does to an engine twice it may do to every engine.
-        let in_a_row = self.losses.last() == Some(&self.node);
-        self.losses.push(self.node);
-        let again = self.attempt + 1 < MAX_ATTEMPTS && !in_a_row;
+        let worth_it = match self.open.take() {
+            // Twice in a row on one node: what a request does to an engine twice it may do to every engine.
+            Some(_) => {
+                let in_a_row = self.losses.last() == Some(&self.node);
+                self.losses.push(self.node);
+                !in_a_row
+            }
+            // No engine had it, which says nothing of the request. After a loss it was looked for long enough.
+            None => self.attempt == 0,
+        };
+        let again = self.attempt + 1 < MAX_ATTEMPTS && worth_it;
         if again {
             let (request, node) = (&desk.job.ctx.request_id, self.node.0);
             tracing::warn!(%request, model = self.model, node, why, "engine lost, trying again");
@@ -171,47 +169,6 @@ impl Session {
         let Some(ids) = candidate.ids_in(&open.author.vocabulary) else { return Ok(None) };
         let rest = ids.strip_prefix(open.held.as_slice()).filter(|_| !open.ahead);
         Ok(rest.map(<[TokenId]>::to_vec))
-    }
-
-    async fn opening(&mut self, desk: &mut Desk<'_>, candidate: &Candidate) -> Result<Open, Trouble> {
-        let ctx = self.ctx(desk);
-        let is_first = desk.books.account(&self.model).numerics.is_empty();
-        let backend = self.find_backend(&ctx, desk).await?;
-        self.node = backend.node();
-        self.digest.get_or_insert_with(|| backend.card().digest.clone());
-        let codec = backend.codec();
-        let prompt = ctx
-            .bound(async { Ok(prompt_ids(desk.job.request.conversation(), codec.clone()).await) })
-            .await??;
-        // What is emitted goes in with the prompt where it is spelled in this vocabulary.
-        let held = candidate.ids_in(codec.digest()).unwrap_or_default();
-        let job = desk.job;
-        let gate = match &job.request.constraint {
-            None => None,
-            Some(pattern) => {
-                let limit = Duration::from_millis(job.config.constraint_budget_ms);
-                let left = job.request.max_tokens.saturating_sub(held.len() as u32);
-                let gate = job.constraints.gate(pattern, codec.clone(), &held, left, limit);
-                let gate = ctx.bound(async { Ok(gate.await) }).await?.map_err(RouterError::from)?;
-                Some(OpenGate { gate, pattern: Arc::new(pattern.clone()), emitted: held.len(), left })
-            }
-        };
-        let asked = job.request.sampler.clone();
-        let temperature = desk.temperature.unwrap_or(asked.temperature);
-        let lane = (asked.lane << LANE_BITS) | desk.lane;
-        let alternatives = job.request.top_logprobs.unwrap_or(0);
-        let sampler = SamplerSpec { lane, temperature, alternatives, ..asked };
-        let ids = [prompt.as_slice(), &held].concat();
-        let opened = backend.open(&ctx, OpenRequest { prompt: ids, sampler, gate }).await?;
-        let account = desk.books.account(&self.model);
-        if is_first {
-            account.prompt_tokens = prompt.len();
-            account.cached_prompt_tokens = opened.cached;
-            account.numerics.clone_from(&backend.card().numerics);
-        }
-        let author = Author { model: self.model.as_str().into(), vocabulary: codec.digest().into() };
-        let sequence = OpenSequence { backend, codec, seq: opened.seq };
-        Ok(Open { sequence, author, prompt, held, ahead: false })
     }
 
     fn ctx(&self, desk: &Desk<'_>) -> RequestCtx {
@@ -286,55 +243,6 @@ impl Session {
         let (draft, cost) = sequence.backend.propose(&ctx, sequence.seq, open.len(), k).await?;
         desk.books.account(&self.model).cost += cost;
         Ok(draft)
-    }
-
-    /// A ready backend. A model that was lost is asked for until it is back.
-    async fn find_backend(&self, ctx: &RequestCtx, desk: &Desk<'_>) -> Result<Arc<dyn Backend>, Trouble> {
-        let give_up = Instant::now() + Duration::from_millis(desk.job.config.resume_wait_ms);
-        let mut pause = RETRY_PAUSE.0;
-        let mut ctx = ctx.clone();
-        loop {
-            let asked = ctx.bound(desk.backend(&ctx, &self.model));
-            let asked = match self.attempt {
-                0 => asked.await,
-                _ => tokio::time::timeout_at(give_up, asked).await.unwrap_or_else(|_| Err(self.too_long())),
-            };
-            let asked = asked.and_then(|backend| match self.is_twin(&*backend) {
-                true => Ok(backend),
-                false => {
-                    ctx.avoid.push(backend.node());
-                    Err(self.no_twin())
-                }
-            });
-            match asked {
-                Err(error) if self.attempt > 0 && may_come_back(&error) => {
-                    if Instant::now() + pause >= give_up {
-                        return Err(Trouble::Lost(error.to_string()));
-                    }
-                    ctx.bound(async {
-                        tokio::time::sleep(pause).await;
-                        Ok(())
-                    })
-                    .await?;
-                    pause = (pause * 2).min(RETRY_PAUSE.1);
-                }
-                asked => return Ok(asked?),
-            }
-        }
-    }
-
-    /// Whether a model has the weights that began the answer.
-    fn is_twin(&self, backend: &dyn Backend) -> bool {
-        self.digest.as_ref().is_none_or(|digest| *digest == backend.card().digest)
-    }
-
-    fn no_twin(&self) -> BackendError {
-        let why = "what is there has other weights than those that began the answer".to_owned();
-        BackendError::Unavailable { model: self.model.clone(), why }
-    }
-
-    fn too_long(&self) -> BackendError {
-        BackendError::EngineLost { model: self.model.clone(), why: "it did not come back in time".into() }
     }
 }
 
@@ -414,12 +322,4 @@ pub(crate) async fn prompt_ids(
     let encode = move || codec.encode_prompt(&codec.render(&messages, &tools)?);
     let encoded = tokio::task::spawn_blocking(encode).await;
     Ok(encoded.map_err(|failed| RouterError::Internal(failed.to_string()))??)
-}
-
-/// Failures of a restart in progress.
-fn may_come_back(error: &BackendError) -> bool {
-    matches!(
-        error,
-        BackendError::Unavailable { .. } | BackendError::EngineLost { .. } | BackendError::Overloaded { .. }
-    )
 }

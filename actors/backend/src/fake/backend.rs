@@ -1,5 +1,6 @@
 //! The fake as a [`Backend`].
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,133 +13,37 @@ use understudy_engine::{
     verbs::{Cost, Draft, RunSpec, TokenId, Verified, VerifySpec},
 };
 
-use super::sequences::{Line, Sequences, text_of};
+use super::call::Call;
+use super::sequences::{Sequences, text_of};
 use super::verify::Checked;
-use super::{ByteCodec, Fault, Reply};
+use super::{ByteCodec, Fault};
 use crate::backend::RUN_CHANNEL_CAPACITY;
 use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunStream, SeqId};
-
-/// A verb that arrived, as a test wants to see it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Call {
-    /// `open` with this prompt as text.
-    Open(String),
-    /// `extend` by this text.
-    Extend(String),
-    /// `run`.
-    Run(RunSpec),
-    /// `propose` of this many tokens.
-    Propose(usize),
-    /// `verify` of this drafted text.
-    Verify(String),
-    /// `truncate` to this length.
-    Truncate(usize),
-    /// `fork` on this lane.
-    Fork(u32),
-    /// `score` of these texts.
-    Score(Vec<String>),
-    /// `embed` of this text.
-    Embed(String),
-    /// `close`, by the caller or because the request was cancelled.
-    Close,
-}
 
 /// A backend that plays [`Reply`]s. Cheap to clone; clones share everything.
 ///
 /// Without a matching [`when`](Self::when) it says `ok`.
 #[derive(Clone)]
 pub struct FakeBackend {
-    card: ModelCard,
-    cached_prefix: usize,
-    pace: Pace,
-    codec: Arc<dyn Codec>,
-    shared: Arc<Shared>,
-    permits: Option<Arc<Semaphore>>,
+    pub(super) card: ModelCard,
+    pub(super) node: NodeId,
+    pub(super) cached_prefix: usize,
+    pub(super) pace: Pace,
+    pub(super) round_trip: f64,
+    pub(super) codec: Arc<dyn Codec>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) permits: Option<Arc<Semaphore>>,
 }
 
-struct Shared {
-    sequences: Mutex<Sequences>,
-    calls: Mutex<Vec<Call>>,
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) sequences: Mutex<Sequences>,
+    pub(super) calls: Mutex<Vec<Call>>,
+    /// What the next `open`s say.
+    pub(super) refusals: Mutex<VecDeque<BackendError>>,
 }
 
 impl FakeBackend {
-    /// A fake of this name with a context of 4096 tokens and 1 MB read per token.
-    pub fn new(model: impl Into<String>) -> Self {
-        let model = model.into();
-        let sequences = Sequences {
-            boot: 1,
-            script: vec![Line { needle: String::new(), lane: None, reply: Reply::text("ok") }],
-            ..Sequences::default()
-        };
-        Self {
-            card: ModelCard {
-                digest: digest_of(&model),
-                name: model,
-                architecture: "fake".into(),
-                generates: true,
-                context: 4096,
-                bytes_per_token: 1_000_000,
-                numerics: "fake-exact".into(),
-                gates: Vec::new(),
-                codec_digest: ByteCodec.digest().into(),
-            },
-            cached_prefix: 0,
-            pace: Pace::default(),
-            codec: Arc::new(ByteCodec),
-            shared: Arc::new(Shared { sequences: Mutex::new(sequences), calls: Mutex::default() }),
-            permits: None,
-        }
-    }
-
-    /// Says `reply` to prompts that contain `needle`. The last registered match wins.
-    pub fn when(self, needle: impl Into<String>, reply: Reply) -> Self {
-        self.lock().script.insert(0, Line { needle: needle.into(), lane: None, reply });
-        self
-    }
-
-    /// Says `reply` to any prompt where it samples on this lane.
-    pub fn when_lane(self, lane: u32, reply: Reply) -> Self {
-        self.lock().script.insert(0, Line { needle: String::new(), lane: Some(lane), reply });
-        self
-    }
-
-    /// What tells its weights from others'; otherwise its name does.
-    pub fn weighing(mut self, digest: impl Into<String>) -> Self {
-        self.card.digest = digest.into();
-        self
-    }
-
-    /// The longest sequence.
-    pub fn context(mut self, tokens: usize) -> Self {
-        self.card.context = tokens;
-        self
-    }
-
-    /// Pretends that this many prompt tokens are in the prefix cache.
-    pub fn cached_prefix(mut self, tokens: usize) -> Self {
-        self.cached_prefix = tokens;
-        self
-    }
-
-    /// What its passes take; unknown otherwise.
-    pub fn paced(mut self, pace: Pace) -> Self {
-        self.pace = pace;
-        self
-    }
-
-    /// Spells and names its tokens so; ids stay those of [`ByteCodec`].
-    pub fn spelled_by(mut self, codec: Arc<dyn Codec>) -> Self {
-        self.card.codec_digest = codec.digest().into();
-        self.codec = codec;
-        self
-    }
-
-    /// Open sequences beyond this wait for a permit.
-    pub fn max_sequences(mut self, count: usize) -> Self {
-        self.permits = Some(Arc::new(Semaphore::new(count)));
-        self
-    }
-
     /// Every verb that arrived, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -147,6 +52,12 @@ impl FakeBackend {
     /// Sequences open now: a test's leak check.
     pub fn open_sequences(&self) -> usize {
         self.lock().count()
+    }
+
+    /// The next `times` calls of `open` fail so.
+    pub fn refuse(&self, times: usize, failure: BackendError) {
+        let mut refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.extend(std::iter::repeat_n(failure, times));
     }
 
     /// The engine dies now.
@@ -226,6 +137,10 @@ impl Backend for FakeBackend {
         &self.card
     }
 
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
     fn codec(&self) -> Arc<dyn Codec> {
         self.codec.clone()
     }
@@ -234,8 +149,14 @@ impl Backend for FakeBackend {
         self.pace
     }
 
+    fn round_trip(&self) -> f64 {
+        self.round_trip
+    }
+
     async fn open(&self, ctx: &RequestCtx, request: OpenRequest) -> Result<Opened, BackendError> {
         self.note(Call::Open(text_of(&request.prompt)));
+        let refusal = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        refusal.map_or(Ok(()), Err)?;
         check_tokens("prompt", &request.prompt)?;
         if request.prompt.len() > self.card.context {
             let (tokens, context) = (request.prompt.len(), self.card.context);
@@ -248,7 +169,7 @@ impl Backend for FakeBackend {
         let seq = {
             let mut sequences = self.lock();
             let key = sequences.open(request.prompt, &request.sampler, gate, unpaid, permit)?;
-            SeqId { node: NodeId(0), boot: sequences.boot, key }
+            SeqId { node: self.node, boot: sequences.boot, key }
         };
         self.tie_to_request(ctx, seq);
         Ok(Opened { seq, cached })
@@ -411,11 +332,6 @@ impl Backend for FakeBackend {
             self.note(Call::Close);
         }
     }
-}
-
-/// Fakes of the same name have the same weights.
-fn digest_of(model: &str) -> String {
-    model.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the fake thinks of a token that its script does not expect.

@@ -178,9 +178,13 @@ impl Link {
     }
 
     pub(super) fn pace(&self) -> Pace {
-        let road = self.road();
-        let on_the_way = road.round_trip.unwrap_or_default();
+        let (on_the_way, road) = (self.round_trip(), self.road());
         Pace::measured(road.pace.pairs().map(|(rows, seconds)| (rows, seconds + on_the_way)))
+    }
+
+    /// Seconds there and back, lately; 0 before anything was measured.
+    pub(super) fn round_trip(&self) -> f64 {
+        self.road().round_trip.unwrap_or_default()
     }
 
     fn road(&self) -> MutexGuard<'_, Road> {

@@ -146,6 +146,10 @@ impl Backend for RemoteBackend {
         self.link.pace()
     }
 
+    fn round_trip(&self) -> f64 {
+        self.link.round_trip()
+    }
+
     /// The gate of the request stays here: the other node makes one of the same pattern.
     async fn open(&self, ctx: &RequestCtx, open: OpenRequest) -> Result<Opened, BackendError> {
         let gate = open.gate.map(|gate| v1::OpenGate {

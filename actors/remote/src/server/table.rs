@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const LOOKS_PER_LEASE: u32 = 10;
 pub(super) struct Table {
     /// Sequences of one peer.
     most: usize,
+    /// Places so far: a name that is closed while it is opened may be taken anew.
+    admitted: AtomicU64,
     peers: Mutex<HashMap<u64, Peer>>,
 }
 
@@ -33,8 +36,8 @@ struct Peer {
 type Name = (u64, u64);
 
 enum Sequence {
-    /// On its way, with what ends that.
-    Opening(CancellationToken),
+    /// On its way: the number of its place, and what ends that.
+    Opening(u64, CancellationToken),
     Open(Arc<Held>),
 }
 
@@ -43,6 +46,7 @@ pub(super) struct Place {
     table: Arc<Table>,
     peer: u64,
     name: Name,
+    number: u64,
     gone: CancellationToken,
     life: CancellationToken,
     permit: Option<OwnedSemaphorePermit>,
@@ -66,7 +70,7 @@ pub(super) struct InUse(Arc<Held>);
 impl Table {
     /// Closes what nobody used for `lease`, as long as somebody holds the table. Must be called in a runtime.
     pub(super) fn new(most: usize, lease: Duration) -> Arc<Self> {
-        let table = Arc::new(Self { most, peers: Mutex::default() });
+        let table = Arc::new(Self { most, admitted: AtomicU64::new(0), peers: Mutex::default() });
         tokio::spawn(expire(Arc::downgrade(&table), lease));
         table
     }
@@ -97,8 +101,9 @@ impl Table {
         let permit = known.places.clone().try_acquire_owned().map_err(full)?;
         let gone = known.gone.clone();
         let life = gone.child_token();
-        entry.insert(Sequence::Opening(life.clone()));
-        Ok(Place { table: self.clone(), peer, name, gone, life, permit: Some(permit) })
+        let number = self.admitted.fetch_add(1, Ordering::Relaxed);
+        entry.insert(Sequence::Opening(number, life.clone()));
+        Ok(Place { table: self.clone(), peer, name, number, gone, life, permit: Some(permit) })
     }
 
     /// # Errors
@@ -108,7 +113,7 @@ impl Table {
         let peers = self.lock();
         match peers.get(&peer).and_then(|peer| peer.sequences.get(&(seq.boot, seq.number))) {
             Some(Sequence::Open(held)) => Ok(InUse(held.clone())),
-            Some(Sequence::Opening(_)) | None => Err(EngineError::StaleSeq),
+            Some(Sequence::Opening(..)) | None => Err(EngineError::StaleSeq),
         }
     }
 
@@ -164,6 +169,11 @@ impl Place {
         self.life.clone()
     }
 
+    /// What the opening says that this place's end has ended: the sequence is gone, and not the request.
+    pub(super) fn ended(&self, error: BackendError) -> BackendError {
+        ended(&self.life, error)
+    }
+
     /// The sequence is open: from now on verbs reach it.
     ///
     /// # Errors
@@ -175,7 +185,7 @@ impl Place {
         let held = Arc::new(Held { backend, seq, life, gone, used, _permit: permit });
         let mut peers = self.table.lock();
         match peers.get_mut(&self.peer).and_then(|peer| peer.sequences.get_mut(&self.name)) {
-            Some(sequence) if !self.life.is_cancelled() => {
+            Some(sequence) if sequence.is_opening(self.number) && !self.life.is_cancelled() => {
                 *sequence = Sequence::Open(held);
                 Ok(())
             }
@@ -193,8 +203,11 @@ impl Drop for Place {
             return;
         }
         self.life.cancel();
-        if let Some(peer) = self.table.lock().get_mut(&self.peer) {
-            peer.sequences.remove(&self.name);
+        if let Some(peer) = self.table.lock().get_mut(&self.peer)
+            && let Entry::Occupied(entry) = peer.sequences.entry(self.name)
+            && entry.get().is_opening(self.number)
+        {
+            entry.remove();
         }
     }
 }
@@ -202,9 +215,14 @@ impl Drop for Place {
 impl Sequence {
     fn end(self) {
         match self {
-            Self::Opening(life) => life.cancel(),
+            Self::Opening(_, life) => life.cancel(),
             Self::Open(held) => held.end(),
         }
+    }
+
+    /// It is what this place was given out for.
+    fn is_opening(&self, place: u64) -> bool {
+        matches!(self, Self::Opening(number, _) if *number == place)
     }
 
     /// The table alone has it, and nothing used it for so long.
@@ -229,14 +247,16 @@ impl Held {
 
     /// What a verb says that this sequence's end has ended: the sequence is gone, and not the request.
     pub(super) fn ended(&self, error: BackendError) -> BackendError {
-        match error {
-            BackendError::Cancelled | BackendError::Engine(EngineError::Cancelled)
-                if self.life.is_cancelled() =>
-            {
-                EngineError::StaleSeq.into()
-            }
-            error => error,
+        ended(&self.life, error)
+    }
+}
+
+fn ended(life: &CancellationToken, error: BackendError) -> BackendError {
+    match error {
+        BackendError::Cancelled | BackendError::Engine(EngineError::Cancelled) if life.is_cancelled() => {
+            EngineError::StaleSeq.into()
         }
+        error => error,
     }
 }
 
@@ -251,5 +271,41 @@ impl std::ops::Deref for InUse {
 impl Drop for InUse {
     fn drop(&mut self) {
         *self.0.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
+
+    use understudy_backend::{NodeId, fake::FakeBackend};
+    use understudy_engine::verbs::SeqKey;
+
+    use super::*;
+
+    const NAME: SeqRef = SeqRef { boot: 1, number: 1 };
+
+    fn open(place: Place) -> Result<(), EngineError> {
+        let key = SeqKey { slot: 0, generation: 0 };
+        place.opened(Arc::new(FakeBackend::new("m")), SeqId { node: NodeId(0), boot: 0, key })
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_anew_outlives_the_opening_that_had_it() {
+        let table = Table::new(4, Duration::from_secs(600));
+        for is_opened in [false, true] {
+            let first = table.admit(7, Some(NAME), "m").unwrap();
+            table.close(7, NAME);
+            let second = table.admit(7, Some(NAME), "m").unwrap();
+            let life = second.life();
+            match is_opened {
+                true => assert_eq!(open(first), Err(EngineError::StaleSeq)),
+                false => drop(first),
+            }
+            assert_eq!(open(second), Ok(()));
+            assert!(table.get(7, Some(NAME)).is_ok());
+            table.close(7, NAME);
+            assert!(life.is_cancelled(), "its end reaches it");
+        }
     }
 }

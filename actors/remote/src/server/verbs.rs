@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
-use understudy_backend::OpenRequest;
+use understudy_backend::{BackendError, OpenRequest};
 use understudy_engine::EngineError;
 use understudy_proto::node::v1::{self, verbs_server::Verbs};
 
@@ -43,14 +43,17 @@ impl Verbs for VerbService {
         let model = request.model.as_ref().map(|model| model.name.as_str()).unwrap_or_default();
         let place = told(self.0.table.admit(peer, request.seq, model))?;
         let ctx = told(request::ctx_of(request.context, place.life()))?;
-        let backend = told(self.0.model(&ctx, request.model).await)?;
-        let gate = match request.gate {
-            None => None,
-            Some(gate) => Some(told(self.0.gate(&ctx, gate, &request.prompt, backend.as_ref()).await)?),
-        };
         let sampler = told(request::sampler_of(request.sampler))?;
-        let opened = backend.open(&ctx, OpenRequest { prompt: request.prompt, sampler, gate }).await;
-        let opened = told(opened)?;
+        let opening = async {
+            let backend = self.0.model(&ctx, request.model).await?;
+            let gate = match request.gate {
+                None => None,
+                Some(gate) => Some(self.0.gate(&ctx, gate, &request.prompt, backend.as_ref()).await?),
+            };
+            let opened = backend.open(&ctx, OpenRequest { prompt: request.prompt, sampler, gate }).await?;
+            Ok((backend, opened))
+        };
+        let (backend, opened) = told(opening.await.map_err(|error: BackendError| place.ended(error)))?;
         let pace = Some(result::pace(backend.pace()));
         told(place.opened(backend, opened.seq))?;
         let cached = opened.cached as u64;
@@ -133,7 +136,8 @@ impl Verbs for VerbService {
         // The copy lives longer than this verb, and than the original.
         let place = told(self.0.table.admit(peer, copy, &backend.card().name))?;
         let ctx = told(request::ctx_of(context, place.life()))?;
-        let copied = work.told(backend.fork(&ctx, work.held.seq, lane).await)?;
+        let copied = backend.fork(&ctx, work.held.seq, lane).await.map_err(|error| place.ended(error));
+        let copied = work.told(copied)?;
         told(place.opened(backend, copied))?;
         Ok(Response::new(v1::ForkResponse {}))
     }

@@ -259,3 +259,17 @@ async fn what_a_dead_peer_left_is_closed() {
     assert_eq!(end, Err(EngineError::StaleSeq.into()), "the sequence is gone, nobody cancelled the request");
     assert!(open(&backend, &ctx(), "q").await.is_ok(), "it may come back");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_whose_peer_is_dropped_ends_the_sequence_and_not_the_request() {
+    let fake = FakeBackend::new("m").max_sequences(1);
+    let far = Far::new(FakeSlots::new().with(fake.clone())).await;
+    let backend = far.backend("m").await;
+    let holder = open(&fake, &ctx(), "q").await.unwrap();
+    let opening = tokio::spawn(async move { open(&backend, &ctx(), "other").await });
+    until("it waits for a permit there", || fake.calls().len() == 2).await;
+    far.service.drop_peer(PeerNode(crate::far::ME));
+    assert_eq!(opening.await.unwrap(), Err(EngineError::StaleSeq.into()));
+    fake.close(holder);
+    assert_eq!(fake.open_sequences(), 0);
+}

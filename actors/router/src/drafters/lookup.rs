@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use understudy_engine::verbs::{Draft, TokenId};
 
-use super::Drafter;
+use super::{Drafter, Price};
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::session::Session;
@@ -37,8 +37,8 @@ impl Drafter for Lookup {
         Ok(found.map(|(length, _)| format!("lookup of {length}")))
     }
 
-    fn seconds_per_token(&self) -> f64 {
-        0.0
+    fn price(&self) -> Price {
+        Price::default()
     }
 
     fn name(&self) -> &str {

@@ -19,8 +19,8 @@ use understudy_engine::verbs::{Draft, Verified};
 
 pub(crate) use lookup::Lookup;
 pub(crate) use model::ModelDrafter;
-pub(crate) use record::Records;
 use record::{Outcome, Outlook, outlook};
+pub(crate) use record::{Price, Records};
 
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
@@ -39,8 +39,8 @@ pub(crate) trait Drafter: Send {
     /// Finds out whether there could be a draft, and under which name it is accounted for. `None` is none.
     fn prospect(&mut self, target: &Session) -> Result<Option<String>, Trouble>;
 
-    /// Seconds that a token of the last draft took.
-    fn seconds_per_token(&self) -> f64;
+    /// What the last draft took.
+    fn price(&self) -> Price;
 
     /// Up to `most` tokens of the target's vocabulary that may follow the candidate; empty for none.
     async fn draft(
@@ -118,8 +118,7 @@ impl Drafters {
                 self.asked = Some(Asked { drafter: index, name, tokens: draft.ids.len(), on_trial });
                 return Ok(draft);
             }
-            let seconds_per_token = drafter.seconds_per_token();
-            let nothing = Outcome { drafted: 0, stood: 0, seconds_per_token, on_trial };
+            let nothing = Outcome { drafted: 0, stood: 0, price: drafter.price(), on_trial };
             desk.job.records.note(target.model(), &name, nothing);
         }
         if let Some((name, outlook)) = best_refused.filter(|_| !self.told_off) {
@@ -139,7 +138,7 @@ impl Drafters {
         let outcome = Outcome {
             drafted: verified.drafted,
             stood: verified.accepted,
-            seconds_per_token: drafter.seconds_per_token(),
+            price: drafter.price(),
             on_trial: asked.on_trial,
         };
         desk.job.records.note(target, &asked.name, outcome);

@@ -4,35 +4,50 @@
 //! text is: encoded anew, as point masses. The last token is left off where the text may go on within
 //! it, since the target would spell it otherwise.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use understudy_backend::Backend;
 use understudy_engine::codec::Codec;
 use understudy_engine::verbs::{Draft, TokenId};
 
-use super::Drafter;
+use super::{Drafter, Price};
 use crate::candidate::Candidate;
 use crate::desk::{Desk, Trouble};
 use crate::session::Session;
 
+/// How often a draft goes there and back: to tell what stands, and to ask for what may follow.
+const WAYS: f64 = 2.0;
+
+/// One that was lost is looked for once more after so many tokens: by then it is known who else has it.
+const LOOKS_AGAIN_AFTER: usize = 32;
+/// Its target waits for that no longer.
+const LOOKS_FOR: Duration = Duration::from_millis(250);
+
 /// Drafts with a sequence of its own.
 pub(crate) struct ModelDrafter {
     session: Session,
-    seconds_per_token: f64,
+    price: Price,
+    /// How long the answer was when it was lost.
+    lost_at: Option<usize>,
 }
 
 impl ModelDrafter {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, seconds_per_token: 0.0 }
+        Self { session, price: Price::default(), lost_at: None }
     }
 }
 
 #[async_trait]
 impl Drafter for ModelDrafter {
-    fn prospect(&mut self, _: &Session) -> Result<Option<String>, Trouble> {
-        Ok(Some(self.session.model().to_owned()))
+    fn prospect(&mut self, target: &Session) -> Result<Option<String>, Trouble> {
+        let (_, answer) = target.tokens()?;
+        let rests = self.lost_at.is_some_and(|at| answer.len() < at + LOOKS_AGAIN_AFTER);
+        Ok((!rests).then(|| self.session.model().to_owned()))
     }
 
-    fn seconds_per_token(&self) -> f64 {
-        self.seconds_per_token
+    fn price(&self) -> Price {
+        self.price
     }
 
     async fn draft(
@@ -42,19 +57,15 @@ impl Drafter for ModelDrafter {
         target: &Session,
         most: usize,
     ) -> Result<Draft, Trouble> {
-        self.session.ready(desk, candidate).await?;
-        if !self.session.holds(candidate)? {
-            return Ok(Draft::default());
+        match self.guess(desk, candidate, target, most).await {
+            Err(Trouble::Lost(why)) if self.lost_at.is_none() => {
+                tracing::info!(request = %desk.job.ctx.request_id, drafter = self.session.model(), why, "a drafter is lost");
+                self.lost_at = Some(target.tokens()?.1.len());
+                self.session = Session::new(self.session.model());
+                Ok(Draft::default())
+            }
+            guessed => guessed,
         }
-        let draft = self.session.propose(desk, most).await?;
-        self.seconds_per_token = self.session.backend()?.pace().seconds(1).unwrap_or(0.0);
-        let (own, theirs) = (self.session.codec()?, target.codec()?);
-        if own.digest() == theirs.digest() {
-            return Ok(draft);
-        }
-        let mut ids = translated(own.as_ref(), theirs.as_ref(), &draft.ids);
-        ids.truncate(most);
-        Ok(Draft::certain(ids))
     }
 
     fn model(&self) -> Option<&str> {
@@ -64,6 +75,43 @@ impl Drafter for ModelDrafter {
     fn name(&self) -> &str {
         self.session.model()
     }
+}
+
+impl ModelDrafter {
+    async fn guess(
+        &mut self,
+        desk: &mut Desk<'_>,
+        candidate: &Candidate,
+        target: &Session,
+        most: usize,
+    ) -> Result<Draft, Trouble> {
+        let ready = self.session.ready(desk, candidate);
+        match self.lost_at {
+            None => ready.await?,
+            Some(_) => tokio::time::timeout(LOOKS_FOR, ready)
+                .await
+                .unwrap_or_else(|_| Err(Trouble::Lost("no other place has it ready".into())))?,
+        }
+        if !self.session.holds(candidate)? {
+            return Ok(Draft::default());
+        }
+        let draft = self.session.propose(desk, most).await?;
+        self.price = price(self.session.backend()?.as_ref());
+        let (own, theirs) = (self.session.codec()?, target.codec()?);
+        if own.digest() == theirs.digest() {
+            return Ok(draft);
+        }
+        let mut ids = translated(own.as_ref(), theirs.as_ref(), &draft.ids);
+        ids.truncate(most);
+        Ok(Draft::certain(ids))
+    }
+}
+
+/// The way there and back is paid by the draft, however long that is.
+fn price(backend: &dyn Backend) -> Price {
+    let way = backend.round_trip();
+    let per_token = backend.pace().seconds(1).map_or(0.0, |pass| (pass - way).max(0.0));
+    Price { per_draft: WAYS * way, per_token }
 }
 
 /// The text of these tokens in another vocabulary; empty where it has none.

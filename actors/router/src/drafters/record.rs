@@ -2,7 +2,7 @@
 //!
 //! With a probability `a` that a drafted token stands, a draft of `k` brings `(1 - a^(k+1)) / (1 - a)`
 //! tokens (Leviathan et al. 2023, section 3.1), for the price of the draft and of a pass with `k + 1`
-//! rows. Prices are measured on this model and device: an engine's pass with more rows takes longer,
+//! rows. A drafter on another node is paid for the way there and back too, once for each draft. Prices are measured on this model and device: an engine's pass with more rows takes longer,
 //! and a drafter that is nearly as slow as its target gains nothing.
 
 use std::collections::HashMap;
@@ -27,13 +27,21 @@ const MOST_DOUBLINGS: u32 = 6;
 /// Pairs of target and drafter remembered. When there are more, all are forgotten.
 const PAIRS: usize = 1024;
 
+/// What a draft takes, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Price {
+    /// However many tokens it has.
+    pub(crate) per_draft: f64,
+    pub(crate) per_token: f64,
+}
+
 /// How one drafter's tokens fared with one target.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Record {
     stood: f64,
     tried: f64,
-    /// What a token of its drafts took lately; 0 before the first, which is tried then.
-    seconds_per_token: f64,
+    /// What its drafts took lately; nothing before the first, which is tried then.
+    price: Price,
     /// Drafts that were not asked for since the last one.
     refused: u32,
     /// Trials in a row that changed nothing.
@@ -45,8 +53,7 @@ pub(crate) struct Record {
 pub(super) struct Outcome {
     pub(super) drafted: usize,
     pub(super) stood: usize,
-    /// What one of its tokens took.
-    pub(super) seconds_per_token: f64,
+    pub(super) price: Price,
     /// It was asked for although nothing was expected of it.
     pub(super) on_trial: bool,
 }
@@ -97,13 +104,13 @@ impl Records {
     pub(super) fn note(&self, target: &str, drafter: &str, draft: Outcome) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let record = records.entry((target.to_owned(), drafter.to_owned())).or_default();
-        let Outcome { drafted, stood, seconds_per_token, on_trial } = draft;
+        let Outcome { drafted, stood, price, on_trial } = draft;
         // Tokens after the first that fell say nothing.
         let tried = (stood + usize::from(stood < drafted.max(1))) as f64;
         let keep = 1.0 - tried.min(MEMORY) / MEMORY;
         record.stood = record.stood * keep + stood as f64;
         record.tried = record.tried * keep + tried;
-        record.seconds_per_token = seconds_per_token;
+        record.price = price;
         record.refused = 0;
         record.trials = if on_trial { record.trials + 1 } else { 0 };
     }
@@ -116,7 +123,8 @@ pub(super) fn outlook(pace: &Pace, record: Record, longest: usize) -> Outlook {
     let pass = |rows: usize| pace.seconds(rows).unwrap_or(one * (1.0 + ASSUMED_ROW * (rows as f64 - 1.0)));
     let of_length = |tokens: usize| {
         let expected: f64 = (0..=tokens as i32).map(|n| acceptance.powi(n)).sum();
-        let time = record.seconds_per_token * tokens as f64 + pass(tokens + 1);
+        let Price { per_draft, per_token } = record.price;
+        let time = per_draft + per_token * tokens as f64 + pass(tokens + 1);
         Outlook { tokens, gain: expected * one / time, acceptance }
     };
     let nothing = Outlook { tokens: 1, gain: 0.0, acceptance };
@@ -127,12 +135,12 @@ pub(super) fn outlook(pace: &Pace, record: Record, longest: usize) -> Outlook {
 mod tests {
     use super::*;
 
-    fn record(stood: f64, tried: f64, seconds_per_token: f64) -> Record {
-        Record { stood, tried, seconds_per_token, ..Record::default() }
+    fn record(stood: f64, tried: f64, per_token: f64) -> Record {
+        Record { stood, tried, price: Price { per_draft: 0.0, per_token }, ..Record::default() }
     }
 
     fn outcome(drafted: usize, stood: usize) -> Outcome {
-        Outcome { drafted, stood, seconds_per_token: 0.01, on_trial: false }
+        Outcome { drafted, stood, price: Price { per_draft: 0.0, per_token: 0.01 }, on_trial: false }
     }
 
     /// A processor on which eight rows take as long as two passes.
@@ -158,6 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn a_drafter_far_away_pays_by_long_drafts() {
+        let target = Pace::measured([(1, 0.020), (8, 0.025)]);
+        let fares = |price| Record { price, ..record(900.0, 1000.0, 0.0) };
+        let far = outlook(&target, fares(Price { per_draft: 0.020, per_token: 0.001 }), 7);
+        assert!(far.tokens == 7 && (2.1..2.3).contains(&far.gain), "{far:?}");
+        let near = outlook(&target, fares(Price { per_draft: 0.0, per_token: 0.001 }), 7);
+        assert!(near.gain > 3.0, "{near:?}");
+        let each = outlook(&target, fares(Price { per_draft: 0.0, per_token: 0.021 }), 7);
+        assert!(each.gain < 1.05, "as if each token went there and back: {each:?}");
+        let too_far = outlook(&target, fares(Price { per_draft: 0.100, per_token: 0.001 }), 7);
+        assert!(too_far.gain < 1.0, "{too_far:?}");
+    }
+
+    #[test]
     fn what_was_given_up_is_tried_again_ever_more_rarely() {
         let records = Records::default();
         let due = || (1..=1_000_000).find(|_| records.of("big", "small").is_due());
@@ -175,7 +197,8 @@ mod tests {
     #[test]
     fn the_pace_of_a_drafter_outlives_its_answer() {
         let records = Records::default();
-        records.note("big", "slow", Outcome { seconds_per_token: 0.030, ..outcome(4, 3) });
+        let price = Price { per_draft: 0.0, per_token: 0.030 };
+        records.note("big", "slow", Outcome { price, ..outcome(4, 3) });
         let next = outlook(&processor(), records.of("big", "slow"), 15);
         assert!(next.gain < 1.0, "{next:?}");
     }

@@ -142,32 +142,39 @@ impl BestOfN {
             .filter_map(|group| group.iter().copied().max_by(|a, b| better(samples, *a, *b)))
             .collect();
         let of = samples.len();
-        match (heads.as_slice(), &self.critic) {
-            ([only], _) => Ok(Some((*only, format!("{largest} of {of} answers agree")))),
-            (heads, Some(critic)) => {
-                let mut best: Option<(usize, f32)> = None;
-                for &head in heads {
-                    let Some(sample) = samples.get(head) else { continue };
-                    let word = approval(desk, critic, sample.candidate.text()).await?;
-                    if best.is_none_or(|(_, least)| word > least) {
-                        best = Some((head, word));
-                    }
-                }
-                Ok(best.map(|(head, word)| {
-                    (head, format!("{largest} of {of} answers agree, as do others; {critic} approves of it to {word:.2}"))
-                }))
-            }
-            (heads, None) => {
-                let best = heads.iter().copied().max_by(|a, b| better(samples, *a, *b));
-                Ok(best.map(|best| {
-                    (
-                        best,
-                        format!("{largest} of {of} answers agree, as do others; it has the most confidence"),
-                    )
-                }))
-            }
+        if let [only] = heads.as_slice() {
+            return Ok(Some((*only, format!("{largest} of {of} answers agree"))));
+        }
+        let agree = format!("{largest} of {of} answers agree, as do others");
+        let best = heads.iter().copied().max_by(|a, b| better(samples, *a, *b));
+        let Some(critic) = &self.critic else {
+            return Ok(best.map(|best| (best, format!("{agree}; it has the most confidence"))));
+        };
+        Ok(match approved(desk, critic, samples, &heads).await? {
+            Some((head, word)) => Some((head, format!("{agree}; {critic} approves of it to {word:.2}"))),
+            None => best.map(|best| {
+                (best, format!("{agree}; {critic} could not be asked, and it has the most confidence"))
+            }),
+        })
+    }
+}
+
+/// The sample of these that the critic approves of most; `None` where it has no word on one of them.
+async fn approved(
+    desk: &mut Desk<'_>,
+    critic: &str,
+    samples: &[Sample],
+    heads: &[usize],
+) -> Result<Option<(usize, f32)>, Trouble> {
+    let mut best: Option<(usize, f32)> = None;
+    for &head in heads {
+        let Some(sample) = samples.get(head) else { continue };
+        let Some(word) = approval(desk, critic, sample.candidate.text()).await? else { return Ok(None) };
+        if best.is_none_or(|(_, least)| word > least) {
+            best = Some((head, word));
         }
     }
+    Ok(best)
 }
 
 #[async_trait]

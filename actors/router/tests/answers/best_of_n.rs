@@ -1,10 +1,10 @@
 //! Several answers over scripted engines: lanes say different things.
 
-use understudy_backend::RequestCtx;
 use understudy_backend::fake::FakeBackend;
+use understudy_backend::{BackendError, RequestCtx};
 use understudy_router::{DecisionKind, RouterError};
 
-use crate::told::{Told, ask_for, question, says, sure};
+use crate::told::{Told, ask_for, question, says, sure, unsure};
 
 async fn of(policy: &str, lanes: &[&str]) -> Told {
     let backend =
@@ -78,4 +78,38 @@ async fn a_failing_sample_fails_the_request_only_where_it_is_alone() {
     let router = crate::told::router(slots, &["m"]).await;
     let told = crate::told::listen(router.answer(RequestCtx::new("r"), question("best-of-n")).unwrap()).await;
     assert!(matches!(told.end, Err(RouterError::Backend(_))), "{:?}", told.end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_critic_that_is_lost_is_asked_once_more_and_then_done_without() {
+    let ask = async |refusals: usize, failure: BackendError| {
+        let lanes = |backend: FakeBackend, (lane, text): (usize, &str)| {
+            backend.when_lane(lane as u32, if text == "2" { sure(text) } else { unsure(text) })
+        };
+        let writer = ["1", "2", "3"].into_iter().enumerate().fold(FakeBackend::new("m"), lanes);
+        // It says "Yes" to the third alone.
+        let critic = says("critic", sure("No")).when("Answer:\n3", sure("Yes"));
+        critic.refuse(refusals, failure);
+        let router = crate::told::router(crate::told::slots(&[&writer, &critic]), &["m", "critic"]).await;
+        let asked = question("best-of-n:n=3,critic=critic");
+        let told = crate::told::listen(router.answer(RequestCtx::new("r"), asked).unwrap()).await;
+        crate::told::nothing_left(&router, &[&writer, &critic]).await;
+        told
+    };
+    let lost = || BackendError::EngineLost { model: "critic".into(), why: "killed".into() };
+    let full = BackendError::Overloaded { model: "critic".into(), waiting: 64 };
+    for (refusals, failure, text, why) in [
+        (0, lost(), "3", "critic approves of it"),
+        (1, lost(), "3", "critic approves of it"),
+        (2, lost(), "2", "critic could not be asked"),
+        (9, full, "2", "critic could not be asked"),
+    ] {
+        let told = ask(refusals, failure).await;
+        assert_eq!(told.finished().text, text, "{refusals}");
+        let reason = &told.decisions()[0].reason;
+        assert!(reason.contains(why), "{reason}");
+    }
+    let nobody = BackendError::UnknownModel { name: "critic".into(), suggestion: None };
+    let told = ask(1, nobody.clone()).await;
+    assert_eq!(told.end.err(), Some(RouterError::Backend(nobody)), "a mistake of the caller is told");
 }

@@ -6,6 +6,7 @@ mod direct;
 mod events;
 mod failover;
 mod friend;
+mod places;
 mod route;
 mod speculate;
 mod tokens;

@@ -1,10 +1,12 @@
 //! Drafts over scripted engines: the text is the target's, whoever guessed it.
 
+use std::time::Duration;
+
 use DecisionKind::DraftOff;
-use understudy_backend::fake::{FakeBackend, Reply};
+use understudy_backend::fake::{Call, FakeBackend, Reply};
 use understudy_backend::{BackendError, RequestCtx};
 use understudy_engine::pace::Pace;
-use understudy_router::DecisionKind;
+use understudy_router::{AnswerRequest, DecisionKind};
 
 use crate::told::{Told, ask_for, question, says, sure};
 
@@ -65,6 +67,17 @@ async fn drafts_that_would_not_pay_are_not_asked_for() {
     assert!(drafted <= 40, "it tried {drafted} tokens to find out, and some again");
 }
 
+/// The way to it takes nearly as long as a pass of its target, and a token of its own hardly anything.
+#[tokio::test(start_paused = true)]
+async fn a_drafter_far_away_is_asked_for_long_drafts() {
+    let small = says("small", sure(TEXT)).paced(Pace::measured([(1, 0.015), (16, 0.016)])).away(0.014);
+    let large = says("large", sure(TEXT)).paced(Pace::measured([(1, 0.020), (16, 0.030)]));
+    let told = ask_for(question("speculate:with=model"), &[&small, &large]).await;
+    let ledger = &told.finished().ledger;
+    assert_eq!(told.kinds(), [], "it is never given up");
+    assert!(ledger.accepted as usize > TEXT.len() / 2, "{ledger:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drafter_that_breaks_is_done_without() {
     let small = says("small", sure(TEXT));
@@ -74,6 +87,34 @@ async fn a_drafter_that_breaks_is_done_without() {
     let stream = router.answer(RequestCtx::new("r"), question("speculate:with=model"));
     let told = crate::told::listen(stream.expect("admitted")).await;
     assert_eq!(told.finished().text, TEXT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drafter_that_was_lost_is_looked_for_once_more() {
+    let text = TEXT.repeat(6);
+    for (losses, opened) in [(vec![1000], 2), (vec![1000, 6000], 2)] {
+        let slow = sure(&text).token_delay(Duration::from_millis(200));
+        let (small, large) = (flat(says("small", sure(&text)), 0.001), flat(says("large", slow), 0.010));
+        let dying = tokio::spawn({
+            let (small, losses) = (small.clone(), losses.clone());
+            async move {
+                let began = tokio::time::Instant::now();
+                for at in losses {
+                    tokio::time::sleep_until(began + Duration::from_millis(at)).await;
+                    small.lose_engine();
+                }
+            }
+        });
+        let asked = question("speculate:with=model,longest=4");
+        let told = ask_for(AnswerRequest { max_tokens: 1000, ..asked }, &[&small, &large]).await;
+        dying.await.unwrap();
+        assert_eq!(told.finished().text, text);
+        let calls = small.calls();
+        assert_eq!(calls.iter().filter(|call| matches!(call, Call::Open(_))).count(), opened, "{losses:?}");
+        let last = calls.iter().rposition(|call| matches!(call, Call::Open(_))).unwrap();
+        let drafts = calls[last..].iter().filter(|call| matches!(call, Call::Propose(_))).count();
+        assert!(drafts > 5, "it goes on to draft: {drafts}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
