@@ -1,12 +1,6 @@
 //! From a call's metadata to the context that travels with its request.
 
-use std::{
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use tokio::time::Instant;
@@ -70,11 +64,8 @@ fn check_protocol(metadata: &HeaderMap) -> Result<(), Failure> {
 
 /// The id in the message, else the one in the metadata, else a new one.
 fn request_id(named: &str, metadata: Option<&str>) -> Result<String, Failure> {
-    /// Random: other nodes of a cluster make ids too, and know ours.
-    static RUN: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..));
-    static NEXT: AtomicU64 = AtomicU64::new(1);
     match metadata.filter(|_| named.is_empty()).unwrap_or(named) {
-        "" => Ok(format!("r{:016x}-{}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed))),
+        "" => Ok(format!("r{:016x}", unguessable())),
         id if id.len() <= LONGEST_REQUEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Ok(id.to_owned())
         }
@@ -85,6 +76,12 @@ fn request_id(named: &str, metadata: Option<&str>) -> Result<String, Failure> {
                 .with_field("request_id", why))
         }
     }
+}
+
+/// Other nodes of a cluster make ids too; and whoever knows one may ask for what became of its request.
+fn unguessable() -> u64 {
+    // A system without random numbers makes ids all the same.
+    getrandom::u64().unwrap_or_else(|_| fastrand::u64(..))
 }
 
 /// `grpc-timeout`: at most eight digits and a unit.
