@@ -18,16 +18,12 @@ pub fn is_unbroken(text: &str) -> bool {
     text.as_bytes().windows(2).all(|pair| (pair[1] - b'a') == (pair[0] - b'a' + 1) % 26)
 }
 
-/// Answers have so long, where nothing else is said.
-pub const DEADLINE: Duration = Duration::from_secs(30);
-
 /// One answer, read to its end: its text and finish reason, and the longest pause between two pieces.
 pub async fn tried(
     client: &Client,
     request: GenerateRequest,
-    deadline: Duration,
 ) -> Result<(String, String, Duration), ClientError> {
-    let mut events = client.generate(request, deadline).await?;
+    let mut events = client.generate(request, 3 * SOON).await?;
     let (mut text, mut reason, mut longest) = (String::new(), String::new(), Duration::ZERO);
     let mut last = Instant::now();
     while let Some(event) = events.next().await {
@@ -47,7 +43,7 @@ pub async fn tried(
 
 /// The same of one that must not fail.
 pub async fn answer(client: &Client, request: GenerateRequest) -> (String, String, Duration) {
-    tried(client, request, DEADLINE).await.unwrap()
+    tried(client, request).await.unwrap()
 }
 
 pub fn request(model: &str, tokens: u32) -> GenerateRequest {

@@ -18,9 +18,9 @@ fn authority(of: &Citizen) -> Arc<Authority> {
     of.files().open().unwrap().authority.unwrap()
 }
 
-/// A certificate for this key that has so many days left of its thirty.
-fn with_days_left(days: u64, authority: &Authority, key: &NodeKey) -> NodeCertificate {
-    let made = SystemClock.now_s() - (30 - days) * DAY_S;
+/// A certificate for this key, good for thirty days, that was made so many days ago.
+fn made_days_ago(days: u64, authority: &Authority, key: &NodeKey) -> NodeCertificate {
+    let made = SystemClock.now_s() - days * DAY_S;
     authority.issue(&key.request().unwrap(), made).unwrap()
 }
 
@@ -42,7 +42,7 @@ async fn a_certificate_that_ends_soon_is_renewed_by_the_node_with_the_authority(
     first.found().await;
     first.welcome(&second).await;
     let member = second.files().open().unwrap();
-    let old = with_days_left(2, &authority(&first), &member.key);
+    let old = made_days_ago(28, &authority(&first), &member.key);
     second.files().keep_certificate(&old).unwrap();
     second.node.cluster().unwrap().look().await.unwrap();
     second.sees(1).await;
@@ -64,7 +64,7 @@ async fn a_certificate_that_ends_soon_is_renewed_by_the_node_with_the_authority(
     // The one with the authority helps itself, also where nobody else is there.
     let alone = Citizen::settle(&[]).await;
     let member = alone.files().init("alone", &SystemClock).unwrap();
-    let old = with_days_left(2, &authority(&alone), &member.key);
+    let old = made_days_ago(28, &authority(&alone), &member.key);
     alone.files().keep_certificate(&old).unwrap();
     alone.node.cluster().unwrap().look().await.unwrap();
     let begun = Instant::now();
@@ -84,7 +84,7 @@ async fn nobody_renews_what_is_not_theirs() {
     let own = rogue.member.certificate.der().to_vec();
     let csr = rogue.member.key.request().unwrap();
     let others = second.files().open().unwrap().certificate.der().to_vec();
-    let ended = with_days_left(0, &authority(&first), &rogue.member.key).der().to_vec();
+    let ended = made_days_ago(31, &authority(&first), &rogue.member.key).der().to_vec();
     let stranger = NodeKey::generate().unwrap().request().unwrap();
     let refused = async |rogue: &Rogue, certificate: &[u8], csr: &[u8]| {
         let ask = RenewRequest { csr: csr.to_vec(), certificate: certificate.to_vec() };

@@ -18,7 +18,7 @@ use crate::{
 
 const TOKENS: u32 = 200;
 
-fn request(model: &str, id: &str) -> GenerateRequest {
+pub fn request(model: &str, id: &str) -> GenerateRequest {
     let request_id = id.to_owned();
     GenerateRequest {
         model: model.into(),
@@ -40,7 +40,7 @@ async fn follow(heard: &mut Heard, mut events: Events<GenerateEvent>) -> Result<
 }
 
 /// Asks, and reads until there is no more.
-async fn lost(client: Client, request: GenerateRequest) -> (Heard, ClientError, Instant) {
+pub async fn lost(client: Client, request: GenerateRequest) -> (Heard, ClientError, Instant) {
     let mut heard = Heard::default();
     let events = client.generate(request, 2 * SOON).await.unwrap();
     let error = follow(&mut heard, events).await.expect_err("the gateway was killed");
@@ -48,7 +48,7 @@ async fn lost(client: Client, request: GenerateRequest) -> (Heard, ClientError, 
 }
 
 /// Goes on by id and place alone, as long as the record reaches that far; else with the text.
-async fn go_on(client: &Client, mut heard: Heard) -> (String, bool) {
+pub async fn go_on(client: &Client, mut heard: Heard) -> (String, bool) {
     let by_place = ResumeRequest { text: None, ..heard.resume() };
     let (events, lagged) = match client.resume(by_place, 2 * SOON).await {
         Ok(events) => (events, false),

@@ -10,7 +10,7 @@ use understudy_proto::v1::{Finished, GenerateRequest, generate_event::Event};
 
 use crate::{
     SOON,
-    faults::{DEADLINE, is_unbroken, request},
+    faults::{is_unbroken, request},
     process::{Kind, Place, Process, joined_at},
     town::model,
 };
@@ -65,7 +65,7 @@ struct Told {
 
 /// Reads an answer; calls `amid` once so many bytes of it are there.
 async fn told(client: &Client, request: GenerateRequest, at: usize, amid: impl FnOnce()) -> Told {
-    let mut events = client.generate(request, DEADLINE).await.unwrap();
+    let mut events = client.generate(request, 3 * SOON).await.unwrap();
     let (mut text, mut pause, mut last) = (String::new(), Duration::ZERO, Instant::now());
     let mut amid = Some(amid);
     while let Some(event) = events.next().await {

@@ -14,7 +14,7 @@ use tokio::{task::JoinSet, time::Instant};
 use understudy_agents::Client;
 
 use crate::{
-    faults::{DEADLINE, is_unbroken, request, tried},
+    faults::{is_unbroken, request, tried},
     process::{Kind, Place, Process, joined, joined_at},
     proxy::{Cable, Direction},
     town::model,
@@ -79,7 +79,7 @@ struct Seen {
 async fn asks(client: Client, model: String, seen: Arc<Seen>) {
     while !seen.ended.load(Ordering::SeqCst) {
         let begun = Instant::now();
-        let answer = tried(&client, request(&model, TOKENS), DEADLINE).await;
+        let answer = tried(&client, request(&model, TOKENS)).await;
         let is_whole = answer.as_ref().is_ok_and(|(text, reason, _)| {
             text.len() == TOKENS as usize && reason == "length" && is_unbroken(text)
         });
@@ -205,7 +205,7 @@ async fn nodes_are_restarted_one_after_another_under_load() {
             let desk = &desks[index % 3];
             while !seen.ended.load(Ordering::SeqCst) {
                 let client = desk.client.lock().unwrap().clone();
-                match tried(&client, request(&name, TOKENS), DEADLINE).await {
+                match tried(&client, request(&name, TOKENS)).await {
                     Ok((text, reason, pause)) => {
                         assert_eq!((text.len(), reason.as_str()), (TOKENS as usize, "length"), "{text}");
                         assert!(is_unbroken(&text), "{text}");
