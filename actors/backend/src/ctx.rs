@@ -36,7 +36,7 @@ pub struct RequestCtx {
     pub cancel: CancellationToken,
     /// The same for questions that begin alike, so that they go where that beginning has been read already.
     pub affinity: Option<u64>,
-    /// Nodes that lost this request: asked again only where no other is left.
+    /// Nodes that lost or refused this request: asked again only where no other is left.
     pub avoid: Vec<NodeId>,
     /// W3C trace context: the caller's, and inside a node its own, to pass on.
     pub traceparent: Option<String>,

@@ -133,8 +133,8 @@ impl Session {
                 self.losses.push(self.node);
                 !in_a_row
             }
-            // No engine had it, which says nothing of the request. After a loss it was looked for long enough.
-            None => self.attempt == 0,
+            // No engine had it, which says nothing of the request. Once it has begun it was looked for long enough.
+            None => !self.has_begun(),
         };
         let again = self.attempt + 1 < MAX_ATTEMPTS && worth_it;
         if again {
@@ -143,6 +143,11 @@ impl Session {
             self.attempt += 1;
         }
         again
+    }
+
+    /// There was a sequence: the answer waits for its model.
+    fn has_begun(&self) -> bool {
+        self.attempt > 0 || self.digest.is_some()
     }
 
     /// Makes the sequence hold prompt and candidate, opening it first if need be.

@@ -20,7 +20,7 @@ use super::{ByteCodec, Fault};
 use crate::backend::RUN_CHANNEL_CAPACITY;
 use crate::{Backend, BackendError, ModelCard, NodeId, OpenRequest, Opened, RequestCtx, RunStream, SeqId};
 
-/// A backend that plays [`Reply`]s. Cheap to clone; clones share everything.
+/// A backend that plays [`Reply`](super::Reply)s. Cheap to clone; clones share everything.
 ///
 /// Without a matching [`when`](Self::when) it says `ok`.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::time::Instant;
 use understudy_backend::{Backend, BackendError, NodeId, OpenGate, OpenRequest, RequestCtx};
 use understudy_engine::verbs::SamplerSpec;
@@ -41,8 +42,7 @@ impl Session {
     ) -> Result<Open, Trouble> {
         // Opened here, so that the account knows when the model was asked.
         desk.books.account(&self.model);
-        let has_begun = self.attempt > 0 || self.digest.is_some();
-        let patience = has_begun.then(|| Duration::from_millis(desk.job.config.resume_wait_ms));
+        let patience = self.has_begun().then(|| Duration::from_millis(desk.job.config.resume_wait_ms));
         let mut search = Search::new(self.ctx(desk), patience);
         loop {
             let (place, trouble) = match search.backend(desk, &self.model).await {
@@ -155,8 +155,8 @@ impl Search {
                 lost => lost,
             });
         }
-        let pause = tokio::time::sleep(self.pause);
-        self.ctx.bound(async { Ok(pause.await) }).await?;
+        let pause = tokio::time::sleep(self.pause).map(Ok);
+        self.ctx.bound(pause).await?;
         self.pause = (self.pause * 2).min(RETRY_PAUSE.1);
         Ok(())
     }

@@ -60,7 +60,7 @@ fn opens(place: &FakeBackend) -> usize {
 async fn ask(places: &[&FakeBackend]) -> (Told, Duration) {
     let began = Instant::now();
     let router = router(Places(places.iter().map(|place| (*place).clone()).collect()), &["m"]).await;
-    let told = listen(router.answer(RequestCtx::new("r"), question("direct")).unwrap()).await;
+    let told = listen(router.answer(RequestCtx::new("r"), question("direct")).expect("admitted")).await;
     let took = began.elapsed();
     nothing_left(&router, places).await;
     (told, took)
