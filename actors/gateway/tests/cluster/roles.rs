@@ -132,7 +132,7 @@ async fn a_target_here_goes_on_by_itself_without_its_draft_there() {
     let frozen = told(&client, asked(), 60, || nodes[1].signal("STOP")).await;
     assert_eq!(frozen.is_whole().text, undisturbed.text);
     println!("draft frozen: longest pause {:?}, {} accepted", frozen.pause, frozen.accepted());
-    assert!(frozen.pause < Duration::from_millis(4_500), "{frozen:?}");
+    assert!(frozen.pause < Duration::from_secs(1), "a target waits for no verdict: {frozen:?}");
     nodes[1].signal("CONT");
     all_ready(&nodes).await;
     let killed = told(&client, asked(), 60, || nodes[1].kill()).await;

@@ -24,6 +24,10 @@ const LOOKS_AGAIN_AFTER: usize = 32;
 /// Its target waits for that no longer.
 const LOOKS_FOR: Duration = Duration::from_millis(250);
 
+/// A draft that takes so many times as long as expected, and longer than this, is not waited for: the target could have
+/// written those tokens itself. Whether its node is dead is known much later.
+const LATE: (f64, Duration) = (10.0, Duration::from_millis(250));
+
 /// Drafts with a sequence of its own.
 pub(crate) struct ModelDrafter {
     session: Session,
@@ -57,11 +61,20 @@ impl Drafter for ModelDrafter {
         target: &Session,
         most: usize,
     ) -> Result<Draft, Trouble> {
-        match self.guess(desk, candidate, target, most).await {
+        let patience = self.patience(most);
+        let guess = self.guess(desk, candidate, target, most);
+        let guessed = match patience {
+            None => guess.await,
+            Some(patience) => tokio::time::timeout(patience, guess)
+                .await
+                .unwrap_or_else(|_| Err(Trouble::Lost(format!("it said nothing for {patience:?}")))),
+        };
+        match guessed {
             Err(Trouble::Lost(why)) if self.lost_at.is_none() => {
                 tracing::info!(request = %desk.job.ctx.request_id, drafter = self.session.model(), why, "a drafter is lost");
                 self.lost_at = Some(target.tokens()?.1.len());
                 self.session = Session::new(self.session.model());
+                self.price = Price::default();
                 Ok(Draft::default())
             }
             guessed => guessed,
@@ -78,6 +91,13 @@ impl Drafter for ModelDrafter {
 }
 
 impl ModelDrafter {
+    /// How long a draft may take. The first one may take any time: its model may have to be loaded, and the prompt be read.
+    fn patience(&self, most: usize) -> Option<Duration> {
+        let (times, least) = LATE;
+        let expected = self.price.per_draft + self.price.per_token * most as f64;
+        (expected > 0.0).then(|| Duration::from_secs_f64(times * expected).max(least))
+    }
+
     async fn guess(
         &mut self,
         desk: &mut Desk<'_>,
