@@ -115,6 +115,14 @@ pub enum MemberEvent {
         /// Its start.
         generation: u64,
     },
+    /// It says its first word on a new link. It may have given this node up before that, and what it had open here with
+    /// it: all that it opened before is over (INV-M15).
+    Linked {
+        /// The node.
+        node: NodeId,
+        /// Its start.
+        generation: u64,
+    },
     /// It was suspect or dead and is not.
     Alive {
         /// The node.

@@ -35,12 +35,15 @@ impl Membership {
     fn heard(&mut self, now: Now, node: NodeId, is_heartbeat: bool) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let Some(link) = &mut peer.link else { return };
-        link.is_confirmed = true;
+        let is_first = !std::mem::replace(&mut link.is_confirmed, true);
         peer.dialing.succeeded();
         peer.silence.heard(now);
         let generation = peer.member.generation;
-        if !peer.has_joined {
-            peer.has_joined = true;
+        let joins = !std::mem::replace(&mut peer.has_joined, true);
+        if is_first {
+            self.event(MemberEvent::Linked { node, generation });
+        }
+        if joins {
             self.set_status(now, node, Status::Alive);
             self.news.insert(node);
             self.event(MemberEvent::Joined { node, generation });

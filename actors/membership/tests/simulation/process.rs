@@ -71,6 +71,12 @@ pub fn facts(identity: &Identity, version: u64) -> Facts {
     Facts::new(words.map(u64::to_be_bytes).concat()).expect("they are short")
 }
 
+impl Process {
+    pub fn start(&self) -> (NodeId, u64) {
+        (self.identity.node, self.identity.generation)
+    }
+}
+
 impl Watch {
     pub fn new(config: MembershipConfig, me: NodeId, now: Now) -> Self {
         Self { config, me, seen: BTreeMap::new(), revoked: BTreeSet::new(), awake: now }
