@@ -46,7 +46,7 @@ pub enum Input {
     },
     /// This node has other facts. They reach members at once, or at the next tick if others were sent within one.
     SetFacts(Facts),
-    /// This node has other addresses. Peers learn them with its next hello.
+    /// This node has other addresses. Members are told at once, others with the next hello.
     SetAddresses(Vec<Address>),
     /// A node may be reached there: it is dialled until a link to it comes up.
     AddPeer(Address),

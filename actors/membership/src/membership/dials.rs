@@ -58,7 +58,7 @@ impl Membership {
     fn wanted(&self) -> impl Iterator<Item = (Now, Target)> {
         let is_wanted = |peer: &&Peer| {
             let member = &peer.member;
-            peer.link.is_none() && member.status != Status::Left && !member.addresses.is_empty()
+            peer.link.is_none() && !peer.has_said_leave && !member.addresses.is_empty()
         };
         let peers = self.peers.values().filter(is_wanted);
         let peers = peers.map(|peer| (peer.dialing.next, Target::Peer(peer.member.node)));

@@ -11,6 +11,9 @@ impl Membership {
         match message {
             Message::Refuse(why) => self.refused(now, node, why),
             Message::Leave { generation } if generation == self.generation_of(node) => {
+                if let Some(peer) = self.peers.get_mut(&node) {
+                    peer.has_said_leave = true;
+                }
                 self.has_left(now, node);
             }
             // A link is one start's: what another one says here is no sign of life.
@@ -26,7 +29,7 @@ impl Membership {
             }
             Message::Peers(records) => {
                 self.heard(now, node, false);
-                self.peers_told(now, records);
+                self.peers_told(now, node, records);
             }
         }
     }

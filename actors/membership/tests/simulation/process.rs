@@ -146,8 +146,10 @@ impl Watch {
         let seen = self.seen.entry(node).or_default();
         assert_ne!(node, self.me, "INV-M3: a node is a member of itself");
         assert!(!self.revoked.contains(&member.fingerprint), "INV-M5: {node} was revoked");
-        assert!(generation >= seen.highest, "INV-M1: {node} went back to {generation}");
-        if seen.highest == generation {
+        // Of one that was forgotten and is told of anew all is hearsay.
+        let is_hearsay = generation == 0;
+        assert!(is_hearsay || generation >= seen.highest, "INV-M1: {node} went back to {generation}");
+        if !is_hearsay && seen.highest == generation {
             let key = seen.key.replace(member.fingerprint).unwrap_or(member.fingerprint);
             let is_free = self.revoked.contains(&key);
             assert!(key == member.fingerprint || is_free, "INV-M2: {node} changed its key");
