@@ -91,7 +91,8 @@ impl Membership {
                 self.me = me.clipped();
                 self.send_own_addresses();
             }
-            Input::AddPeer(address) => self.add_peer(now, address),
+            Input::AddPeer(address) => self.add_peer(now, address, false),
+            Input::Discovered(address) => self.add_peer(now, address, true),
             Input::Leave => self.leave(),
             Input::Revoked(fingerprint) => self.revoke(now, fingerprint),
         }
