@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use understudy_membership::{Address, Attempt, Direction, Identity, LinkId};
+use understudy_membership::{Address, Attempt, Direction, Identity, LinkId, NodeId};
 use understudy_proto::node::v1::peers_client::PeersClient;
 
 use super::{HELLO_LIMIT, Half, LARGEST_MESSAGE, LinkEvent, agrees, follow, messages};
@@ -15,6 +15,8 @@ pub(crate) struct Dial {
     pub(crate) link: LinkId,
     pub(crate) attempt: Attempt,
     pub(crate) address: Address,
+    /// Who should be there, where that is known.
+    pub(crate) expected: Option<NodeId>,
     /// What this node says of itself.
     pub(crate) hello: Identity,
 }
@@ -39,13 +41,19 @@ enum LinkError {
     Call(#[from] tonic::Status),
     #[error("it took too long to say hello")]
     Slow,
+    #[error("another node is there")]
+    Another,
     #[error("its hello is not that of its certificate")]
     Disagrees,
 }
 
 async fn linked(dial: Dial, dialler: &Dialler, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
-    let Dial { link, attempt, address, hello } = dial;
+    let Dial { link, attempt, address, expected, hello } = dial;
     let (channel, certified) = dialler.link(address.as_str()).await?;
+    // A node that has another one's address now has links of its own: nothing is said to it.
+    if expected.is_some_and(|expected| expected.0 != certified.node().0) {
+        return Err(LinkError::Another);
+    }
     let (half, outgoing) = Half::new();
     // The channel is new and has room.
     let _ = half.outgoing.try_send(messages::hello(&hello, Some(attempt)));
