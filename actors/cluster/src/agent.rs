@@ -329,3 +329,7 @@ fn looks() -> Interval {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     looks
 }
+
+#[cfg(test)]
+#[path = "agent_tests.rs"]
+mod tests;

@@ -78,7 +78,8 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// Looks again and again, until the node's part in the cluster ends.
     pub(crate) async fn look_around(mut self) {
-        let (mut denied, mut kept) = (self.denied_written(), Vec::new());
+        // The list is read once more: somebody may have been turned out while this node began.
+        let (mut denied, mut kept) = (None, Vec::new());
         loop {
             tokio::time::sleep(LOOK).await;
             self.look_at_addresses().await;
