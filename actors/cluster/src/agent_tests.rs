@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use understudy_actors::Constraints;
 use understudy_backend::fake::FakeSlots;
-use understudy_identity::{ClusterFiles, SystemClock};
+use understudy_identity::{Authority, ClusterFiles, SystemClock};
 use understudy_membership::{ClusterId, NodeId};
 
 use super::*;
@@ -59,16 +59,20 @@ async fn a_flood_of_news_holds_no_timer_up() {
     let (agent, sender) = agent(folder.path());
     let there = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::new(&there.local_addr().unwrap().to_string()).unwrap();
-    // To read one takes longer than to make it, so that there is always another one.
-    let news = || LinkEvent::Denied { entries: vec![Vec::new(); 2_000] };
+    // To judge one takes far longer than to send it, so that there is always another one.
+    let foreign = Authority::create(1_800_000_000).unwrap();
+    let forged = foreign.deny(understudy_identity::Fingerprint::of_key(b"x"), "", 1).unwrap().to_bytes();
+    let news = move || LinkEvent::Denied { entries: vec![forged.clone()] };
     while sender.try_send(news()).is_ok() {}
     let is_over = Arc::new(AtomicBool::new(false));
     let flooding: Vec<_> = (0..2)
         .map(|_| {
-            let (sender, is_over) = (sender.clone(), is_over.clone());
+            let (sender, is_over, news) = (sender.clone(), is_over.clone(), news.clone());
             std::thread::spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
-                    let _ = sender.try_send(news());
+                    if sender.try_send(news()).is_err() {
+                        std::thread::yield_now();
+                    }
                 }
             })
         })
