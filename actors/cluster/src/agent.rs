@@ -31,10 +31,12 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Wishes of people on their way to the agent. Full: whoever wishes waits.
 pub(crate) const WISHES: usize = 16;
 
-/// What people and files say.
+/// What people, files and the system say.
 pub(crate) enum Wish {
-    /// A node may be there.
-    AddPeer(Address),
+    /// Somebody announces that a node is there.
+    Discovered(Address),
+    /// This node is reached there now.
+    SetAddresses(Vec<Address>),
     /// Another process may have changed the deny list.
     RereadDenyList,
     /// The node leaves the cluster.
@@ -71,6 +73,7 @@ impl Agent {
             own: NodeFacts::default(),
             own_version: 0,
             lost: Vec::new(),
+            is_changed: true,
             agent: self,
         };
         known.into_iter().for_each(|address| running.take(Input::AddPeer(address)));
@@ -91,6 +94,9 @@ struct Running {
     own_version: u64,
     /// Starts of nodes to be given up once the view says so: nobody comes to a node anew that is given up.
     lost: Vec<(u64, u64)>,
+    /// The view is to be published: something happened, or a tick has passed, after which round trips and the like are
+    /// told.
+    is_changed: bool,
 }
 
 impl Running {
@@ -98,20 +104,28 @@ impl Running {
         let mut looks = looks();
         while let Some(wake) = self.membership.next_wake() {
             tokio::select! {
+                // What peers say comes last: one that floods its link holds up neither signs of life nor verdicts.
                 biased;
-                Some(event) = self.agent.events.recv() => self.heard(event),
+                () = sleep_until(self.begun + wake.0) => self.tick(),
                 Some(wish) = self.agent.wishes.recv() => self.wished(wish),
-                () = sleep_until(self.begun + wake.0) => self.take(Input::Tick),
                 _ = looks.tick() => self.look(),
                 Some(_) = self.dials.join_next() => {}
+                Some(event) = self.agent.events.recv() => self.heard(event),
             }
-            self.publish();
+            if std::mem::take(&mut self.is_changed) {
+                self.publish();
+            }
             self.give_up_lost();
         }
         self.give_up_lost();
         // Whatever was said last goes out with the links' ends.
         self.links.clear();
         while self.dials.join_next().await.is_some() {}
+    }
+
+    fn tick(&mut self) {
+        self.take(Input::Tick);
+        self.is_changed = true;
     }
 
     fn heard(&mut self, event: LinkEvent) {
@@ -141,7 +155,11 @@ impl Running {
 
     fn wished(&mut self, wish: Wish) {
         match wish {
-            Wish::AddPeer(address) => self.take(Input::AddPeer(address)),
+            Wish::Discovered(address) => self.take(Input::Discovered(address)),
+            Wish::SetAddresses(addresses) => {
+                self.take(Input::SetAddresses(addresses));
+                self.is_changed = true;
+            }
             Wish::Leave => self.take(Input::Leave),
             Wish::RereadDenyList => {
                 let added = self.agent.standing.reread();
@@ -161,9 +179,10 @@ impl Running {
                         handle.send(messages::wire(message));
                     }
                 }
-                Output::Dial { attempt, address, .. } => {
+                Output::Dial { attempt, address, expected } => {
                     let hello = self.membership.hello().clone();
-                    let dial = outbound::Dial { link: self.agent.ids.next(), attempt, address, hello };
+                    let link = self.agent.ids.next();
+                    let dial = outbound::Dial { link, attempt, address, expected, hello };
                     self.dials.spawn(outbound::run(
                         dial,
                         self.agent.dialler.clone(),
@@ -182,6 +201,7 @@ impl Running {
     }
 
     fn happened(&mut self, event: MemberEvent) {
+        self.is_changed = true;
         match event {
             MemberEvent::Joined { node, .. } => tracing::info!(%node, "node joined"),
             MemberEvent::Alive { node, .. } => tracing::info!(%node, "node is alive again"),
@@ -197,6 +217,9 @@ impl Running {
             MemberEvent::Refused { node, by_us, why } => {
                 tracing::warn!(%node, by_us, %why, "node refused");
             }
+            // It may have given this node up while this one was frozen or deaf, and what it had open here with it.
+            MemberEvent::Linked { node, .. } => self.agent.verbs.drop_peer(PeerNode(node.0)),
+            // The view tells it.
             MemberEvent::FactsChanged { .. } => {}
         }
     }
@@ -220,6 +243,7 @@ impl Running {
             Ok(encoded) => {
                 self.own = facts;
                 self.own_version += 1;
+                self.is_changed = true;
                 self.take(Input::SetFacts(encoded));
             }
             Err(error) => tracing::error!(%error, "this node has too many models to tell of"),
@@ -237,8 +261,8 @@ impl Running {
     }
 
     fn tell_denied(&self, link: LinkId) {
-        let entries = self.agent.standing.denied_entries();
-        if let (Some(handle), false) = (self.links.get(&link), entries.is_empty()) {
+        let Some(handle) = self.links.get(&link) else { return };
+        for entries in messages::in_parts(self.agent.standing.denied_entries()) {
             handle.send(messages::wrap(Kind::Denied(DenyList { entries })));
         }
     }
@@ -305,3 +329,7 @@ fn looks() -> Interval {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     looks
 }
+
+#[cfg(test)]
+#[path = "agent_tests.rs"]
+mod tests;

@@ -96,7 +96,8 @@ impl Cluster {
         self.look().await
     }
 
-    /// Begins if the node is a member and does not run yet, ends if it runs and is none any more.
+    /// Begins if the node is a member and does not run yet, ends if it runs and is none any more, or is one with another
+    /// key: then it left and joined anew since the last look, and begins with the next one.
     ///
     /// # Errors
     /// [`ClusterError`]; the node is then alone.
@@ -110,10 +111,14 @@ impl Cluster {
                 let running = Running::start(self.0.files.clone(), &self.0.config, &self.0.parts).await?;
                 self.0.running.store(Some(Arc::new(running)));
             }
-            Some(running) if !is_member || running.is_broken() => {
-                self.0.running.store(None);
-                self.0.view.send_replace(Arc::default());
-                running.stop(!self.0.files.is_member()).await;
+            Some(running) => {
+                let has_left =
+                    !self.0.files.is_member() || self.0.files.key().is_some_and(|key| key != running.key);
+                if has_left || !is_member || running.is_broken() {
+                    self.0.running.store(None);
+                    self.0.view.send_replace(Arc::default());
+                    running.stop(has_left).await;
+                }
             }
             _ => {}
         }
@@ -161,7 +166,9 @@ impl Cluster {
 
     /// Where other nodes reach this one; none while it is alone.
     pub fn addresses(&self) -> Vec<String> {
-        self.0.running.load().as_ref().map(|running| running.addresses.clone()).unwrap_or_default()
+        let running = self.0.running.load();
+        let addresses = running.as_ref().map(|running| running.hello.borrow().addresses.clone());
+        addresses.unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
     /// Notes a request of this node's, with which its caller can go on at another node should this one be lost. `None`

@@ -14,6 +14,7 @@
 //! | [`shadow`] | requests that outlive their gateway |
 //! | `port` | the port 7863: handshakes, peers, pairing |
 //! | `dial`, `remotes` | connections to other nodes, and the models over them |
+//! | `surroundings` | interfaces, announcements and files, which change |
 //! | `standing`, `renewal` | certificate, deny list, and their renewal |
 //!
 //! Who is who is [`understudy_identity`]'s business, who lives [`understudy_membership`]'s, and how verbs travel
@@ -58,6 +59,7 @@ mod running;
 pub mod shadow;
 pub mod slots;
 mod standing;
+mod surroundings;
 pub mod view;
 
 pub use actor::ClusterActor;

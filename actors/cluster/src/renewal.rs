@@ -47,7 +47,7 @@ pub(crate) async fn keep_valid(
                 Err(error @ RenewalError::Nobody) => {
                     tracing::warn!(%error, "certificate not renewed yet");
                     // A node that was off for weeks meets the one with the authority moments after its start.
-                    let met = view.wait_for(|view| with_authority(view).is_some());
+                    let met = view.wait_for(|view| with_authority(view).next().is_some());
                     if matches!(timeout(LOOK, met).await, Ok(Err(_))) {
                         return;
                     }
@@ -60,8 +60,8 @@ pub(crate) async fn keep_valid(
     }
 }
 
-fn with_authority(view: &ClusterView) -> Option<&NodeView> {
-    view.usable().find(|node| node.facts.has_authority)
+fn with_authority(view: &ClusterView) -> impl Iterator<Item = &NodeView> {
+    view.usable().filter(|node| node.facts.has_authority)
 }
 
 async fn renewed(
@@ -75,19 +75,75 @@ async fn renewed(
         // Its own, so that one that was asleep for a month helps itself.
         Some(authority) => authority.issue(&csr, standing.clock.now_s())?,
         None => {
-            let there = with_authority(view).ok_or(RenewalError::Nobody)?;
-            let expected = Fingerprint::from_bytes(there.fingerprint);
-            let channel = dialler.channel(there.addresses.clone(), expected, Arc::default());
-            asked(channel, RenewRequest { csr, certificate: old.der().to_vec() }).await?
+            let ask = RenewRequest { csr, certificate: old.der().to_vec() };
+            first_to_answer(with_authority(view), |there| {
+                let expected = Fingerprint::from_bytes(there.fingerprint);
+                asked(dialler.channel(there.addresses.clone(), expected, Arc::default()), ask.clone())
+            })
+            .await?
         }
     };
     standing.renew(&new)?;
     Ok(new)
 }
 
+/// Asks one after the other until one gives a certificate; what the last one says, where none does.
+async fn first_to_answer<'a, F>(
+    nodes: impl Iterator<Item = &'a NodeView>,
+    ask: impl Fn(&'a NodeView) -> F,
+) -> Result<NodeCertificate, RenewalError>
+where
+    F: Future<Output = Result<NodeCertificate, RenewalError>>,
+{
+    let mut last = RenewalError::Nobody;
+    for there in nodes {
+        match ask(there).await {
+            Ok(certificate) => return Ok(certificate),
+            Err(error) => {
+                tracing::debug!(node = there.node, %error, "it does not renew the certificate");
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
 async fn asked(channel: Channel, ask: RenewRequest) -> Result<NodeCertificate, RenewalError> {
     let mut request = Request::new(ask);
     request.set_timeout(RENEW_LIMIT);
-    let asking = PeersClient::new(channel).renew(request).await;
-    Ok(NodeCertificate::parse(&asking?.into_inner().certificate)?)
+    let asking = timeout(RENEW_LIMIT, PeersClient::new(channel).renew(request)).await;
+    let answer = asking.map_err(|_| tonic::Status::deadline_exceeded("no answer in time"))??;
+    Ok(NodeCertificate::parse(&answer.into_inner().certificate)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_identity::{Authority, NodeKey};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_node_with_the_authority_is_asked_until_one_answers() {
+        let authority = Authority::create(1_800_000_000).unwrap();
+        let csr = NodeKey::generate().unwrap().request().unwrap();
+        let certificate = authority.issue(&csr, 1_800_000_000).unwrap();
+        let node = |node| NodeView { node, ..NodeView::default() };
+        let nodes = [node(1), node(2), node(3)];
+        for (answers, expected) in [(Some(1), "1"), (Some(3), "123"), (None, "123")] {
+            let asked = std::cell::RefCell::new(String::new());
+            let got = first_to_answer(nodes.iter(), |there| {
+                asked.borrow_mut().push_str(&there.node.to_string());
+                let answer = match answers == Some(there.node) {
+                    true => Ok(certificate.clone()),
+                    false => Err(tonic::Status::unavailable("gone").into()),
+                };
+                std::future::ready(answer)
+            })
+            .await;
+            assert_eq!(got.is_ok(), answers.is_some());
+            assert_eq!(asked.into_inner(), expected);
+        }
+        let nobody = first_to_answer([].iter(), |_| std::future::ready(Ok(certificate.clone()))).await;
+        assert!(matches!(nobody, Err(RenewalError::Nobody)));
+    }
 }

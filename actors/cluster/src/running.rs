@@ -2,9 +2,8 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, watch};
@@ -20,14 +19,16 @@ use crate::{
     ClusterConfig, ClusterError, ClusterParts,
     agent::{Agent, WISHES, Wish},
     dial::Dialler,
-    discovery::{Announcement, Discovery, interfaces},
     link::{
         EVENTS, LARGEST_MESSAGE,
         inbound::{Greeter, LinkIds},
         messages::PROTOCOLS,
     },
     losses::Losses,
-    port::{CONNECTIONS, Port, peers::PeerService},
+    port::{
+        CONNECTIONS, Port,
+        peers::{PeerService, Preparations},
+    },
     remotes::Peers,
     renewal,
     shadow::{
@@ -36,18 +37,20 @@ use crate::{
         service::ShadowService,
     },
     standing::Standing,
-    view::{ClusterView, id_text},
+    surroundings::{Surroundings, Whereabouts, discovered},
+    view::ClusterView,
 };
 
-/// How often files of the cluster and announcements of others are looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// How long the last messages and connections get when the node leaves or stops.
 const LAST_GOODBYE: Duration = Duration::from_secs(1);
 
 /// A member at work. Dropping it ends everything at once; [`stop`](Self::stop) says goodbye first.
 pub(crate) struct Running {
     pub(crate) cluster: String,
-    pub(crate) addresses: Vec<String>,
+    /// The key with which it is a member.
+    pub(crate) key: understudy_identity::Fingerprint,
+    /// What it says of itself, which has where it is reached now.
+    pub(crate) hello: watch::Receiver<Identity>,
     pub(crate) has_authority: bool,
     pub(crate) invites: Arc<Invites>,
     pub(crate) peers: Arc<Peers>,
@@ -73,8 +76,8 @@ impl Running {
         let listen = |source| ClusterError::Listen { address: config.listen, source };
         let port = socket::listen(config.listen).map_err(listen)?;
         let bound_at = port.local_addr().map_err(listen)?;
-        let addresses = addresses(config, bound_at)?;
-        let me = identity(&standing, config, &addresses, generation)?;
+        let whereabouts = Whereabouts::find(config, bound_at)?;
+        let me = identity(&standing, config, whereabouts.known(), generation)?;
         let known = known_peers(config, &standing)?;
 
         let dialler = Arc::new(Dialler { standing: standing.clone() });
@@ -86,9 +89,10 @@ impl Running {
         let (denied, denials) = watch::channel(0);
         let (ids, losses) = (Arc::new(LinkIds::default()), Losses::default());
         let service = PeerService {
-            greeter: Greeter { ids: ids.clone(), events: sender.clone(), hello: said },
+            greeter: Greeter { ids: ids.clone(), events: sender.clone(), hello: said.clone() },
             standing: standing.clone(),
             local: parts.local.clone(),
+            preparations: Preparations::default(),
             generation,
         };
         let service = PeersServer::new(service)
@@ -109,7 +113,7 @@ impl Running {
             handshakes: Port::handshakes(),
             denied: denials,
             closing: closing.clone(),
-            addresses: addresses.clone(),
+            hello: said.clone(),
         });
         let places = Places::new(CONNECTIONS.0, CONNECTIONS.1);
         let taking =
@@ -137,12 +141,20 @@ impl Running {
             known: Mutex::new(HashMap::new()),
         });
         let (notebook, noting) = Noting::new(shadow.clone(), peers.clone());
-        let discovery = discovery(config, &me);
+        let surroundings = Surroundings {
+            files,
+            view: seen.clone(),
+            wishes: wishes.clone(),
+            whereabouts,
+            discovery: if config.discovery { discovered(&me) } else { None },
+            wants_discovery: config.discovery,
+            me: me.clone(),
+        };
         let me_text = me.node.to_string();
         let tasks = vec![
-            bound(agent.run(membership_config(config, generation), me.clone(), known)),
+            bound(agent.run(membership_config(config, generation), me, known)),
             bound(taking),
-            bound(look_around(files, seen.clone(), wishes.clone(), discovery, me)),
+            bound(surroundings.look_around()),
             bound(renewal::keep_valid(standing.clone(), dialler, seen)),
             bound(noting.run()),
         ];
@@ -151,7 +163,8 @@ impl Running {
         tracing::info!(cluster, node = me_text, %bound_at, "this node takes part in its cluster");
         Ok(Self {
             cluster,
-            addresses,
+            key: standing.member.key.fingerprint(),
+            hello: said,
             has_authority,
             invites,
             peers,
@@ -181,14 +194,6 @@ impl Running {
     pub(crate) fn is_broken(&self) -> bool {
         self.peers.view.has_changed().is_err()
     }
-}
-
-fn addresses(config: &ClusterConfig, bound_at: SocketAddr) -> Result<Vec<String>, ClusterError> {
-    if !config.advertise.is_empty() {
-        return Ok(config.advertise.clone());
-    }
-    let usable = interfaces::usable(&config.interfaces).map_err(ClusterError::Interfaces)?;
-    Ok(interfaces::addresses(bound_at, &usable).iter().map(SocketAddr::to_string).collect())
 }
 
 fn identity(
@@ -228,67 +233,4 @@ fn membership_config(config: &ClusterConfig, seed: u64) -> MembershipConfig {
         Detector::Phi { suspect: 3.0, dead: 8.0, window: 100, min_deviation: Duration::from_millis(100) };
     let detector = if config.uneven_network { uneven } else { Detector::Fixed };
     MembershipConfig { detector, seed, ..MembershipConfig::default() }
-}
-
-fn discovery(config: &ClusterConfig, me: &Identity) -> Option<Discovery> {
-    if !config.discovery {
-        return None;
-    }
-    let own = Announcement {
-        node: me.node.to_string(),
-        name: me.name.clone(),
-        cluster: cluster_text(&me.cluster),
-        addresses: me.addresses.iter().filter_map(|address| address.as_str().parse().ok()).collect(),
-    };
-    match Discovery::start(Some(&own)) {
-        Ok(discovery) => Some(discovery),
-        Err(error) => {
-            tracing::warn!(%error, "other nodes are not found by themselves");
-            None
-        }
-    }
-}
-
-fn cluster_text(cluster: &ClusterId) -> String {
-    cluster.0.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Looks at the deny list, which other processes change, and at announcements; keeps where peers were met.
-async fn look_around(
-    files: ClusterFiles,
-    view: watch::Receiver<Arc<ClusterView>>,
-    wishes: mpsc::Sender<Wish>,
-    discovery: Option<Discovery>,
-    me: Identity,
-) {
-    let written = |name: &str| -> Option<SystemTime> {
-        std::fs::metadata(files.path().join(name)).ok()?.modified().ok()
-    };
-    let (mut denied, mut kept) = (written("denied.json"), Vec::new());
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let now = written("denied.json");
-        if now != denied {
-            denied = now;
-            let _ = wishes.send(Wish::RereadDenyList).await;
-        }
-        let view = view.borrow().clone();
-        let met: Vec<String> = view.usable().flat_map(|node| node.addresses.clone()).collect();
-        if !met.is_empty() && met != kept {
-            if let Err(error) = files.keep_peers(&met) {
-                tracing::warn!(%error, "where peers were met is not kept");
-            }
-            kept = met;
-        }
-        for found in discovery.iter().flat_map(Discovery::seen) {
-            let is_known = view.nodes.iter().any(|node| id_text(node.node) == found.node);
-            if found.cluster == cluster_text(&me.cluster) && found.node != me.node.to_string() && !is_known {
-                for address in &found.addresses {
-                    if let Ok(address) = Address::new(&address.to_string()) {
-                        let _ = wishes.send(Wish::AddPeer(address)).await;
-                    }
-                }
-            }
-        }
-    }
 }

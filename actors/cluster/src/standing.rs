@@ -18,6 +18,10 @@ pub(crate) struct Standing {
 impl Standing {
     pub(crate) fn open(files: ClusterFiles, clock: Arc<dyn Clock>) -> Result<Self, IdentityError> {
         let member = files.open()?;
+        let key = member.key.fingerprint();
+        if let Some(denial) = member.denied.get(&key) {
+            return Err(IdentityError::Denied { node: key.node(), when_ms: denial.when_ms });
+        }
         for path in &member.mended {
             tracing::warn!(path = %path.display(), "others could read this secret until now; if that matters, leave and join again");
         }
@@ -31,8 +35,14 @@ impl Standing {
         let entries: Vec<Denial> = entries.iter().filter_map(|entry| Denial::from_bytes(entry)).collect();
         let merged =
             self.denied().merge(&self.member.authority_certificate, entries.clone(), self.clock.now_ms());
-        if merged.forged > 0 {
-            tracing::warn!(forged = merged.forged, "a peer sent entries of a deny list that nobody signed");
+        if merged.is_forged {
+            tracing::warn!("a peer sent an entry of a deny list that the authority did not sign");
+        }
+        if merged.left_out > 0 {
+            tracing::error!(
+                left_out = merged.left_out,
+                "the deny list is full: keys that others turned out are let in here"
+            );
         }
         if !merged.added.is_empty() {
             self.doors.deny(self.denied().clone());

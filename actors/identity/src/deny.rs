@@ -99,8 +99,9 @@ impl Denial {
 pub struct Merged {
     /// Keys that are denied from now on: connections to them are to be closed.
     pub added: Vec<Fingerprint>,
-    /// Entries that the authority did not sign. Whoever sent them is broken or means harm.
-    pub forged: usize,
+    /// Whether there was an entry that the authority did not sign. Whoever sent it is broken or means harm, so what came
+    /// after it was not looked at: signatures cost time.
+    pub is_forged: bool,
     /// Entries for which there was no room.
     pub left_out: usize,
 }
@@ -137,7 +138,8 @@ impl DenyList {
         self.entries.is_empty()
     }
 
-    /// Takes in entries that the authority signed. Of two about one key the earlier stays.
+    /// Takes in entries that the authority signed, up to the first that it did not. Of two about one key the earlier
+    /// stays.
     pub fn merge(
         &mut self,
         authority: &AuthorityCertificate,
@@ -153,7 +155,8 @@ impl DenyList {
             }
             let is_new = known.is_none();
             if !entry.is_signed_by(authority) {
-                merged.forged += 1;
+                merged.is_forged = true;
+                break;
             } else if is_new && !self.has_room(now_ms) {
                 merged.left_out += 1;
             } else {

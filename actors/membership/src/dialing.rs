@@ -12,7 +12,7 @@ use crate::random::Random;
 #[derive(Clone, Debug)]
 pub(crate) struct Dialing {
     pub(crate) next: Now,
-    failures: u32,
+    pub(crate) failures: u32,
     /// Which of the target's addresses is tried. The one that worked stays.
     pub(crate) turn: usize,
 }
@@ -49,6 +49,8 @@ pub(crate) struct Seed {
     pub(crate) dialing: Dialing,
     /// Who was found there. While that node is known its own dials do.
     pub(crate) node: Option<NodeId>,
+    /// It was announced, not given by people.
+    pub(crate) is_discovered: bool,
 }
 
 /// For whom a dial is made.

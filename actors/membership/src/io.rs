@@ -46,10 +46,12 @@ pub enum Input {
     },
     /// This node has other facts. They reach members at once, or at the next tick if others were sent within one.
     SetFacts(Facts),
-    /// This node has other addresses. Peers learn them with its next hello.
+    /// This node has other addresses. Members are told at once, others with the next hello.
     SetAddresses(Vec<Address>),
-    /// A node may be reached there: it is dialled until a link to it comes up.
+    /// A node may be reached there, as people say: it is dialled until a link to it comes up.
     AddPeer(Address),
+    /// A node may be reached there, as somebody announces whom nobody vouches for: it is dialled a few times.
+    Discovered(Address),
     /// This node leaves the cluster. It says so on all links, closes them, and does nothing any more.
     Leave,
     /// A key was revoked, for good. If it is this node's own it closes all links and does nothing any more.
@@ -94,7 +96,8 @@ pub enum Output {
         attempt: Attempt,
         /// Where.
         address: Address,
-        /// Who should be there, where that is known. Another member of the cluster is welcome.
+        /// Who should be there, where that is known. The driver ends a dial that leads to another one before it says
+        /// hello: that one most likely has a link already, of which this would be a duplicate.
         expected: Option<NodeId>,
     },
     /// Close a link. No [`Input::LinkDown`] is needed.

@@ -21,7 +21,7 @@
 //!
 //! It has no threads, no sockets and no clock: the driver opens links, carries messages, and says what time it is. So
 //! a simulation can put thousands of hours on it, and every run with the same seed is the same.
-//! Its rules have numbers, INV-M1 to INV-M14, in `docs/invariants.md`.
+//! Its rules have numbers, INV-M1 to INV-M15, in `docs/invariants.md`.
 //!
 //! ```
 //! use std::time::Duration;

@@ -20,8 +20,12 @@ pub const FACTS_BYTES: usize = 64 * 1024;
 /// Records in one [`Message::Peers`](crate::Message::Peers); further ones are ignored.
 pub const PEERS_PER_MESSAGE: usize = 64;
 
-/// Addresses to try of which it is not known who lives there; further ones are ignored.
+/// Addresses to try of which it is not known who lives there. At the bound one that people gave takes the place of one
+/// that was discovered, and a discovered one that of the discovered one whose dials failed most; else it is ignored.
 pub const SEEDS: usize = 64;
+
+/// Dials that fail until an address that was discovered is dropped: in about a minute. It may be discovered again.
+pub const DISCOVERED_TRIES: u32 = 8;
 
 /// Dials under way at a time; others wait for their turn.
 pub const DIALS: usize = 16;

@@ -14,7 +14,7 @@ pub struct Member {
     pub node: NodeId,
     /// The fingerprint of its key.
     pub fingerprint: Fingerprint,
-    /// Its latest start that is known. Earlier ones are over.
+    /// Its latest start that said hello, 0 until one did. Earlier ones are over.
     pub generation: u64,
     /// What people call it; empty until it said so itself.
     pub name: String,
@@ -56,7 +56,7 @@ pub enum Status {
     Suspect(Suspicion),
     /// Nothing is to be expected of it until it comes back.
     Dead(DeathCause),
-    /// It said that it leaves, and will not come back as this start.
+    /// It left, as it said itself or as others tell; it comes back as another start.
     Left,
 }
 
@@ -94,7 +94,7 @@ pub enum DeathCause {
     /// The link has ended and there was no new one at once.
     #[error("the connection ended")]
     Disconnected,
-    /// A later start of the same node is known.
+    /// A later start of the same node said hello.
     #[error("it was restarted")]
     Replaced,
     /// It refuses this node.
@@ -110,6 +110,14 @@ pub enum DeathCause {
 pub enum MemberEvent {
     /// A start of a node is a member now: it was heard for the first time.
     Joined {
+        /// The node.
+        node: NodeId,
+        /// Its start.
+        generation: u64,
+    },
+    /// It says its first word on a new link. It may have given this node up before that, and what it had open here with
+    /// it: all that it opened before is over (INV-M15).
+    Linked {
         /// The node.
         node: NodeId,
         /// Its start.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::detector::Silence;
 use crate::dialing::Dialing;
+use crate::identity::Address;
 use crate::ids::{Attempt, Fingerprint, LinkId, NodeId, Now};
 use crate::io::Direction;
+use crate::limits;
 use crate::member::{Member, Status};
 use crate::message::{Echo, Facts, Heartbeat};
 
@@ -19,8 +21,14 @@ pub(crate) struct Peer {
     pub(crate) silence: Silence,
     pub(crate) link: Option<Link>,
     pub(crate) dialing: Dialing,
-    /// Whether the fingerprint is that of a certificate, not hearsay.
+    /// Whether fingerprint and start are those of a hello with its certificate, not hearsay.
     pub(crate) is_certain: bool,
+    /// The latest start that others told of. It is dialled for it once, and nothing else rests on it.
+    pub(crate) told: u64,
+    /// It said itself that this start leaves.
+    pub(crate) has_said_leave: bool,
+    /// Where it was reached last, which it may not know as its own.
+    pub(crate) reached_at: Option<Address>,
     /// Whether this start was heard before.
     pub(crate) has_joined: bool,
     /// A link ended or was reset: dead from then on, unless there is a new one.
@@ -29,11 +37,11 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A node of which nothing is known but that it exists.
-    pub(crate) fn new(now: Now, node: NodeId, fingerprint: Fingerprint, generation: u64) -> Self {
+    pub(crate) fn new(now: Now, node: NodeId, fingerprint: Fingerprint) -> Self {
         let member = Member {
             node,
             fingerprint,
-            generation,
+            generation: 0,
             name: String::new(),
             addresses: Vec::new(),
             protocol: 0,
@@ -50,8 +58,34 @@ impl Peer {
             link: None,
             dialing: Dialing::due(now),
             is_certain: false,
+            told: 0,
+            has_said_leave: false,
+            reached_at: None,
             has_joined: false,
             grace: None,
+        }
+    }
+}
+
+impl Peer {
+    /// Takes what it says of where it listens. The address at which it was reached comes first, also where the node
+    /// does not know it as its own.
+    pub(crate) fn says_addresses(&mut self, mut addresses: Vec<Address>) {
+        if let Some(reached) = &self.reached_at {
+            addresses.retain(|address| address != reached);
+            addresses.insert(0, reached.clone());
+        }
+        addresses.truncate(limits::ADDRESSES);
+        self.member.addresses = addresses;
+        self.dialing.turn = 0;
+    }
+
+    /// Takes what others say of where it listens, after what is known: a lie drives out no truth.
+    pub(crate) fn told_addresses(&mut self, told: Vec<Address>) {
+        for address in told {
+            if self.member.addresses.len() < limits::ADDRESSES && !self.member.addresses.contains(&address) {
+                self.member.addresses.push(address);
+            }
         }
     }
 }

@@ -4,8 +4,30 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Beginnings of the names of interfaces that lead to no other machine, or only over detours: Apple's peer-to-peer
 /// links, tunnels, and the inner networks of containers and virtual machines.
-const IGNORED: [&str; 12] =
-    ["awdl", "llw", "utun", "docker", "br-", "bridge", "virbr", "veth", "vmnet", "tun", "tap", "cni"];
+const IGNORED: [&str; 22] = [
+    "awdl",
+    "llw",
+    "utun",
+    "docker",
+    "br-",
+    "bridge",
+    "virbr",
+    "veth",
+    "vmnet",
+    "vnic",
+    "vboxnet",
+    "podman",
+    "lxcbr",
+    "lxdbr",
+    "cni",
+    "cali",
+    "flannel",
+    "tun",
+    "tap",
+    "wg",
+    "tailscale",
+    "zt",
+];
 
 /// An address with the interface that has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +98,9 @@ mod tests {
             ("docker0", "172.17.0.1"),
             ("bridge100", "192.168.64.1"),
             ("br-4e1f", "172.18.0.1"),
+            ("vboxnet0", "192.168.56.1"),
+            ("podman0", "10.88.0.1"),
+            ("tailscale0", "100.64.0.2"),
             ("lo", "127.0.0.1"),
             ("en0", "169.254.3.4"),
             ("en0", "fe80::1"),

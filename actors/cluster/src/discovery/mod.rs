@@ -56,9 +56,6 @@ impl Discovery {
     /// When the system lets no multicast through.
     pub fn start(own: Option<&Announcement>) -> Result<Self, DiscoveryError> {
         let daemon = ServiceDaemon::new()?;
-        if let Some(own) = own {
-            daemon.register(service(own)?)?;
-        }
         let seen = Arc::new(Mutex::default());
         let events = daemon.browse(SERVICE)?;
         let listing = seen.clone();
@@ -67,7 +64,20 @@ impl Discovery {
                 note(&listing, event);
             }
         });
-        Ok(Self { daemon, seen, listener: listener.abort_handle() })
+        let discovery = Self { daemon, seen, listener: listener.abort_handle() };
+        own.map_or(Ok(()), |own| discovery.announce(own))?;
+        Ok(discovery)
+    }
+
+    /// Announces this node, also anew where its addresses have changed. Without any there is nothing to announce.
+    ///
+    /// # Errors
+    /// When the system lets no multicast through.
+    pub fn announce(&self, own: &Announcement) -> Result<(), DiscoveryError> {
+        match own.addresses.is_empty() {
+            true => Ok(()),
+            false => Ok(self.daemon.register(service(own)?)?),
+        }
     }
 
     /// Everybody who announced itself and has not gone, this node included.

@@ -78,6 +78,27 @@ pub(crate) fn read(message: v1::LinkMessage) -> Option<Message> {
     })
 }
 
+/// Bytes of deny list entries in one message: half of the largest, so that what is around them fits too. A full list
+/// takes 8 of them, which the queue of a link has room for.
+const DENIED_BYTES: usize = super::LARGEST_MESSAGE / 2;
+
+/// Entries of a deny list, a message's worth at a time.
+pub(crate) fn in_parts(entries: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
+    let mut parts: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut room = 0;
+    for entry in entries {
+        if entry.len() > room {
+            parts.push(Vec::new());
+            room = DENIED_BYTES;
+        }
+        room = room.saturating_sub(entry.len());
+        if let Some(part) = parts.last_mut() {
+            part.push(entry);
+        }
+    }
+    parts
+}
+
 pub(crate) fn wrap(kind: Kind) -> v1::LinkMessage {
     v1::LinkMessage { kind: Some(kind) }
 }
@@ -212,6 +233,23 @@ mod tests {
         };
         assert_eq!(read_hello(hello(&me, Some(Attempt(4)))), Some((me.clone(), Attempt(4))));
         assert_eq!(read(hello(&me, None)), None, "only the first message is a hello");
+    }
+
+    #[test]
+    fn the_longest_deny_list_fits_into_messages() {
+        use understudy_identity::deny::{LONGEST_REASON, MOST_DENIALS};
+        // Key, time, reason with its length, signature.
+        let longest = 32 + 8 + 4 + LONGEST_REASON + 64;
+        let entries = vec![vec![7; longest]; MOST_DENIALS];
+        let parts = in_parts(entries.clone());
+        assert!(parts.len() <= 8 && parts.len() < super::super::OUTGOING, "{}", parts.len());
+        for part in &parts {
+            let message = wrap(Kind::Denied(v1::DenyList { entries: part.clone() }));
+            let bytes = prost::Message::encoded_len(&message);
+            assert!(bytes <= super::super::LARGEST_MESSAGE, "{bytes} bytes");
+        }
+        assert_eq!(parts.concat(), entries);
+        assert!(in_parts(Vec::new()).is_empty());
     }
 
     #[test]

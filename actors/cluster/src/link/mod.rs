@@ -87,6 +87,14 @@ impl Half {
     }
 }
 
+#[cfg(test)]
+impl LinkHandle {
+    /// Of a link whose other end reads nothing.
+    pub(crate) fn to_nobody() -> Self {
+        Half::new().0.handle()
+    }
+}
+
 /// Whether a hello is that of the node whose certificate it came with.
 fn agrees(hello: &Identity, certified: &PeerIdentity) -> bool {
     hello.node.0 == certified.node().0 && hello.fingerprint.0 == *certified.fingerprint.as_bytes()

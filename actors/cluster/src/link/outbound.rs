@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use understudy_membership::{Address, Attempt, Direction, Identity, LinkId};
+use understudy_membership::{Address, Attempt, Direction, Identity, LinkId, NodeId};
 use understudy_proto::node::v1::peers_client::PeersClient;
 
 use super::{HELLO_LIMIT, Half, LARGEST_MESSAGE, LinkEvent, agrees, follow, messages};
@@ -15,6 +15,8 @@ pub(crate) struct Dial {
     pub(crate) link: LinkId,
     pub(crate) attempt: Attempt,
     pub(crate) address: Address,
+    /// Who should be there, where that is known.
+    pub(crate) expected: Option<NodeId>,
     /// What this node says of itself.
     pub(crate) hello: Identity,
 }
@@ -39,13 +41,19 @@ enum LinkError {
     Call(#[from] tonic::Status),
     #[error("it took too long to say hello")]
     Slow,
+    #[error("another node is there")]
+    Another,
     #[error("its hello is not that of its certificate")]
     Disagrees,
 }
 
 async fn linked(dial: Dial, dialler: &Dialler, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
-    let Dial { link, attempt, address, hello } = dial;
+    let Dial { link, attempt, address, expected, hello } = dial;
     let (channel, certified) = dialler.link(address.as_str()).await?;
+    // A node that has another one's address now has links of its own: nothing is said to it.
+    if expected.is_some_and(|expected| expected.0 != certified.node().0) {
+        return Err(LinkError::Another);
+    }
     let (half, outgoing) = Half::new();
     // The channel is new and has room.
     let _ = half.outgoing.try_send(messages::hello(&hello, Some(attempt)));
@@ -74,4 +82,83 @@ async fn linked(dial: Dial, dialler: &Dialler, events: &mpsc::Sender<LinkEvent>)
 /// The host is there and says that nobody listens.
 fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_actors::{Constraints, scripted::ScriptedModels};
+    use understudy_backend::fake::FakeSlots;
+    use understudy_identity::{ClusterFiles, NodeKey, SystemClock};
+    use understudy_proto::node::v1::NodeFacts;
+    use understudy_remote::{CodecStore, Limits};
+
+    use super::*;
+    use crate::{Cluster, ClusterConfig, ClusterParts, OwnFacts, standing::Standing};
+
+    struct Nothing;
+
+    impl OwnFacts for Nothing {
+        fn facts(&self) -> NodeFacts {
+            NodeFacts::default()
+        }
+    }
+
+    /// A member that listens.
+    async fn member(files: ClusterFiles) -> Cluster {
+        files.init("lab", &SystemClock).unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = ClusterConfig { listen, discovery: false, ..ClusterConfig::default() };
+        let parts = ClusterParts {
+            local: Arc::new(FakeSlots::new()),
+            constraints: Arc::new(Constraints::default()),
+            facts: Arc::new(Nothing),
+            codecs: Arc::new(CodecStore::new(None, Arc::new(ScriptedModels::default()))),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+        };
+        let cluster = Cluster::new(files, config, parts);
+        cluster.open().await.unwrap();
+        cluster
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_dial_that_leads_to_another_node_than_meant_fails() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let other = member(ClusterFiles::at(there.path())).await;
+        let address = other.addresses().remove(0);
+        let (code, key) = (other.invite(false).unwrap().code, NodeKey::generate().unwrap());
+        let welcome = crate::join(&address, &code, &key, "b").await.unwrap();
+        let files = ClusterFiles::at(here.path());
+        let me = NodeId(files.join(key, *welcome, &SystemClock).unwrap().key.fingerprint().node().0);
+        let standing = Arc::new(Standing::open(files, Arc::new(SystemClock)).unwrap());
+        let dial = |expected: Option<NodeId>| Dial {
+            link: LinkId(1),
+            attempt: Attempt(1),
+            address: Address::new(&address).unwrap(),
+            expected,
+            hello: Identity {
+                node: me,
+                fingerprint: understudy_membership::Fingerprint(
+                    *standing.member.key.fingerprint().as_bytes(),
+                ),
+                generation: 1,
+                name: "b".into(),
+                addresses: Vec::new(),
+                protocol: messages::PROTOCOLS,
+                cluster: understudy_membership::ClusterId(standing.member.authority_certificate.cluster().0),
+            },
+        };
+        let dialler = Arc::new(Dialler { standing: standing.clone() });
+        for (expected, is_up) in [(Some(NodeId(77)), false), (None, true)] {
+            let (sender, mut events) = mpsc::channel(8);
+            let work = tokio::spawn(run(dial(expected), dialler.clone(), sender));
+            let first = events.recv().await.unwrap();
+            match is_up {
+                true => assert!(matches!(first, LinkEvent::Up { .. })),
+                false => assert!(matches!(first, LinkEvent::DialFailed { refused: false, .. })),
+            }
+            work.abort();
+        }
+        other.stop().await;
+    }
 }

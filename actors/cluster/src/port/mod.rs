@@ -25,6 +25,7 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tower::Service as _;
 use understudy_identity::{Invites, PeerIdentity, Protocol};
 use understudy_listener::{Closing, Places, socket};
+use understudy_membership::Identity;
 
 use crate::standing::Standing;
 
@@ -48,8 +49,8 @@ pub(crate) struct Port {
     /// Changes when somebody was denied: connections look whether it was their peer.
     pub(crate) denied: watch::Receiver<u64>,
     pub(crate) closing: Closing,
-    /// Where this node is reached, for those that join.
-    pub(crate) addresses: Vec<String>,
+    /// What this node says of itself: those that join are told where it is reached.
+    pub(crate) hello: watch::Receiver<Identity>,
 }
 
 impl Port {

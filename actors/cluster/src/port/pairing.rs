@@ -41,10 +41,11 @@ pub enum JoinError {
 pub(super) async fn host(stream: TlsStream<TcpStream>, port: &Port, from: SocketAddr) {
     let conversation = async {
         let binding = Binding::of(stream.get_ref().1).map_err(PairingError::from)?;
-        let Port { standing, invites, addresses, .. } = port;
+        let Port { standing, invites, hello, .. } = port;
+        let addresses = hello.borrow().addresses.iter().map(ToString::to_string).collect();
         // As of now: somebody may have been turned out since the node began.
         let member = standing.files.open().map_err(PairingError::from)?;
-        let host = Host::of(&member, invites.clone(), addresses.clone(), standing.clock.clone())
+        let host = Host::of(&member, invites.clone(), addresses, standing.clock.clone())
             .map_err(PairingError::from)?;
         let mut inviter = Inviter::new(Arc::new(host), binding);
         converse(stream, None, |frame| inviter.receive(frame)).await

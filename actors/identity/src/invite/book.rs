@@ -117,11 +117,6 @@ impl Invites {
         !self.book().open.is_empty()
     }
 
-    /// Closes all.
-    pub fn close_all(&self) {
-        self.book().open.clear();
-    }
-
     /// The invite with that label, for a pairing that begins.
     pub(crate) fn labelled(&self, label: u8) -> Option<(Ticket, InviteCode)> {
         let book = self.book();

@@ -109,6 +109,15 @@ impl ClusterFiles {
         self.folder.has(CLUSTER)
     }
 
+    /// The key with which this node is a member now; `None` where it is none, or its certificate cannot be read, which
+    /// [`open`](Self::open) tells.
+    pub fn key(&self) -> Option<Fingerprint> {
+        if !self.is_member() {
+            return None;
+        }
+        Some(self.read_with(NODE_CERTIFICATE, NodeCertificate::parse).ok()?.fingerprint())
+    }
+
     /// Makes a cluster with this node as its first member, and the authority here.
     ///
     /// # Errors
@@ -192,7 +201,7 @@ impl ClusterFiles {
         let mut denied = DenyList::default();
         // At time 0 no entry counts as out of use, so none makes room for another.
         let merged = denied.merge(&authority_certificate, denials, 0);
-        if merged.forged > 0 {
+        if merged.is_forged {
             return Err(self.damaged(DENIED, "the authority did not sign all of its entries"));
         }
         Ok(Member {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use understudy_identity::{
     Binding, InviteCode, Joiner, NodeKey, PairingError,
+    invite::LASTS,
     pairing::{Next, framed},
     tls::joining,
 };
@@ -148,7 +149,8 @@ proptest! {
         // One for all cases: to make one is to write files.
         static WORLD: LazyLock<World> = LazyLock::new(World::new);
         let world = &*WORLD;
-        world.invites.close_all();
+        // The invite of the case before is over.
+        world.clock.advance(LASTS);
         let code = world.invites.open(false).unwrap().code;
         let (joiner, hello) = begin(&code, *SESSION);
         let outcome = pair(joiner, hello, world.inviter(*SESSION), |at, mut frame| {
@@ -172,7 +174,8 @@ proptest! {
         // One for all cases: to make one is to write files.
         static WORLD: LazyLock<World> = LazyLock::new(World::new);
         let world = &*WORLD;
-        world.invites.close_all();
+        // The invite of the case before is over.
+        world.clock.advance(LASTS);
         let code = world.invites.open(false).unwrap().code;
         let (mut joiner, hello) = begin(&code, *SESSION);
         let mut inviter = world.inviter(*SESSION);

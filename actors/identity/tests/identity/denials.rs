@@ -31,11 +31,21 @@ fn only_what_the_authority_signed_is_taken() {
     bytes[0] ^= 1;
     let about_another = Denial::from_bytes(&bytes).unwrap();
 
-    let mut list = DenyList::default();
-    let came = [foreign, reworded, about_another, good.clone(), good.clone(), earlier];
-    let merged = list.merge(ours.certificate(), came, NOW_MS);
-    assert_eq!(merged, Merged { added: vec![key(1)], forged: 4, left_out: 0 });
-    assert_eq!(list.iter().collect::<Vec<_>>(), [&good]);
+    for bad in [foreign, reworded, about_another, earlier] {
+        let mut list = DenyList::default();
+        let later = ours.deny(key(4), "", NOW_MS).unwrap();
+        let merged = list.merge(ours.certificate(), [good.clone(), good.clone()], NOW_MS);
+        assert_eq!(merged, Merged { added: vec![key(1)], ..Merged::default() });
+        // After one that is forged nothing is looked at.
+        let merged = list.merge(ours.certificate(), [bad.clone(), later.clone()], NOW_MS);
+        let is_passed_over = bad.fingerprint() == key(1) && bad.when_ms >= NOW_MS;
+        assert_eq!(merged.is_forged, !is_passed_over, "{bad:?}");
+        assert_eq!(merged.added.len(), usize::from(is_passed_over), "{bad:?}");
+        assert_eq!(list.get(&key(1)), Some(&good), "{bad:?}");
+        assert_eq!(list.len(), 1 + usize::from(is_passed_over), "{bad:?}");
+        let merged = list.merge(ours.certificate(), [later], NOW_MS);
+        assert_eq!(merged.added.len(), usize::from(!is_passed_over), "the next message counts again");
+    }
 }
 
 #[test]

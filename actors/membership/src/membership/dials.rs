@@ -11,11 +11,30 @@ use crate::peer::Peer;
 use crate::refusal::Refusal;
 
 impl Membership {
-    pub(super) fn add_peer(&mut self, now: Now, address: Address) {
-        let is_known = self.seeds.iter().any(|seed| seed.address == address);
-        if !is_known && self.seeds.len() < limits::SEEDS {
-            self.seeds.push(Seed { address, dialing: Dialing::due(now), node: None });
-            self.wake_by(now);
+    pub(super) fn add_peer(&mut self, now: Now, address: Address, is_discovered: bool) {
+        if let Some(known) = self.seeds.iter_mut().find(|seed| seed.address == address) {
+            known.is_discovered &= is_discovered;
+            return;
+        }
+        if self.seeds.len() >= limits::SEEDS && !self.drop_worst_seed(is_discovered) {
+            return;
+        }
+        self.seeds.push(Seed { address, dialing: Dialing::due(now), node: None, is_discovered });
+        self.wake_by(now);
+    }
+
+    /// Drops the discovered seed whose dials failed most, so that announcements keep nobody out. One that was not
+    /// tried yet gives way to what people gave only.
+    fn drop_worst_seed(&mut self, for_discovered: bool) -> bool {
+        let seeds = self.seeds.iter().enumerate();
+        let worst =
+            seeds.filter(|(_, seed)| seed.is_discovered).max_by_key(|(_, seed)| seed.dialing.failures);
+        match worst {
+            Some((at, seed)) if !for_discovered || seed.dialing.failures > 0 => {
+                self.seeds.remove(at);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -27,10 +46,10 @@ impl Membership {
         }
     }
 
-    /// Starts all dials that are due, those that wait for longest first.
+    /// Starts all dials that are due, members before seeds, those that wait for longest first.
     pub(super) fn start_dials(&mut self, now: Now) {
         let mut due: Vec<(Now, Target)> = self.wanted().filter(|(next, _)| *next <= now).collect();
-        due.sort_by_key(|(next, _)| *next);
+        due.sort_by_key(|(next, target)| (matches!(target, Target::Seed(_)), *next));
         for (_, target) in due {
             if !self.underway.has_room() {
                 return;
@@ -58,7 +77,7 @@ impl Membership {
     fn wanted(&self) -> impl Iterator<Item = (Now, Target)> {
         let is_wanted = |peer: &&Peer| {
             let member = &peer.member;
-            peer.link.is_none() && member.status != Status::Left && !member.addresses.is_empty()
+            peer.link.is_none() && !peer.has_said_leave && !member.addresses.is_empty()
         };
         let peers = self.peers.values().filter(is_wanted);
         let peers = peers.map(|peer| (peer.dialing.next, Target::Peer(peer.member.node)));
@@ -94,6 +113,8 @@ impl Membership {
     pub(super) fn dial_succeeded(&mut self, now: Now, node: NodeId, dial: Option<&Dial>) {
         match dial.map(|dial| &dial.target) {
             Some(Target::Seed(address)) => {
+                // Whoever was discovered is a member now, and is announced again if it should be forgotten.
+                self.seeds.retain(|seed| !(seed.is_discovered && seed.address == *address));
                 if let Some(seed) = self.seeds.iter_mut().find(|seed| seed.address == *address) {
                     seed.node = Some(node);
                     // If that node is forgotten one day the address is tried again.
@@ -109,6 +130,7 @@ impl Membership {
         let Some(dialing) = dialing_of(&mut self.peers, &mut self.seeds, target) else { return };
         dialing.failed(now, &self.config, &mut self.random);
         let next = dialing.next;
+        self.seeds.retain(|seed| !seed.is_discovered || seed.dialing.failures < limits::DISCOVERED_TRIES);
         self.wake_by(next);
     }
 

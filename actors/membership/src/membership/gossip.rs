@@ -1,8 +1,7 @@
-//! What nodes tell each other of third ones: where they are, and which start is the latest. Whether one is alive is
-//! never taken from others (INV-M12).
+//! What nodes tell each other: where they are themselves, which third ones there are, and who left. Of a third one it
+//! is hearsay (INV-M12): it makes this node dial, and nothing of what it hears itself gives way to it.
 
 use super::Membership;
-use crate::identity::Address;
 use crate::ids::{LinkId, NodeId, Now};
 use crate::limits;
 use crate::member::Status;
@@ -10,32 +9,50 @@ use crate::message::{Message, PeerRecord};
 use crate::peer::Peer;
 
 impl Membership {
-    pub(super) fn peers_told(&mut self, now: Now, records: Vec<PeerRecord>) {
+    pub(super) fn peers_told(&mut self, now: Now, by: NodeId, records: Vec<PeerRecord>) {
         for record in records.into_iter().take(limits::PEERS_PER_MESSAGE) {
-            if record.node != self.me.node && !self.revoked.contains(&record.fingerprint) {
+            if record.node == by {
+                self.self_told(record);
+            } else if record.node != self.me.node && !self.revoked.contains(&record.fingerprint) {
                 self.peer_told(now, record);
             }
         }
     }
 
+    /// What a member says of itself on its own link: only its addresses can be new.
+    fn self_told(&mut self, record: PeerRecord) {
+        if let Some(peer) = self.peers.get_mut(&record.node)
+            && peer.member.generation == record.generation
+        {
+            peer.says_addresses(record.addresses);
+        }
+    }
+
+    /// Of a member with a link nothing is believed: a new start of it says hello itself, and a leave is told on its
+    /// own link. Of others a newer start is a reason to dial, and a leave one to tell, until they say hello.
     fn peer_told(&mut self, now: Now, record: PeerRecord) {
         let node = record.node;
-        let Some(peer) = self.peers.get(&node) else { return self.peer_discovered(now, record) };
-        let known = peer.member.generation;
-        if peer.member.fingerprint != record.fingerprint || record.generation < known {
+        let Some(peer) = self.peers.get_mut(&node) else { return self.peer_discovered(now, record) };
+        if peer.link.is_some() || peer.member.fingerprint != record.fingerprint {
             return;
         }
-        let left = record.left;
-        if record.generation > known {
-            self.replace(now, node, record.generation);
-            self.wake_by(now);
-            if let Some(peer) = self.peers.get_mut(&node) {
-                peer.dialing.next = now;
-                peer.member.addresses = clipped(record.addresses);
-            }
+        if record.left {
+            return self.leave_told(now, node, record.generation);
         }
-        if left {
+        if record.generation > peer.told.max(peer.member.generation) {
+            peer.told = record.generation;
+            peer.told_addresses(record.addresses);
+            peer.dialing.next = now;
+            self.wake_by(now);
+        }
+    }
+
+    fn leave_told(&mut self, now: Now, node: NodeId, generation: u64) {
+        let Some(peer) = self.peers.get(&node) else { return };
+        if peer.is_certain && peer.member.generation == generation {
             self.has_left(now, node);
+        } else if !peer.is_certain && peer.told <= generation {
+            self.peers.remove(&node);
         }
     }
 
@@ -46,8 +63,9 @@ impl Membership {
             return;
         }
         let node = record.node;
-        let mut peer = Peer::new(now, node, record.fingerprint, record.generation);
-        peer.member.addresses = clipped(record.addresses);
+        let mut peer = Peer::new(now, node, record.fingerprint);
+        peer.told = record.generation;
+        peer.told_addresses(record.addresses);
         if self.me.node > node {
             peer.dialing.next = now.after(self.config.dial_first);
         }
@@ -85,6 +103,25 @@ impl Membership {
         let drawn = self.random.below(self.links.len());
         if let Some((link, node)) = self.links.iter().nth(drawn).map(|(link, node)| (*link, *node)) {
             self.send_all_peers(link, node);
+            self.send(link, Message::Peers(vec![self.own_record()]));
+        }
+    }
+
+    /// Tells everybody where this node listens now.
+    pub(super) fn send_own_addresses(&mut self) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.send(link, Message::Peers(vec![self.own_record()]));
+        }
+    }
+
+    fn own_record(&self) -> PeerRecord {
+        PeerRecord {
+            node: self.me.node,
+            fingerprint: self.me.fingerprint,
+            generation: self.me.generation,
+            addresses: self.me.addresses.clone(),
+            left: false,
         }
     }
 }
@@ -103,9 +140,4 @@ fn record_of(peer: &Peer) -> PeerRecord {
         addresses: peer.member.addresses.clone(),
         left: peer.member.status == Status::Left,
     }
-}
-
-fn clipped(mut addresses: Vec<Address>) -> Vec<Address> {
-    addresses.truncate(limits::ADDRESSES);
-    addresses
 }

@@ -70,7 +70,7 @@ impl Membership {
         if hello.generation < known {
             return Err(Refusal::OldGeneration { theirs: hello.generation, known });
         }
-        if hello.generation == known && peer.member.status == Status::Left {
+        if hello.generation == known && peer.has_said_leave {
             return Err(Refusal::Left);
         }
         Ok(protocol)
@@ -113,17 +113,16 @@ impl Membership {
             None => self.make_room(),
         }
         let peer = self.peers.entry(node);
-        let peer = peer.or_insert_with(|| Peer::new(now, node, hello.fingerprint, hello.generation));
+        let peer = peer.or_insert_with(|| Peer::new(now, node, hello.fingerprint));
         peer.is_certain = true;
+        peer.member.generation = hello.generation;
         peer.member.name = hello.name;
-        peer.member.addresses = hello.addresses;
         peer.member.protocol = protocol;
-        if let Some(dial) = dial {
-            // The address that worked comes first, also where the node does not know it as its own.
-            peer.member.addresses.retain(|address| *address != dial.address);
-            peer.member.addresses.insert(0, dial.address);
-            peer.member.addresses.truncate(limits::ADDRESSES);
-            peer.dialing.turn = 0;
+        peer.reached_at = dial.map(|dial| dial.address);
+        peer.says_addresses(hello.addresses);
+        if peer.member.status == Status::Left {
+            // Others said that it left; here it is.
+            self.set_status(now, node, Status::Known);
         }
     }
 

@@ -11,6 +11,9 @@ impl Membership {
         match message {
             Message::Refuse(why) => self.refused(now, node, why),
             Message::Leave { generation } if generation == self.generation_of(node) => {
+                if let Some(peer) = self.peers.get_mut(&node) {
+                    peer.has_said_leave = true;
+                }
                 self.has_left(now, node);
             }
             // A link is one start's: what another one says here is no sign of life.
@@ -26,7 +29,7 @@ impl Membership {
             }
             Message::Peers(records) => {
                 self.heard(now, node, false);
-                self.peers_told(now, records);
+                self.peers_told(now, node, records);
             }
         }
     }
@@ -35,12 +38,15 @@ impl Membership {
     fn heard(&mut self, now: Now, node: NodeId, is_heartbeat: bool) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let Some(link) = &mut peer.link else { return };
-        link.is_confirmed = true;
+        let is_first = !std::mem::replace(&mut link.is_confirmed, true);
         peer.dialing.succeeded();
         peer.silence.heard(now);
         let generation = peer.member.generation;
-        if !peer.has_joined {
-            peer.has_joined = true;
+        let joins = !std::mem::replace(&mut peer.has_joined, true);
+        if is_first {
+            self.event(MemberEvent::Linked { node, generation });
+        }
+        if joins {
             self.set_status(now, node, Status::Alive);
             self.news.insert(node);
             self.event(MemberEvent::Joined { node, generation });

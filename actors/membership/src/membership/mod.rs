@@ -89,8 +89,10 @@ impl Membership {
             Input::SetAddresses(addresses) => {
                 let me = Identity { addresses, ..self.me.clone() };
                 self.me = me.clipped();
+                self.send_own_addresses();
             }
-            Input::AddPeer(address) => self.add_peer(now, address),
+            Input::AddPeer(address) => self.add_peer(now, address, false),
+            Input::Discovered(address) => self.add_peer(now, address, true),
             Input::Leave => self.leave(),
             Input::Revoked(fingerprint) => self.revoke(now, fingerprint),
         }
@@ -196,7 +198,7 @@ impl Membership {
         self.peers.get(&node).map_or(0, |peer| peer.member.generation)
     }
 
-    /// A later start of a member is known: the earlier one is over (INV-M1).
+    /// A later start of a member said hello: the earlier one is over (INV-M1).
     fn replace(&mut self, now: Now, node: NodeId, generation: u64) {
         let closing = Refusal::OldGeneration { theirs: self.generation_of(node), known: generation };
         self.kill(now, node, DeathCause::Replaced, closing);
@@ -207,9 +209,10 @@ impl Membership {
         peer.member.facts = Facts::default();
         peer.member.round_trip = None;
         peer.has_joined = false;
+        peer.has_said_leave = false;
     }
 
-    /// A member's start left: it is kept as a mark, so that hearsay does not bring it back.
+    /// A member's start left: it is kept as a mark, so that it is not told of as one that lives.
     fn has_left(&mut self, now: Now, node: NodeId) {
         self.close_link_of(node, Refusal::Left);
         if self.set_status(now, node, Status::Left) {

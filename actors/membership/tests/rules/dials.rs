@@ -1,9 +1,10 @@
 //! When whom is dialled.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use understudy_membership::{
-    Attempt, Direction, Input, LinkId, MembershipConfig, Message, PeerRecord, limits,
+    Attempt, Direction, Input, LinkEnd, LinkId, MembershipConfig, Message, PeerRecord, limits,
 };
 
 use super::lan::address;
@@ -92,4 +93,62 @@ fn only_so_many_dials_are_under_way() {
     let second = dials(&one.pass(1));
     assert_eq!(second.len(), limits::DIALS);
     assert!(second.iter().all(|(_, address)| first.iter().all(|(_, other)| other != address)));
+}
+
+/// The addresses that are dialled within so many milliseconds, all in vain, with how often each was.
+fn dialled_in_vain(one: &mut One, millis: u64) -> BTreeMap<String, usize> {
+    let mut dialled = BTreeMap::new();
+    for _ in 0..millis / 50 {
+        for (attempt, address) in dials(&one.pass(50)) {
+            *dialled.entry(address).or_insert(0) += 1;
+            one.give(Input::DialFailed { attempt, refused: true });
+        }
+    }
+    dialled
+}
+
+/// INV-M11: whatever is announced, what people gave is dialled, and so is an announcement that comes late.
+#[test]
+fn announcements_keep_no_address_out() {
+    let mut one = One::new();
+    for node in 1_000..1_500 {
+        one.give(Input::Discovered(address(node)));
+    }
+    one.give(Input::AddPeer(address(60)));
+    assert!(dialled_in_vain(&mut one, 5_000).contains_key("node60:7863"));
+    one.give(Input::Discovered(address(61)));
+    assert!(dialled_in_vain(&mut one, 5_000).contains_key("node61:7863"), "it takes a failed one's place");
+}
+
+/// An address that people gave is dialled for ever, a discovered one a few times only, unless people give it too.
+#[test]
+fn only_what_people_gave_is_dialled_for_ever() {
+    let mut one = One::new();
+    one.give(Input::AddPeer(address(60)));
+    for node in [61, 62] {
+        one.give(Input::Discovered(address(node)));
+    }
+    one.give(Input::AddPeer(address(62)));
+    let early = dialled_in_vain(&mut one, 120_000);
+    assert_eq!(early.get("node61:7863"), Some(&(limits::DISCOVERED_TRIES as usize)));
+    let late = dialled_in_vain(&mut one, 120_000);
+    let names: Vec<&str> = late.keys().map(String::as_str).collect();
+    assert_eq!(names, ["node60:7863", "node62:7863"]);
+    one.give(Input::Discovered(address(61)));
+    assert!(dialled_in_vain(&mut one, 1_000).contains_key("node61:7863"), "announced again, tried again");
+}
+
+/// A member that is lost is dialled at once, however many addresses wait.
+#[test]
+fn members_are_dialled_before_addresses() {
+    let mut one = One::new();
+    one.member(1, identity(60));
+    for node in 1_000..1_060 {
+        one.give(Input::AddPeer(address(node)));
+    }
+    one.now = one.now.after(Duration::from_millis(100));
+    one.give(Input::LinkDown { link: LinkId(1), kind: LinkEnd::Reset });
+    let first = dials(&one.give(Input::Tick));
+    assert_eq!(first.len(), limits::DIALS);
+    assert_eq!(first[0].1, "node60:7863");
 }

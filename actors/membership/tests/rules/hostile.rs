@@ -79,7 +79,8 @@ fn input(rng: &mut Rng, links: u64) -> Input {
         }
         4 => Input::LinkDown { link, kind: LinkEnd::Reset },
         5 => Input::DialFailed { attempt: Attempt(number(rng)), refused: rng.bool() },
-        6 => Input::AddPeer(super::lan::address(rng.u64(0..500))),
+        6 if rng.bool() => Input::AddPeer(super::lan::address(rng.u64(0..500))),
+        6 => Input::Discovered(super::lan::address(rng.u64(0..500))),
         7 => Input::Tick,
         _ => Input::Received { link, message: message(rng) },
     }

@@ -1,8 +1,8 @@
 //! One live start of each node, and one link to it.
 
 use understudy_membership::{
-    Attempt, DeathCause, Direction, Identity, Input, LinkEnd, LinkId, MemberEvent, Message, NodeId, Refusal,
-    Status,
+    Attempt, DeathCause, Direction, Identity, Input, LinkEnd, LinkId, MemberEvent, Message, NodeId, Output,
+    Refusal, Status,
 };
 
 use super::one::{ME, One, closed, events, identity};
@@ -25,7 +25,8 @@ fn a_newer_start_replaces_the_older() {
         panic!("{:?}", events(&outputs));
     };
     let joined = events(&one.beat(2, true));
-    assert_eq!(joined, [MemberEvent::Joined { node: NodeId(60), generation: 11 }]);
+    let (node, generation) = (NodeId(60), 11);
+    assert_eq!(joined, [MemberEvent::Linked { node, generation }, MemberEvent::Joined { node, generation }]);
     let link = one.machine.member(NodeId(60)).and_then(|member| member.link);
     assert_eq!(link, Some(LinkId(2)));
     assert!(events(&one.beat(1, true)).is_empty(), "the old link is nobody's");
@@ -77,6 +78,34 @@ fn a_quiet_link_gives_way() {
     assert_eq!(up(&mut one, 3, 60, Direction::Inbound, 2), [(1, Refusal::DuplicateLink)]);
 }
 
+/// INV-M15: the first word on each new link is told, and no later one: whoever says it may have given this node up, be
+/// it that its refusal came, that it was lost with the link, or that the new link was there before either.
+#[test]
+fn the_first_word_on_a_new_link_is_told() {
+    let refused: fn(&mut One) = |one| {
+        one.receive(1, Message::Refuse(Refusal::Silent));
+    };
+    let broken: fn(&mut One) = |one| {
+        one.give(Input::LinkDown { link: LinkId(1), kind: LinkEnd::Reset });
+    };
+    let nothing: fn(&mut One) = |_| {};
+    for (case, before) in [("refused", refused), ("broken", broken), ("nothing came", nothing)] {
+        let mut one = One::new();
+        let first_words = |outputs: &[Output]| {
+            let is_first =
+                |event: &MemberEvent| matches!(event, MemberEvent::Linked { node: NodeId(60), .. });
+            events(outputs).iter().filter(|event| is_first(event)).count()
+        };
+        one.inbound(1, identity(60));
+        assert_eq!(first_words(&one.beat(1, true)), 1, "{case}");
+        assert_eq!(first_words(&one.beat(1, true)), 0, "{case}: it has spoken before");
+        before(&mut one);
+        assert_eq!(first_words(&one.inbound(2, identity(60))), 0, "{case}: it said nothing yet");
+        assert_eq!(first_words(&one.beat(2, true)), 1, "{case}");
+        assert_eq!(first_words(&one.beat(2, true)), 0, "{case}");
+    }
+}
+
 /// The closing of a duplicate says nothing bad of the member, on either end.
 #[test]
 fn losing_a_duplicate_is_no_suspicion() {
@@ -100,8 +129,9 @@ fn a_member_joins_with_its_first_word() {
     assert_eq!(events(&outputs), []);
     assert_eq!(closed(&outputs), [(1, Refusal::Silent)], "a link without a word is given up");
     one.inbound(2, identity(60));
-    let joined = MemberEvent::Joined { node: NodeId(60), generation: 10 };
-    assert_eq!(events(&one.beat(2, true)), [joined]);
+    let (node, generation) = (NodeId(60), 10);
+    let joined = [MemberEvent::Linked { node, generation }, MemberEvent::Joined { node, generation }];
+    assert_eq!(events(&one.beat(2, true)), joined);
 }
 
 /// Leaving tells everybody, closes everything, and is the end.
@@ -111,12 +141,9 @@ fn leaving_is_said_and_final() {
     one.member(1, identity(60));
     one.member(2, identity(7));
     let outputs = one.give(Input::Leave);
-    let said = outputs.iter().filter(|output| {
-        matches!(
-            output,
-            understudy_membership::Output::Send { message: Message::Leave { generation: 10 }, .. }
-        )
-    });
+    let said = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Send { message: Message::Leave { generation: 10 }, .. }));
     assert_eq!(said.count(), 2);
     let mut gone = closed(&outputs);
     gone.sort_by_key(|(link, _)| *link);

@@ -71,6 +71,12 @@ pub fn facts(identity: &Identity, version: u64) -> Facts {
     Facts::new(words.map(u64::to_be_bytes).concat()).expect("they are short")
 }
 
+impl Process {
+    pub fn start(&self) -> (NodeId, u64) {
+        (self.identity.node, self.identity.generation)
+    }
+}
+
 impl Watch {
     pub fn new(config: MembershipConfig, me: NodeId, now: Now) -> Self {
         Self { config, me, seen: BTreeMap::new(), revoked: BTreeSet::new(), awake: now }
@@ -140,8 +146,10 @@ impl Watch {
         let seen = self.seen.entry(node).or_default();
         assert_ne!(node, self.me, "INV-M3: a node is a member of itself");
         assert!(!self.revoked.contains(&member.fingerprint), "INV-M5: {node} was revoked");
-        assert!(generation >= seen.highest, "INV-M1: {node} went back to {generation}");
-        if seen.highest == generation {
+        // Of one that was forgotten and is told of anew all is hearsay.
+        let is_hearsay = generation == 0;
+        assert!(is_hearsay || generation >= seen.highest, "INV-M1: {node} went back to {generation}");
+        if !is_hearsay && seen.highest == generation {
             let key = seen.key.replace(member.fingerprint).unwrap_or(member.fingerprint);
             let is_free = self.revoked.contains(&key);
             assert!(key == member.fingerprint || is_free, "INV-M2: {node} changed its key");

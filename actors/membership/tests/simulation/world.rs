@@ -1,6 +1,6 @@
 //! A world of hosts, the processes on them and the network between, in simulated time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -35,9 +35,14 @@ pub struct World {
     /// The process that runs on each host.
     pub running: Vec<Option<usize>>,
     pub revoked: Vec<Fingerprint>,
+    /// Who gave whom up without that one knowing it yet: both as starts of nodes.
+    given_up: BTreeSet<(Start, Start)>,
     pub config: MembershipConfig,
     log: VecDeque<String>,
 }
+
+/// A start of a node.
+type Start = (NodeId, u64);
 
 pub fn address(host: usize) -> Address {
     Address::new(&format!("host{host}:7863")).expect("it is one")
@@ -71,6 +76,7 @@ impl World {
             processes: Vec::new(),
             running: vec![None; hosts],
             revoked: Vec::new(),
+            given_up: BTreeSet::new(),
             config,
             log: VecDeque::new(),
             rng,
@@ -229,6 +235,7 @@ impl World {
             return self.tell_closed(wire, side, LinkEnd::Reset);
         }
         self.give(known.ends[side].process, Input::Received { link: LinkId(wire), message });
+        self.check_parting(wire, side);
     }
 
     /// One end closes.
@@ -329,8 +336,32 @@ impl World {
                     self.log(line);
                 }
                 self.processes[process].watch.event(now, &event);
+                self.note_parting(process, &event);
             }
         }
+    }
+
+    fn note_parting(&mut self, process: usize, event: &MemberEvent) {
+        let me = self.processes[process].start();
+        if let MemberEvent::Dead { node, generation, .. } | MemberEvent::Linked { node, generation } = event {
+            self.given_up.remove(&((*node, *generation), me));
+        }
+        if let MemberEvent::Dead { node, generation, .. } = event {
+            self.given_up.insert((me, (*node, *generation)));
+        }
+    }
+
+    /// INV-M15: whoever hears a node that gave it up knows that.
+    fn check_parting(&self, wire: u64, side: usize) {
+        let Some(known) = self.network.wire(wire) else { return };
+        let [me, other] = [side, 1 - side].map(|side| &self.processes[known.ends[side].process]);
+        let holds = |one: &Process, of: &Process| {
+            let member = one.machine.as_ref().and_then(|machine| machine.member(of.identity.node));
+            member.is_some_and(|member| member.link == Some(LinkId(wire)))
+        };
+        let is_unknown = self.given_up.contains(&(other.start(), me.start()));
+        let is_heard = !me.is_frozen && holds(me, other) && holds(other, me);
+        assert!(!(is_unknown && is_heard), "INV-M15: {:?} does not know that it was given up", me.start());
     }
 
     fn side_of(&self, process: usize, wire: u64) -> Option<usize> {
