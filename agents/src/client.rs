@@ -32,8 +32,9 @@ use crate::{ClientError, Events};
 /// deadline and its last event, with the text so far, arrives a little later.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A ping after this long without a frame while a call runs finds a dead node.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+/// While a call runs, a node is pinged after this long without a frame, and given up when it says nothing for as long as
+/// the second: a machine whose cores are all busy still answers in that time.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(5));
 
 /// Answers to a message as long as a request may be come back from `Tokenize`.
 const LARGEST_ANSWER_BYTES: usize = 32 << 20;
@@ -57,8 +58,8 @@ impl Client {
         let endpoint = Endpoint::from_shared(uri)
             .map_err(|error| ClientError::unreachable(addr, error))?
             .connect_timeout(timeout)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
+            .http2_keep_alive_interval(KEEPALIVE.0)
+            .keep_alive_timeout(KEEPALIVE.1)
             .tcp_nodelay(true);
         match tokio::time::timeout(timeout, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(Self { channel, key: None }),

@@ -4,6 +4,10 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -62,9 +66,14 @@ fn program() -> PathBuf {
     built
 }
 
-/// A port that nobody has now.
+/// A port that nobody has and that is given out once. Systems take those of outgoing connections from further up, so
+/// that it is still free when a node starts, and when it starts again.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const PORTS: (u16, u16) = (10_000, 30_000);
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(PORTS.0..PORTS.1)));
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let next = || PORTS.0 + NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.1 - PORTS.0);
+    std::iter::repeat_with(next).find(is_free).unwrap()
 }
 
 impl Process {
@@ -146,6 +155,13 @@ impl Process {
         }
     }
 
+    /// What this node and its neighbours have logged.
+    fn logs(&self) -> String {
+        let homes = std::fs::read_dir(self.home.parent().unwrap()).unwrap().flatten();
+        let log = |home: std::fs::DirEntry| std::fs::read_to_string(home.path().join("log")).ok();
+        homes.filter_map(log).collect::<Vec<_>>().join("\n---\n")
+    }
+
     pub fn tell(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
@@ -170,7 +186,7 @@ impl Process {
             if able.count() == others {
                 return;
             }
-            assert!(begun.elapsed() < 2 * SOON, "{status:#?}");
+            assert!(begun.elapsed() < 2 * SOON, "{status:#?}\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
