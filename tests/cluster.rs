@@ -1,8 +1,19 @@
 //! The cluster by its commands, and the script that shows one.
+#![allow(clippy::expect_used, reason = "a test panics when something is missing")]
 
-use std::process::Command;
+mod common;
 
+use std::{path::Path, process::Command, time::Duration};
+
+use common::{SMALL, ensure_models, node::Server, written};
+use tokio::time::Instant;
+use tokio_stream::StreamExt as _;
+use understudy_agents::Client;
 use understudy_cluster::identity::ClusterFiles;
+use understudy_proto::v1::{Constraint, GenerateRequest, constraint::Kind, generate_event::Event};
+
+/// Long enough for anything that computes little.
+const SOON: Duration = Duration::from_secs(20);
 
 fn understudy() -> Command {
     Command::new(env!("CARGO_BIN_EXE_understudy"))
@@ -54,4 +65,101 @@ fn the_demo_shows_three_nodes() {
     let answer = said.rsplit("answers all the same").next().unwrap_or_default();
     assert!(answer.split_whitespace().count() > 10, "{said}");
     assert!(begun.elapsed().as_secs() < 60);
+}
+
+/// Where the small model's file is, by which nodes with other homes know it.
+fn small_model() -> String {
+    ensure_models();
+    let listed = understudy().args(["models", "--json"]).output().expect("it runs");
+    let models: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let is_small = |model: &&serde_json::Value| model["name"] == SMALL;
+    let found = models.as_array().expect("a list").iter().find(is_small).expect("it is listed");
+    found["path"].as_str().expect("it is on disk").to_owned()
+}
+
+/// A node of this build with these models; its settings, for commands.
+fn node(folder: &Path, name: &str, model: Option<&str>) -> (Server, String) {
+    let home = folder.join(name);
+    let ladder = model.map(|model| format!("[[ladder]]\nmodel = {model:?}\n")).unwrap_or_default();
+    let cluster = format!("name = {name:?}\nlisten = \"127.0.0.1:0\"\ndiscovery = false");
+    let settings = format!(
+        "home = {home:?}\nledger.enabled = false\nengine.preload = true\n{ladder}[cluster]\n{cluster}\n"
+    );
+    let config = written(folder, &format!("{name}.toml"), settings);
+    (Server::spawned(common::understudy(["serve", "--config", &config])), config)
+}
+
+/// Waits until a node hears so many others that have their model ready.
+async fn hears(client: &Client, count: usize) {
+    let begun = Instant::now();
+    loop {
+        let status = client.cluster_status(SOON).await.expect("a status");
+        let is_able = |node: &&understudy_proto::v1::NodeStatus| {
+            node.state == "alive" && node.models.iter().any(|model| model.state == "ready")
+        };
+        if status.nodes.iter().filter(is_able).count() == count {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{status:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Half of an answer under a constraint is written on one node and the rest on another, by a real model: no character is
+/// missing, and none is there twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_under_a_constraint_goes_on_where_its_node_was_killed() {
+    let (model, folder) = (small_model(), tempfile::tempdir().expect("a folder"));
+    let (first, settings) = node(folder.path(), "first", Some(&model));
+    let (second, others) = node(folder.path(), "second", Some(&model));
+    let (gateway, own) = node(folder.path(), "gateway", None);
+    for joiner in [&others, &own] {
+        let invite = ["cluster", "invite", "--json", "--server", &first.grpc, "--config", &settings];
+        let invited = common::understudy(invite).run();
+        let shown: serde_json::Value = serde_json::from_str(&invited.stdout).expect(&invited.stderr);
+        let (code, peer) = (shown["code"].as_str(), shown["addresses"][0].as_str());
+        let join = ["cluster", "join", code.expect("a code"), "--peer", peer.expect("an address")];
+        let joined = common::understudy(join.into_iter().chain(["--config", joiner])).run();
+        assert_eq!(joined.code, Some(0), "{}", joined.stderr);
+    }
+    let client = gateway.client().await;
+    hears(&client, 2).await;
+
+    let constraint = Constraint { kind: Some(Kind::Regex("([a-z]{2,9} ){60}[a-z]{5}!".into())) };
+    let asked = GenerateRequest {
+        prompt: "Tell me a long story about a lighthouse.".into(),
+        model,
+        max_tokens: Some(600),
+        constraint: Some(constraint),
+        ..GenerateRequest::default()
+    };
+    let mut events = client.generate(asked, 3 * SOON).await.expect("an answer");
+    let (mut text, mut nodes, mut end) = (String::new(), vec![("first", first), ("second", second)], None);
+    while let Some(event) = events.next().await {
+        match event.expect("it goes on").event {
+            Some(Event::Delta(delta)) => {
+                text.push_str(&delta.text);
+                if text.len() > 120 && nodes.len() == 2 {
+                    let status = client.cluster_status(SOON).await.expect("a status");
+                    let is_busy = |node: &&understudy_proto::v1::NodeStatus| {
+                        node.models.iter().any(|model| model.active > 0)
+                    };
+                    let busy = status.nodes.iter().find(is_busy).expect("one of them serves it");
+                    // Dropping it kills it.
+                    nodes.retain(|(name, _)| *name != busy.name);
+                    assert_eq!(nodes.len(), 1, "{busy:?}");
+                }
+            }
+            Some(Event::Retracted(_)) => panic!("nothing is withdrawn"),
+            Some(Event::Finished(finished)) => end = Some(finished),
+            _ => {}
+        }
+    }
+    let end = end.expect("an end");
+    assert_eq!((end.finish_reason.as_str(), &end.text), ("constraint", &text));
+    let words: Vec<&str> = text.strip_suffix('!').expect("its last letter").split(' ').collect();
+    assert_eq!(words.len(), 61, "{text}");
+    let is_word =
+        |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase()) && (2..=9).contains(&word.len());
+    assert!(words.iter().all(|word| is_word(&word)) && words[60].len() == 5, "{text}");
 }

@@ -25,6 +25,9 @@ const CLIENTS: usize = 16;
 /// Time between the end of a fault and the next one: an answer meets several.
 const PACE: Duration = Duration::from_millis(500);
 
+/// Those that clients ask.
+const GATEWAYS: [usize; 2] = [0, 3];
+
 /// What befalls a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -48,20 +51,26 @@ const ROUND: [Fault; 8] = [
     Fault::Cut,
 ];
 
-/// A gateway without models that only dials, and two nodes that it reaches over cables.
+/// Sequences that a node decodes at once: all nodes together have fewer places than there are clients, so some wait.
+const PLACES: usize = 6;
+
+/// Two gateways without models that only dial, the first and the last, and between them two nodes that they reach over
+/// cables.
 async fn settle(folder: &Path) -> (Vec<Process>, Vec<Cable>, String) {
     let model = model(folder, "m.gguf");
-    let mut places = [Place::free(), Place::free(), Place::free()];
+    let mut places = [Place::free(), Place::free(), Place::free(), Place::free()];
     let cables = vec![Cable::default(), Cable::default()];
     for (index, cable) in cables.iter().enumerate() {
         let reached = cable.lead(&places[index + 1].cluster, Direction::There).await;
         places[index + 1].words.push(format!("advertise={reached}"));
-        places[0].words.push(format!("peer={reached}"));
+        GATEWAYS.iter().for_each(|&gateway| places[gateway].words.push(format!("peer={reached}")));
     }
-    // Nobody else dials it, so each way to a node is over that node's cable.
-    places[0].words.push("advertise=127.0.0.1:1".into());
-    places[0].models = Some(vec![]);
-    let kind = Kind { tick_ms: 5, sequences: 32, models: vec![model.clone()] };
+    for gateway in GATEWAYS {
+        // Nobody else dials it, so each way to a node is over that node's cable.
+        places[gateway].words.push("advertise=127.0.0.1:1".into());
+        places[gateway].models = Some(vec![]);
+    }
+    let kind = Kind { tick_ms: 5, sequences: PLACES, models: vec![model.clone()] };
     (joined_at(folder, &places, &kind).await, cables, model)
 }
 
@@ -148,8 +157,9 @@ async fn faults_under_load_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (mut nodes, cables, model) = settle(folder.path()).await;
     let (seen, begun) = (Arc::new(Seen::default()), Instant::now());
-    let clients: JoinSet<()> =
-        (0..CLIENTS).map(|_| asks(nodes[0].client.clone(), model.clone(), seen.clone())).collect();
+    let clients: JoinSet<()> = (0..CLIENTS)
+        .map(|n| asks(nodes[GATEWAYS[n % 2]].client.clone(), model.clone(), seen.clone()))
+        .collect();
     let mut told: BTreeMap<Fault, usize> = BTreeMap::new();
     for index in 0..count {
         let (round, place) = (index / ROUND.len(), index % ROUND.len());
@@ -161,7 +171,9 @@ async fn faults_under_load_lose_nothing() {
         println!("{:?} {fault:?} of n{hurt}", begun.elapsed());
         befall(&mut nodes[hurt], &cables[hurt - 1], fault, &mut random).await;
         *told.entry(fault).or_default() += 1;
-        nodes[0].sees(2).await;
+        for gateway in GATEWAYS {
+            nodes[gateway].sees(2).await;
+        }
         tokio::time::sleep(PACE).await;
         if seen.failed.load(Ordering::SeqCst) {
             break;
@@ -171,7 +183,10 @@ async fn faults_under_load_lose_nothing() {
     let answers = tokio::time::timeout(Duration::from_secs(40), clients.join_all()).await;
     assert_eq!(answers.expect("none hangs").len(), CLIENTS);
     if seen.failed.load(Ordering::SeqCst) {
-        println!("the gateway's log:\n{}", std::fs::read_to_string(nodes[0].home.join("log")).unwrap());
+        for gateway in GATEWAYS {
+            let log = std::fs::read_to_string(nodes[gateway].home.join("log")).unwrap();
+            println!("a gateway's log:\n{log}");
+        }
         panic!("an answer was not whole");
     }
     println!(
