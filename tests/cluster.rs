@@ -161,5 +161,5 @@ async fn an_answer_under_a_constraint_goes_on_where_its_node_was_killed() {
     assert_eq!(words.len(), 61, "{text}");
     let is_word =
         |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase()) && (2..=9).contains(&word.len());
-    assert!(words.iter().all(|word| is_word(&word)) && words[60].len() == 5, "{text}");
+    assert!(words.iter().all(is_word) && words[60].len() == 5, "{text}");
 }
