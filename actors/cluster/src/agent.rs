@@ -217,8 +217,8 @@ impl Running {
             MemberEvent::Refused { node, by_us, why } => {
                 tracing::warn!(%node, by_us, %why, "node refused");
             }
-            // It may have given this node up while this one was frozen or deaf, and what it had open here with it.
-            MemberEvent::Linked { node, .. } => self.agent.verbs.drop_peer(PeerNode(node.0)),
+            // While this one was frozen or deaf, so that it knows nothing of it.
+            MemberEvent::GaveUp { node, .. } => self.agent.verbs.drop_peer(PeerNode(node.0)),
             // The view tells it.
             MemberEvent::FactsChanged { .. } => {}
         }

@@ -97,20 +97,22 @@ async fn opened(verbs: &VerbService, peer: &Identity, number: u64) {
 
 /// INV-M15, as the driver keeps it.
 #[tokio::test(start_paused = true)]
-async fn what_a_peer_has_open_ends_with_its_first_word_on_a_new_link() {
+async fn what_a_peer_had_open_ends_when_it_says_that_it_gave_this_node_up() {
     let folder = tempfile::tempdir().unwrap();
     let (agent, sender) = agent(folder.path());
     let verbs = agent.verbs.clone();
     let peer = Identity { node: NodeId(60), fingerprint: Fingerprint([60; 32]), ..me() };
     let work = tokio::spawn(agent.run(MembershipConfig::default(), me(), Vec::new()));
     let mut sequence = 0;
-    let mut beat = |link: LinkId| {
+    let mut beat = |link: LinkId, gave_up: u64| {
         sequence += 1;
-        let beat = Heartbeat { sequence, generation: 1, facts_seen: 0, echo: None };
+        let beat = Heartbeat { sequence, generation: 1, facts_seen: 0, gave_up, echo: None };
         LinkEvent::Received { link, message: Message::Heartbeat(beat) }
     };
-    // The second link comes after a refusal, the third after nothing.
-    for (link, refused) in [(1, false), (2, true), (3, false)] {
+    // Each link takes the place of the one before, which may have been refused; the peer gave this node up before the
+    // third one and not before the others.
+    let mut open = 0;
+    for (link, refused, gave_up) in [(1, false, 0), (2, true, 0), (3, true, 1), (4, false, 1)] {
         if refused {
             let message = Message::Refuse(Refusal::Silent);
             sender.send(LinkEvent::Received { link: LinkId(link - 1), message }).await.ok().unwrap();
@@ -119,13 +121,15 @@ async fn what_a_peer_has_open_ends_with_its_first_word_on_a_new_link() {
         let (link, attempt, hello) = (LinkId(link), Attempt(link), peer.clone());
         let (direction, handle) = (Direction::Inbound, LinkHandle::to_nobody());
         sender.send(LinkEvent::Up { link, hello, direction, attempt, handle }).await.ok().unwrap();
-        sender.send(beat(link)).await.ok().unwrap();
+        sender.send(beat(link, gave_up)).await.ok().unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(verbs.open_sequences(), 0, "{link:?}");
+        open = if link == LinkId(3) { 0 } else { open + 1 };
+        assert_eq!(verbs.open_sequences(), open, "{link:?}");
         opened(&verbs, &peer, 100 + link.0).await;
-        sender.send(beat(link)).await.ok().unwrap();
+        open += 1;
+        sender.send(beat(link, gave_up)).await.ok().unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(verbs.open_sequences(), 1, "{link:?}: what is opened after that stays");
+        assert_eq!(verbs.open_sequences(), open, "{link:?}: it has said so before");
     }
     work.abort();
 }

@@ -115,9 +115,8 @@ pub enum MemberEvent {
         /// Its start.
         generation: u64,
     },
-    /// It says its first word on a new link. It may have given this node up before that, and what it had open here with
-    /// it: all that it opened before is over (INV-M15).
-    Linked {
+    /// It held this node for dead since it last spoke, and gave up what it had open here: all of that is over (INV-M15).
+    GaveUp {
         /// The node.
         node: NodeId,
         /// Its start.

@@ -41,6 +41,9 @@ pub struct Heartbeat {
     /// The version of the receiver's facts that the sender has; 0 is none. If it is too low the receiver sends
     /// them again.
     pub facts_seen: u64,
+    /// How often the sender has held this start of the receiver for dead. Where it rises, the receiver knows that it was
+    /// given up.
+    pub gave_up: u64,
     /// The receiver's last heartbeat that the sender heard. It tells the round trip, and whether
     /// the receiver is heard at all.
     pub echo: Option<Echo>,

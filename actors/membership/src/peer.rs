@@ -33,6 +33,10 @@ pub(crate) struct Peer {
     pub(crate) has_joined: bool,
     /// A link ended or was reset: dead from then on, unless there is a new one.
     pub(crate) grace: Option<Now>,
+    /// How often this start was held for dead here.
+    pub(crate) given_up: u64,
+    /// How often it held this node for dead, as it said last.
+    pub(crate) gave_us_up: u64,
 }
 
 impl Peer {
@@ -63,6 +67,8 @@ impl Peer {
             reached_at: None,
             has_joined: false,
             grace: None,
+            given_up: 0,
+            gave_us_up: 0,
         }
     }
 }
@@ -124,14 +130,20 @@ impl Link {
     }
 
     /// The next heartbeat to send.
-    pub(crate) fn heartbeat(&mut self, now: Now, generation: u64, facts_seen: u64) -> Heartbeat {
+    pub(crate) fn heartbeat(
+        &mut self,
+        now: Now,
+        generation: u64,
+        facts_seen: u64,
+        gave_up: u64,
+    ) -> Heartbeat {
         self.sequence += 1;
         if self.sent.len() == REMEMBERED {
             self.sent.pop_front();
         }
         self.sent.push_back((self.sequence, now));
         let echo = self.heard.map(|(sequence, at)| Echo { sequence, held: now.since(at) });
-        Heartbeat { sequence: self.sequence, generation, facts_seen, echo }
+        Heartbeat { sequence: self.sequence, generation, facts_seen, gave_up, echo }
     }
 
     /// Takes a heartbeat. Gives the round trip, where it tells one.

@@ -47,6 +47,7 @@ pub(crate) fn wire(message: Message) -> v1::LinkMessage {
             sequence: beat.sequence,
             generation: beat.generation,
             facts_seen: beat.facts_seen,
+            gave_up: beat.gave_up,
             echo: beat.echo.map(|echo| v1::Echo { sequence: echo.sequence, held_us: micros(echo.held) }),
         }),
         Message::Facts { version, facts } => {
@@ -66,6 +67,7 @@ pub(crate) fn read(message: v1::LinkMessage) -> Option<Message> {
             sequence: beat.sequence,
             generation: beat.generation,
             facts_seen: beat.facts_seen,
+            gave_up: beat.gave_up,
             echo: beat
                 .echo
                 .map(|echo| Echo { sequence: echo.sequence, held: Duration::from_micros(echo.held_us) }),
@@ -207,8 +209,14 @@ mod tests {
         let mut messages: Vec<Message> = refusals.into_iter().map(Message::Refuse).collect();
         let echo = Some(Echo { sequence: 4, held: Duration::from_micros(17) });
         messages.extend([
-            Message::Heartbeat(Heartbeat { sequence: 5, generation: 6, facts_seen: 7, echo }),
-            Message::Heartbeat(Heartbeat { sequence: 1, generation: 1, facts_seen: 0, echo: None }),
+            Message::Heartbeat(Heartbeat { sequence: 5, generation: 6, facts_seen: 7, gave_up: 8, echo }),
+            Message::Heartbeat(Heartbeat {
+                sequence: 1,
+                generation: 1,
+                facts_seen: 0,
+                gave_up: 0,
+                echo: None,
+            }),
             Message::Facts { version: 2, facts: Facts::new(b"facts").unwrap() },
             Message::Peers(vec![PeerRecord {
                 node,

@@ -165,7 +165,7 @@ async fn a_link_begins_with_the_hello_of_its_certificate() {
 }
 
 fn beat(hello: &Hello, sequence: u64) -> Heartbeat {
-    Heartbeat { sequence, generation: hello.generation, facts_seen: 0, echo: None }
+    Heartbeat { sequence, generation: hello.generation, facts_seen: 0, gave_up: 0, echo: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]

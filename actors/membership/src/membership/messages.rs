@@ -38,14 +38,11 @@ impl Membership {
     fn heard(&mut self, now: Now, node: NodeId, is_heartbeat: bool) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let Some(link) = &mut peer.link else { return };
-        let is_first = !std::mem::replace(&mut link.is_confirmed, true);
+        link.is_confirmed = true;
         peer.dialing.succeeded();
         peer.silence.heard(now);
         let generation = peer.member.generation;
         let joins = !std::mem::replace(&mut peer.has_joined, true);
-        if is_first {
-            self.event(MemberEvent::Linked { node, generation });
-        }
         if joins {
             self.set_status(now, node, Status::Alive);
             self.news.insert(node);
@@ -63,11 +60,17 @@ impl Membership {
             let smoothed = peer.member.round_trip.map_or(measured, |known| (known * 7 + measured) / 8);
             peer.member.round_trip = Some(smoothed);
         }
+        // Not only where it has risen: the count of one that had forgotten this node begins anew.
+        let gave_up = std::mem::replace(&mut peer.gave_us_up, beat.gave_up) != beat.gave_up;
+        let generation = peer.member.generation;
         let were_lost = link.facts_sent.is_some_and(|(version, at)| {
             version == self.facts_version && beat.facts_seen < version && now.since(at) >= self.config.suspect
         });
         if were_lost {
             self.send_facts(now, node);
+        }
+        if gave_up {
+            self.event(MemberEvent::GaveUp { node, generation });
         }
     }
 
@@ -115,7 +118,7 @@ impl Membership {
     pub(super) fn send_heartbeat(&mut self, now: Now, node: NodeId) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let Some(link) = &mut peer.link else { return };
-        let heartbeat = link.heartbeat(now, self.me.generation, peer.member.facts_version);
+        let heartbeat = link.heartbeat(now, self.me.generation, peer.member.facts_version, peer.given_up);
         let id = link.id;
         self.send(id, Message::Heartbeat(heartbeat));
     }

@@ -189,6 +189,7 @@ impl Membership {
         if !peer.member.status.is_live() {
             return;
         }
+        peer.given_up += 1;
         let (generation, after) = (peer.member.generation, now.since(peer.silence.heard_at()));
         self.set_status(now, node, Status::Dead(why));
         self.event(MemberEvent::Dead { node, generation, why, after });
@@ -210,6 +211,7 @@ impl Membership {
         peer.member.round_trip = None;
         peer.has_joined = false;
         peer.has_said_leave = false;
+        (peer.given_up, peer.gave_us_up) = (0, 0);
     }
 
     /// A member's start left: it is kept as a mark, so that it is not told of as one that lives.

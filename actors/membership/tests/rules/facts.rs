@@ -72,7 +72,7 @@ fn lost_facts_are_sent_again() {
             one.pass(1_000);
         }
         let echo = Some(Echo { sequence: 1, held: Duration::ZERO });
-        let beat = Heartbeat { sequence, generation: 10, facts_seen, echo };
+        let beat = Heartbeat { sequence, generation: 10, facts_seen, gave_up: 0, echo };
         assert_eq!(sent(&one.receive(1, Message::Heartbeat(beat))), expected, "heartbeat {sequence}");
     }
 }

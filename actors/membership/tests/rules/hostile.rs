@@ -60,6 +60,7 @@ fn message(rng: &mut Rng) -> Message {
             sequence: number(rng),
             generation: number(rng),
             facts_seen: number(rng),
+            gave_up: number(rng),
             echo: rng.bool().then(|| Echo { sequence: number(rng), held: time(rng) }),
         }),
     }

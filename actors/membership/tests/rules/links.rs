@@ -25,8 +25,7 @@ fn a_newer_start_replaces_the_older() {
         panic!("{:?}", events(&outputs));
     };
     let joined = events(&one.beat(2, true));
-    let (node, generation) = (NodeId(60), 11);
-    assert_eq!(joined, [MemberEvent::Linked { node, generation }, MemberEvent::Joined { node, generation }]);
+    assert_eq!(joined, [MemberEvent::Joined { node: NodeId(60), generation: 11 }]);
     let link = one.machine.member(NodeId(60)).and_then(|member| member.link);
     assert_eq!(link, Some(LinkId(2)));
     assert!(events(&one.beat(1, true)).is_empty(), "the old link is nobody's");
@@ -78,10 +77,10 @@ fn a_quiet_link_gives_way() {
     assert_eq!(up(&mut one, 3, 60, Direction::Inbound, 2), [(1, Refusal::DuplicateLink)]);
 }
 
-/// INV-M15: the first word on each new link is told, and no later one: whoever says it may have given this node up, be
-/// it that its refusal came, that it was lost with the link, or that the new link was there before either.
+/// INV-M15: who was held for dead learns it with the next heartbeat, once, whether the refusal came or was lost; a link
+/// that breaks and is made anew says nothing of the kind.
 #[test]
-fn the_first_word_on_a_new_link_is_told() {
+fn who_was_given_up_is_told_so_once() {
     let refused: fn(&mut One) = |one| {
         one.receive(1, Message::Refuse(Refusal::Silent));
     };
@@ -91,19 +90,41 @@ fn the_first_word_on_a_new_link_is_told() {
     let nothing: fn(&mut One) = |_| {};
     for (case, before) in [("refused", refused), ("broken", broken), ("nothing came", nothing)] {
         let mut one = One::new();
-        let first_words = |outputs: &[Output]| {
-            let is_first =
-                |event: &MemberEvent| matches!(event, MemberEvent::Linked { node: NodeId(60), .. });
-            events(outputs).iter().filter(|event| is_first(event)).count()
-        };
+        let gave_up = MemberEvent::GaveUp { node: NodeId(60), generation: 10 };
+        let told = |outputs: &[Output]| events(outputs).iter().filter(|event| **event == gave_up).count();
         one.inbound(1, identity(60));
-        assert_eq!(first_words(&one.beat(1, true)), 1, "{case}");
-        assert_eq!(first_words(&one.beat(1, true)), 0, "{case}: it has spoken before");
+        assert_eq!(told(&one.beat(1, true)), 0, "{case}");
         before(&mut one);
-        assert_eq!(first_words(&one.inbound(2, identity(60))), 0, "{case}: it said nothing yet");
-        assert_eq!(first_words(&one.beat(2, true)), 1, "{case}");
-        assert_eq!(first_words(&one.beat(2, true)), 0, "{case}");
+        assert_eq!(told(&one.inbound(2, identity(60))), 0, "{case}");
+        assert_eq!(told(&one.beat(2, true)), 0, "{case}: it did not give this node up");
+        before(&mut one);
+        one.inbound(3, identity(60));
+        assert_eq!(told(&one.beat_of(3, true, 1)), 1, "{case}");
+        assert_eq!(told(&one.beat_of(3, true, 1)), 0, "{case}: it has said so before");
+        assert_eq!(told(&one.beat_of(3, true, 3)), 1, "{case}: it did so again");
+        assert_eq!(told(&one.beat_of(3, true, 1)), 1, "{case}: it had forgotten this node, and gave it up");
     }
+}
+
+/// INV-M15, the other side: each death is counted in what is said to whoever died.
+#[test]
+fn those_who_are_given_up_are_counted() {
+    let mut one = One::new();
+    let said = |outputs: &[Output]| -> Vec<u64> {
+        let beat = |output: &Output| match output {
+            Output::Send { message: Message::Heartbeat(beat), .. } => Some(beat.gave_up),
+            _ => None,
+        };
+        outputs.iter().filter_map(beat).collect()
+    };
+    for link in 1..4 {
+        assert_eq!(said(&one.inbound(link, identity(60))), [link - 1]);
+        one.beat(link, true);
+        one.pass(3_500);
+        assert!(matches!(one.status(60), Some(Status::Dead(_))));
+    }
+    let newer = Identity { generation: 11, ..identity(60) };
+    assert_eq!(said(&one.inbound(4, newer)), [0], "another start was never given up");
 }
 
 /// The closing of a duplicate says nothing bad of the member, on either end.
@@ -129,9 +150,8 @@ fn a_member_joins_with_its_first_word() {
     assert_eq!(events(&outputs), []);
     assert_eq!(closed(&outputs), [(1, Refusal::Silent)], "a link without a word is given up");
     one.inbound(2, identity(60));
-    let (node, generation) = (NodeId(60), 10);
-    let joined = [MemberEvent::Linked { node, generation }, MemberEvent::Joined { node, generation }];
-    assert_eq!(events(&one.beat(2, true)), joined);
+    let joined = MemberEvent::Joined { node: NodeId(60), generation: 10 };
+    assert_eq!(events(&one.beat(2, true)), [joined]);
 }
 
 /// Leaving tells everybody, closes everything, and is the end.

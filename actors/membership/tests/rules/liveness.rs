@@ -48,7 +48,7 @@ fn whoever_is_heard_again_is_alive_again() {
     one.pass(3_500);
     assert_eq!(one.status(60), Some(Status::Dead(DeathCause::Silent)));
     one.inbound(2, identity(60));
-    assert_eq!(events(&one.beat(2, true))[1..], [alive]);
+    assert_eq!(events(&one.beat(2, true)), [alive]);
 }
 
 /// A word of another start on a link is no sign of life of this one.
@@ -57,7 +57,7 @@ fn a_heartbeat_of_another_start_does_not_count() {
     let mut one = One::new();
     one.member(1, identity(60));
     one.pass(900);
-    let beat = Heartbeat { sequence: 9, generation: 9, facts_seen: 0, echo: None };
+    let beat = Heartbeat { sequence: 9, generation: 9, facts_seen: 0, gave_up: 0, echo: None };
     one.receive(1, Message::Heartbeat(beat));
     one.pass(200);
     assert_eq!(one.status(60), Some(Status::Suspect(Suspicion::Silent)));
@@ -97,7 +97,7 @@ fn a_broken_link_is_death_within_50_ms_unless_there_is_a_new_one() {
         let (mut one, _) = start();
         one.inbound(2, identity(60));
         let outputs = one.beat(2, true);
-        assert_eq!(events(&outputs)[1..], [MemberEvent::Alive { node: NODE, generation: 10 }], "{kind:?}");
+        assert_eq!(events(&outputs), [MemberEvent::Alive { node: NODE, generation: 10 }], "{kind:?}");
         one.pass(900);
         assert_eq!(one.status(60), Some(Status::Alive), "{kind:?}");
     }
@@ -129,7 +129,7 @@ fn a_member_that_does_not_hear_us_says_so() {
     let mut hear = |one: &mut One, held: u64| {
         sequence += 1;
         let echo = Some(Echo { sequence: 1, held: Duration::from_millis(held) });
-        let beat = Heartbeat { sequence, generation: 10, facts_seen: 0, echo };
+        let beat = Heartbeat { sequence, generation: 10, facts_seen: 0, gave_up: 0, echo };
         one.receive(1, Message::Heartbeat(beat))
     };
     let cases = [
@@ -241,7 +241,10 @@ fn heartbeats_measure_the_round_trip() {
     });
     one.now = one.now.after(Duration::from_millis(180));
     let echo = Some(Echo { sequence: sent.expect("a first heartbeat"), held: Duration::from_millis(150) });
-    one.receive(1, Message::Heartbeat(Heartbeat { sequence: 1, generation: 10, facts_seen: 0, echo }));
+    one.receive(
+        1,
+        Message::Heartbeat(Heartbeat { sequence: 1, generation: 10, facts_seen: 0, gave_up: 0, echo }),
+    );
     let member = one.machine.member(NODE).expect("a member");
     assert_eq!(member.round_trip, Some(Duration::from_millis(30)));
 }

@@ -52,11 +52,16 @@ impl One {
 
     /// A heartbeat comes on a link, from a peer that hears this node or does not.
     pub fn beat(&mut self, link: u64, hears: bool) -> Vec<Output> {
+        self.beat_of(link, hears, 0)
+    }
+
+    /// From one who has given this node up so often.
+    pub fn beat_of(&mut self, link: u64, hears: bool, gave_up: u64) -> Vec<Output> {
         self.sequence += 1;
         let node = self.machine.members().find(|member| member.link == Some(LinkId(link)));
         let generation = node.map_or(0, |member| member.generation);
         let echo = hears.then_some(understudy_membership::Echo { sequence: 1, held: Duration::ZERO });
-        let beat = Heartbeat { sequence: self.sequence, generation, facts_seen: 0, echo };
+        let beat = Heartbeat { sequence: self.sequence, generation, facts_seen: 0, gave_up, echo };
         self.receive(link, Message::Heartbeat(beat))
     }
 

@@ -234,8 +234,11 @@ impl World {
         if known.ends[side].is_closed {
             return self.tell_closed(wire, side, LinkEnd::Reset);
         }
+        let is_heartbeat = matches!(message, Message::Heartbeat(_));
         self.give(known.ends[side].process, Input::Received { link: LinkId(wire), message });
-        self.check_parting(wire, side);
+        if is_heartbeat {
+            self.check_parting(wire, side);
+        }
     }
 
     /// One end closes.
@@ -343,7 +346,7 @@ impl World {
 
     fn note_parting(&mut self, process: usize, event: &MemberEvent) {
         let me = self.processes[process].start();
-        if let MemberEvent::Dead { node, generation, .. } | MemberEvent::Linked { node, generation } = event {
+        if let MemberEvent::Dead { node, generation, .. } | MemberEvent::GaveUp { node, generation } = event {
             self.given_up.remove(&((*node, *generation), me));
         }
         if let MemberEvent::Dead { node, generation, .. } = event {
@@ -351,7 +354,7 @@ impl World {
         }
     }
 
-    /// INV-M15: whoever hears a node that gave it up knows that.
+    /// INV-M15: whoever has a heartbeat of a node that gave it up knows that.
     fn check_parting(&self, wire: u64, side: usize) {
         let Some(known) = self.network.wire(wire) else { return };
         let [me, other] = [side, 1 - side].map(|side| &self.processes[known.ends[side].process]);
