@@ -1,11 +1,10 @@
 //! The cluster by its commands, and the script that shows one.
-#![allow(clippy::expect_used, reason = "a test panics when something is missing")]
 
 mod common;
 
 use std::{path::Path, process::Command, time::Duration};
 
-use common::{SMALL, ensure_models, node::Server, written};
+use common::{SMALL, ensure_models, node::Server, understudy, written};
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use understudy_agents::Client;
@@ -15,17 +14,12 @@ use understudy_proto::v1::{Constraint, GenerateRequest, constraint::Kind, genera
 /// Long enough for anything that computes little.
 const SOON: Duration = Duration::from_secs(20);
 
-fn understudy() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_understudy"))
-}
-
 #[test]
 fn commands_say_what_a_node_is_in() {
     let home = tempfile::tempdir().expect("a folder");
     let run = |args: &[&str]| {
-        let output = understudy().env("UNDERSTUDY_HOME", home.path()).args(args).output().expect("it runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+        let ended = understudy(args).env("UNDERSTUDY_HOME", home.path()).run();
+        (ended.code, ended.stdout + &ended.stderr)
     };
     let refused = |args: &[&str], exit: i32, code: &str| {
         let (status, said) = run(args);
@@ -70,8 +64,8 @@ fn the_demo_shows_three_nodes() {
 /// Where the small model's file is, by which nodes with other homes know it.
 fn small_model() -> String {
     ensure_models();
-    let listed = understudy().args(["models", "--json"]).output().expect("it runs");
-    let models: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let listed = understudy(["models", "--json"]).run();
+    let models: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON");
     let is_small = |model: &&serde_json::Value| model["name"] == SMALL;
     let found = models.as_array().expect("a list").iter().find(is_small).expect("it is listed");
     found["path"].as_str().expect("it is on disk").to_owned()
@@ -86,7 +80,7 @@ fn node(folder: &Path, name: &str, model: Option<&str>) -> (Server, String) {
         "home = {home:?}\nledger.enabled = false\nengine.preload = true\n{ladder}[cluster]\n{cluster}\n"
     );
     let config = written(folder, &format!("{name}.toml"), settings);
-    (Server::spawned(common::understudy(["serve", "--config", &config])), config)
+    (Server::spawned(understudy(["serve", "--config", &config])), config)
 }
 
 /// Waits until a node hears so many others that have their model ready.
@@ -115,11 +109,11 @@ async fn an_answer_under_a_constraint_goes_on_where_its_node_was_killed() {
     let (gateway, own) = node(folder.path(), "gateway", None);
     for joiner in [&others, &own] {
         let invite = ["cluster", "invite", "--json", "--server", &first.grpc, "--config", &settings];
-        let invited = common::understudy(invite).run();
+        let invited = understudy(invite).run();
         let shown: serde_json::Value = serde_json::from_str(&invited.stdout).expect(&invited.stderr);
         let (code, peer) = (shown["code"].as_str(), shown["addresses"][0].as_str());
         let join = ["cluster", "join", code.expect("a code"), "--peer", peer.expect("an address")];
-        let joined = common::understudy(join.into_iter().chain(["--config", joiner])).run();
+        let joined = understudy(join.into_iter().chain(["--config", joiner])).run();
         assert_eq!(joined.code, Some(0), "{}", joined.stderr);
     }
     let client = gateway.client().await;

@@ -7,14 +7,7 @@ use understudy_membership::{Attempt, ClusterId, Direction, Heartbeat, Message, N
 use understudy_proto::node::v1::{ModelRef, OpenRequest, SeqRef, verbs_server::Verbs as _};
 
 use super::*;
-
-struct Nothing;
-
-impl OwnFacts for Nothing {
-    fn facts(&self) -> NodeFacts {
-        NodeFacts::default()
-    }
-}
+use crate::testing::Nothing;
 
 /// An agent of a cluster of one, and where news of its links go in.
 fn agent(folder: &std::path::Path) -> (Agent, mpsc::Sender<LinkEvent>) {

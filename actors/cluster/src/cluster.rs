@@ -252,3 +252,7 @@ impl Remotes for Cluster {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;

@@ -60,6 +60,8 @@ pub mod shadow;
 pub mod slots;
 mod standing;
 mod surroundings;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 pub use actor::ClusterActor;

@@ -31,13 +31,15 @@ impl Reach {
         self.lock().is_some()
     }
 
-    /// Whether it is time to try a shut port again. Whoever is told so does it.
+    /// Whether it is time to try a shut port again. Whoever is told so does it, and [notes](Self::note) what came of it,
+    /// which says when the next time is.
     pub(crate) fn is_due(&self) -> bool {
         let mut failed = self.lock();
         let Some(failed) = failed.as_mut().filter(|failed| Instant::now() >= failed.next) else {
             return false;
         };
-        failed.next = Instant::now() + failed.pause;
+        // A try ends long before that.
+        failed.next = Instant::now() + PAUSES.1;
         true
     }
 
@@ -50,7 +52,7 @@ impl Reach {
         };
         let (shortest, longest) = PAUSES;
         if failed.is_none() {
-            tracing::warn!(%error, "a node that is alive cannot be reached from here; until it can, it is not used");
+            tracing::warn!(%error, "a node cannot be reached from here; until it can, it is not used");
         }
         let pause = failed.as_ref().map_or(shortest, |before| (2 * before.pause).min(longest));
         *failed = Some(Failed { next: Instant::now() + pause, pause });

@@ -36,6 +36,8 @@ pub(crate) struct Session {
     node: NodeId,
     /// Nodes that lost it, one entry for each loss.
     losses: Vec<NodeId>,
+    /// Tokens that it had at the last loss.
+    lost_at: usize,
     /// The weights that began the answer: only their twins go on with it.
     digest: Option<String>,
 }
@@ -79,6 +81,7 @@ impl Session {
             open: None,
             node: NodeId::default(),
             losses: Vec::new(),
+            lost_at: 0,
             digest: None,
         }
     }
@@ -127,11 +130,13 @@ impl Session {
     /// Notes a loss; whether to try again.
     pub(crate) fn lost(&mut self, desk: &Desk<'_>, why: &str) -> bool {
         let worth_it = match self.open.take() {
-            // Twice in a row on one node: what a request does to an engine twice it may do to every engine.
-            Some(_) => {
-                let in_a_row = self.losses.last() == Some(&self.node);
+            // Twice in a row on one node, at the same place: what a request does to an engine twice it may do to every
+            // engine. One that grew in between met with somebody else's misfortune.
+            Some(open) => {
+                let again_here = self.losses.last() == Some(&self.node);
+                let has_grown = open.held.len() > std::mem::replace(&mut self.lost_at, open.held.len());
                 self.losses.push(self.node);
-                !in_a_row
+                has_grown || !again_here
             }
             // No engine had it, which says nothing of the request. Once it has begun it was looked for long enough.
             None => !self.has_begun(),

@@ -86,45 +86,18 @@ fn is_refusal(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use understudy_actors::{Constraints, scripted::ScriptedModels};
-    use understudy_backend::fake::FakeSlots;
     use understudy_identity::{ClusterFiles, NodeKey, SystemClock};
-    use understudy_proto::node::v1::NodeFacts;
-    use understudy_remote::{CodecStore, Limits};
 
     use super::*;
-    use crate::{Cluster, ClusterConfig, ClusterParts, OwnFacts, standing::Standing};
-
-    struct Nothing;
-
-    impl OwnFacts for Nothing {
-        fn facts(&self) -> NodeFacts {
-            NodeFacts::default()
-        }
-    }
-
-    /// A member that listens.
-    async fn member(files: ClusterFiles) -> Cluster {
-        files.init("lab", &SystemClock).unwrap();
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let config = ClusterConfig { listen, discovery: false, ..ClusterConfig::default() };
-        let parts = ClusterParts {
-            local: Arc::new(FakeSlots::new()),
-            constraints: Arc::new(Constraints::default()),
-            facts: Arc::new(Nothing),
-            codecs: Arc::new(CodecStore::new(None, Arc::new(ScriptedModels::default()))),
-            limits: Limits::default(),
-            clock: Arc::new(SystemClock),
-        };
-        let cluster = Cluster::new(files, config, parts);
-        cluster.open().await.unwrap();
-        cluster
-    }
+    use crate::{standing::Standing, testing};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_dial_that_leads_to_another_node_than_meant_fails() {
         let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let other = member(ClusterFiles::at(there.path())).await;
+        let files = ClusterFiles::at(there.path());
+        files.init("lab", &SystemClock).unwrap();
+        let other = testing::cluster(files);
+        other.open().await.unwrap();
         let address = other.addresses().remove(0);
         let (code, key) = (other.invite(false).unwrap().code, NodeKey::generate().unwrap());
         let welcome = crate::join(&address, &code, &key, "b").await.unwrap();

@@ -21,12 +21,12 @@ const WAYS: f64 = 2.0;
 
 /// One that was lost is looked for once more after so many tokens: by then it is known who else has it.
 const LOOKS_AGAIN_AFTER: usize = 32;
-/// Its target waits for that no longer.
-const LOOKS_FOR: Duration = Duration::from_millis(250);
 
-/// A draft that takes so many times as long as expected, and longer than this, is not waited for: the target could have
-/// written those tokens itself. Whether its node is dead is known much later.
-const LATE: (f64, Duration) = (10.0, Duration::from_millis(250));
+/// A draft that takes so many times as long as expected, and longer than [`SHORT`], is not waited for: the target could
+/// have written those tokens itself. Whether its node is dead is known much later.
+const LATE: f64 = 10.0;
+/// What a target can always spare. The first draft of one that is looked for again may take no longer.
+const SHORT: Duration = Duration::from_millis(250);
 
 /// Drafts with a sequence of its own.
 pub(crate) struct ModelDrafter {
@@ -93,9 +93,9 @@ impl Drafter for ModelDrafter {
 impl ModelDrafter {
     /// How long a draft may take. The first one may take any time: its model may have to be loaded, and the prompt be read.
     fn patience(&self, most: usize) -> Option<Duration> {
-        let (times, least) = LATE;
         let expected = self.price.per_draft + self.price.per_token * most as f64;
-        (expected > 0.0).then(|| Duration::from_secs_f64(times * expected).max(least))
+        let is_known = expected > 0.0 || self.lost_at.is_some();
+        is_known.then(|| Duration::from_secs_f64(LATE * expected).max(SHORT))
     }
 
     async fn guess(
@@ -105,13 +105,7 @@ impl ModelDrafter {
         target: &Session,
         most: usize,
     ) -> Result<Draft, Trouble> {
-        let ready = self.session.ready(desk, candidate);
-        match self.lost_at {
-            None => ready.await?,
-            Some(_) => tokio::time::timeout(LOOKS_FOR, ready)
-                .await
-                .unwrap_or_else(|_| Err(Trouble::Lost("no other place has it ready".into())))?,
-        }
+        self.session.ready(desk, candidate).await?;
         if !self.session.holds(candidate)? {
             return Ok(Draft::default());
         }

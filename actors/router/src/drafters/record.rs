@@ -2,8 +2,9 @@
 //!
 //! With a probability `a` that a drafted token stands, a draft of `k` brings `(1 - a^(k+1)) / (1 - a)`
 //! tokens (Leviathan et al. 2023, section 3.1), for the price of the draft and of a pass with `k + 1`
-//! rows. A drafter on another node is paid for the way there and back too, once for each draft. Prices are measured on this model and device: an engine's pass with more rows takes longer,
-//! and a drafter that is nearly as slow as its target gains nothing.
+//! rows. A drafter on another node is paid for the way there and back too, once for each draft. Prices are
+//! measured on this model and device: an engine's pass with more rows takes longer, and a drafter that is
+//! nearly as slow as its target gains nothing.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -39,6 +39,14 @@ async fn lost_twice_is_interrupted_with_the_partial_text() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn losses_between_which_an_answer_grew_are_not_its_own_doing() {
+    let model = says("m", sure("abcdef").fail_once_at(2, lost()).fail_once_at(4, lost()));
+    let told = ask("direct", &[&model]).await;
+    assert_eq!((told.shown.as_str(), told.finished().reason), ("abcdef", FinishReason::Stop));
+    assert_eq!(opens(&model).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_that_restarts_is_waited_for_but_not_for_ever() {
     for (back_after, expected, reason) in
         [(Some(5), "abcdef", FinishReason::Stop), (None, "ab", FinishReason::Interrupted)]

@@ -1,48 +1,14 @@
-//! A node's part in its cluster, as the files say: begun, ended, begun anew.
-#![allow(clippy::unwrap_used, reason = "a test panics when something is missing")]
+use understudy_identity::SystemClock;
 
-use std::{sync::Arc, time::Duration};
-
-use understudy_actors::{Constraints, scripted::ScriptedModels};
-use understudy_backend::fake::FakeSlots;
-use understudy_cluster::{
-    Cluster, ClusterConfig, ClusterError, ClusterParts, OwnFacts,
-    identity::{ClusterFiles, IdentityError, SystemClock},
-};
-use understudy_proto::node::v1::NodeFacts;
-use understudy_remote::{CodecStore, Limits};
-
-struct Nothing;
-
-impl OwnFacts for Nothing {
-    fn facts(&self) -> NodeFacts {
-        NodeFacts::default()
-    }
-}
-
-fn node(files: &ClusterFiles) -> Cluster {
-    let config = ClusterConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        discovery: false,
-        ..ClusterConfig::default()
-    };
-    let parts = ClusterParts {
-        local: Arc::new(FakeSlots::new()),
-        constraints: Arc::new(Constraints::default()),
-        facts: Arc::new(Nothing),
-        codecs: Arc::new(CodecStore::new(None, Arc::new(ScriptedModels::default()))),
-        limits: Limits::default(),
-        clock: Arc::new(SystemClock),
-    };
-    Cluster::new(files.clone(), config, parts)
-}
+use super::*;
+use crate::testing;
 
 #[tokio::test(start_paused = true)]
 async fn who_leaves_and_joins_between_two_looks_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let files = ClusterFiles::at(folder.path());
     files.init("first", &SystemClock).unwrap();
-    let node = node(&files);
+    let node = testing::cluster(files.clone());
     node.open().await.unwrap();
     assert_eq!(node.name().as_deref(), Some("first"));
     assert_eq!(node.addresses().len(), 1);
@@ -62,7 +28,7 @@ async fn who_was_turned_out_itself_ends_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let files = ClusterFiles::at(folder.path());
     let member = files.init("lab", &SystemClock).unwrap();
-    let node = node(&files);
+    let node = testing::cluster(files.clone());
     node.open().await.unwrap();
     files.revoke(member.key.fingerprint(), "stolen", &SystemClock).unwrap();
     // The list is reread within a second, and the part ends by itself.
