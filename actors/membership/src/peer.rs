@@ -71,9 +71,7 @@ impl Peer {
             gave_us_up: 0,
         }
     }
-}
 
-impl Peer {
     /// Takes what it says of where it listens. The address at which it was reached comes first, also where the node
     /// does not know it as its own.
     pub(crate) fn says_addresses(&mut self, mut addresses: Vec<Address>) {

@@ -16,6 +16,10 @@ use crate::desk::{Desk, Trouble};
 /// Pauses between questions after a lost model: doubling, from and to.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
+/// How long it counts that a place refused. One that refuses again later took the request in meanwhile, and met with a
+/// misfortune of its own.
+const REFUSES_FOR: Duration = Duration::from_secs(1);
+
 /// Lanes of one answer's candidates: the lower bits of a sequence's lane.
 const LANE_BITS: u32 = 16;
 /// The largest lane of a request.
@@ -25,7 +29,8 @@ pub const MOST_LANE: u32 = u32::MAX >> LANE_BITS;
 struct Search {
     /// With the places that refused: others are asked first.
     ctx: RequestCtx,
-    refused: Vec<NodeId>,
+    /// Places that refused, and when they did last.
+    refused: Vec<(NodeId, Instant)>,
     /// How long an answer that has begun may wait; `None` before it has.
     patience: Option<Duration>,
     give_up: Instant,
@@ -139,8 +144,7 @@ impl Search {
             self.ctx.attempt = self.ctx.attempt.max(1);
             self.ctx.avoid.retain(|avoided| *avoided != place);
             self.ctx.avoid.push(place);
-            if !self.refused.contains(&place) {
-                self.refused.push(place);
+            if self.is_news(place) {
                 // However long it took there: another place may be free.
                 self.give_up = Instant::now() + self.patience.unwrap_or_default();
                 return Ok(());
@@ -159,6 +163,19 @@ impl Search {
         self.ctx.bound(pause).await?;
         self.pause = (self.pause * 2).min(RETRY_PAUSE.1);
         Ok(())
+    }
+
+    /// Notes that a place refuses. Whether it has not just done so before: a request that has not begun may meet one that
+    /// is lost and comes back several times, until its deadline; one that has begun has its patience for that.
+    fn is_news(&mut self, place: NodeId) -> bool {
+        let now = Instant::now();
+        match self.refused.iter_mut().find(|(refused, _)| *refused == place) {
+            Some((_, at)) => now - std::mem::replace(at, now) >= REFUSES_FOR && self.patience.is_none(),
+            None => {
+                self.refused.push((place, now));
+                true
+            }
+        }
     }
 }
 

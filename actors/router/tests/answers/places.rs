@@ -90,6 +90,34 @@ async fn what_all_places_refuse_is_told_at_once() {
     }
 }
 
+/// Places that take a request in, and are lost while it waits there.
+struct Queues(Places);
+
+#[async_trait]
+impl Slots for Queues {
+    async fn backend(
+        &self,
+        ctx: &RequestCtx,
+        model: &str,
+        progress: mpsc::Sender<LoadEvent>,
+    ) -> Result<Arc<dyn Backend>, BackendError> {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.0.backend(ctx, model, progress).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_outlives_several_losses() {
+    for refusal in [unavailable(), unreachable()] {
+        let (b, c) = (place(1, sure("no")), place(2, sure("yes")));
+        b.refuse(9, refusal.clone());
+        c.refuse(2, refusal.clone());
+        let router = router(Queues(Places(vec![b.clone(), c.clone()])), &["m"]).await;
+        let told = listen(router.answer(RequestCtx::new("r"), question("direct")).expect("admitted")).await;
+        assert_eq!((told.shown.as_str(), opens(&b), opens(&c)), ("yes", 3, 3), "{refusal:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_has_begun_is_not_ended_by_a_refusal() {
     for refusal in [unavailable(), overloaded(), unreachable(), not_loaded()] {
