@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, service::interceptor::InterceptedService};
 use understudy_actors::engine_thread::EngineConfig;
@@ -61,8 +61,9 @@ pub async fn serve(service: &VerbService, peer: Option<u64>) -> String {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let server = Server::builder().tcp_nodelay(true).add_service(known);
-    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    // The server's own setting does not reach sockets that it did not make.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tokio::spawn(Server::builder().add_service(known).serve_with_incoming(incoming));
     address
 }
 
