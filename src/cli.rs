@@ -157,7 +157,7 @@ pub struct Ps {
     /// One JSON array on stdout.
     #[arg(long)]
     pub json: bool,
-    /// Address of the node.
+    /// Address of the node: `HOST:PORT`, or `https://HOST:PORT`.
     #[arg(long, value_name = "ADDR", default_value = DEFAULT_SERVER)]
     pub server: String,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_stream::StreamExt;
-use understudy_agents::{Client, Events};
+use understudy_agents::{Client, Events, Tls};
 use understudy_backend::RequestCtx;
 use understudy_cluster::ClusterConfig;
 use understudy_engine::device::DeviceChoice;
@@ -87,7 +87,7 @@ impl Stream {
 /// The node that the user named, else the one that runs here, if one does.
 async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
     if let Some(server) = server {
-        return Ok(Some(with_key(Client::connect(server, CONNECT).await?)?));
+        return Ok(Some(connect(server, CONNECT).await?));
     }
     let Ok(client) = Client::connect(DEFAULT_SERVER, CONNECT_LOCAL).await else { return Ok(None) };
     // Whatever listens there has to be a node of ours.
@@ -98,8 +98,41 @@ async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
     Ok(Some(with_key(client)?))
 }
 
+/// The node at this address, with the key, the trust and the certificate that the environment names.
+pub async fn connect(server: &str, timeout: Duration) -> Result<Client, Error> {
+    with_key(Client::connect_with(server, timeout, &tls()?).await?)
+}
+
+/// Files in PEM.
+fn tls() -> Result<Tls, Error> {
+    let file = |variable| match std::env::var_os(variable).filter(|path| !path.is_empty()) {
+        None => Ok(None),
+        Some(path) => match std::fs::read(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => Err(wrong(format!("{variable}: {}: {error}", path.display()))),
+        },
+    };
+    let mut tls = Tls::default();
+    if let Some(authorities) = file("UNDERSTUDY_CA")? {
+        tls = tls.trusting(&authorities).ok_or_else(|| wrong("UNDERSTUDY_CA holds no certificate".into()))?;
+    }
+    match (file("UNDERSTUDY_CLIENT_CERT")?, file("UNDERSTUDY_CLIENT_KEY")?) {
+        (None, None) => Ok(tls),
+        (Some(certificate), Some(key)) => tls.showing(&certificate, &key).ok_or_else(|| {
+            wrong(
+                "UNDERSTUDY_CLIENT_CERT holds no certificate, or UNDERSTUDY_CLIENT_KEY no private key".into(),
+            )
+        }),
+        _ => Err(wrong("UNDERSTUDY_CLIENT_CERT and UNDERSTUDY_CLIENT_KEY go together".into())),
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error::new("CONFIG_INVALID", message)
+}
+
 /// With the key that the environment has, if it has one.
-pub fn with_key(client: Client) -> Result<Client, Error> {
+fn with_key(client: Client) -> Result<Client, Error> {
     match std::env::var("UNDERSTUDY_API_KEY") {
         Ok(key) if !key.is_empty() => client
             .with_key(&key)

@@ -189,6 +189,22 @@ fn nodes_that_are_not_there() {
 }
 
 #[test]
+fn files_for_tls_that_are_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let empty = written(folder.path(), "empty.pem", "");
+    for (set, named) in [
+        (&[("UNDERSTUDY_CA", "/nowhere.pem")][..], "/nowhere.pem"),
+        (&[("UNDERSTUDY_CA", &empty)], "UNDERSTUDY_CA"),
+        (&[("UNDERSTUDY_CLIENT_CERT", &empty)], "go together"),
+        (&[("UNDERSTUDY_CLIENT_CERT", &empty), ("UNDERSTUDY_CLIENT_KEY", &empty)], "UNDERSTUDY_CLIENT_KEY"),
+    ] {
+        let ps = understudy(["ps", "--server", "https://127.0.0.1:1"]);
+        let ended = set.iter().fold(ps, |ps, (variable, file)| ps.env(variable, file)).run();
+        assert_refused(&ended, USER, "CONFIG_INVALID", &[named]);
+    }
+}
+
+#[test]
 fn something_else_listens_there() {
     // Accepts and never says a word.
     let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -112,3 +112,33 @@ fn a_key_does_what_its_scopes_say() {
     assert!(refused.stderr.contains("KEY_SCOPE"), "{}", refused.stderr);
     assert_eq!(ask(&server, &asks).code, Some(0));
 }
+
+#[test]
+fn a_node_with_tls_and_keys_is_asked_by_whom_trusts_it() {
+    let place = Place::new();
+    let key = place.create(&["editor"]);
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let file = |name: &str, text: String| written(place.folder.path(), name, text);
+    let cert = file("cert.pem", own.cert.pem());
+    let private = file("key.pem", own.signing_key.serialize_pem());
+    let settings = std::fs::read_to_string(&place.config).expect("its settings");
+    file("node.toml", format!("tls.cert = {cert:?}\ntls.key = {private:?}\n{settings}"));
+    let server = place.serve();
+    let address = server.grpc.replace("127.0.0.1", "https://localhost");
+    let model = tiny();
+    let ask = |server: &str, trusted: &str| {
+        understudy(["ask", "--server", server, "--model", &model, "--max-tokens", "2", "--json", "a"])
+            .env("UNDERSTUDY_API_KEY", &key)
+            .env("UNDERSTUDY_CA", trusted)
+            .run()
+    };
+    let answered = ask(&address, &cert);
+    assert_eq!(answered.code, Some(0), "{}", answered.stderr);
+    let untrusted = ask(&address, "");
+    assert_eq!(untrusted.code, Some(3), "{}", untrusted.stderr);
+    assert!(untrusted.stderr.starts_with("error[SERVER_UNTRUSTED]"), "{}", untrusted.stderr);
+    assert!(untrusted.stderr.contains("UNDERSTUDY_CA"), "{}", untrusted.stderr);
+    // In the clear: nothing of the question, or of the key, is read there.
+    let clear = ask(&server.grpc, &cert);
+    assert_eq!(clear.code, Some(3), "{}", clear.stderr);
+}

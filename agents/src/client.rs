@@ -26,7 +26,7 @@ use understudy_proto::{
     },
 };
 
-use crate::{ClientError, Events};
+use crate::{ClientError, Events, Tls, error::root_cause};
 
 /// How much longer than its deadline a stream is read: a node ends an answer *at* the
 /// deadline and its last event, with the text so far, arrives a little later.
@@ -49,21 +49,37 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `HOST:PORT` (or `http://HOST:PORT`).
+    /// Connects to `HOST:PORT` (or `http://HOST:PORT`), or with TLS to `https://HOST:PORT`, trusting the public
+    /// authorities.
     ///
     /// # Errors
-    /// `SERVER_UNREACHABLE` when the address is malformed or nobody answers in time.
+    /// `SERVER_UNREACHABLE` when the address is malformed or nobody answers in time, `SERVER_UNTRUSTED` when the
+    /// node's certificate is not trusted.
     pub async fn connect(addr: &str, timeout: Duration) -> Result<Self, ClientError> {
+        Self::connect_with(addr, timeout, &Tls::default()).await
+    }
+
+    /// The same, trusting and showing what is said.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(addr: &str, timeout: Duration, tls: &Tls) -> Result<Self, ClientError> {
         let uri = if addr.contains("://") { addr.to_owned() } else { format!("http://{addr}") };
-        let endpoint = Endpoint::from_shared(uri)
-            .map_err(|error| ClientError::unreachable(addr, error))?
+        let is_secure = uri.starts_with("https://");
+        let mut endpoint =
+            Endpoint::from_shared(uri).map_err(|error| ClientError::unreachable(addr, error))?;
+        if is_secure {
+            let secured = endpoint.tls_config(tls.config());
+            endpoint = secured.map_err(|error| ClientError::unreachable(addr, root_cause(&error)))?;
+        }
+        let endpoint = endpoint
             .connect_timeout(timeout)
             .http2_keep_alive_interval(KEEPALIVE.0)
             .keep_alive_timeout(KEEPALIVE.1)
             .tcp_nodelay(true);
         match tokio::time::timeout(timeout, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(Self { channel, key: None }),
-            Ok(Err(error)) => Err(ClientError::unreachable(addr, root_cause(&error))),
+            Ok(Err(error)) => Err(ClientError::refused(addr, &error)),
             Err(_) => {
                 Err(ClientError::unreachable(addr, format!("nothing heard for {} ms", timeout.as_millis())))
             }
@@ -289,13 +305,5 @@ async fn unary<T>(
     match tokio::time::timeout(timeout + GRACE, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
         Err(_) => Err(ClientError::too_late(timeout)),
-    }
-}
-
-/// The innermost cause: "connection refused" says more than "transport error".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => root_cause(cause),
-        None => error.to_string(),
     }
 }

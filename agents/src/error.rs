@@ -5,6 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::tls::{self, Refusal};
+
+const UNTRUSTED: &str =
+    "Ask at a name that the certificate has, and name the authority behind it: UNDERSTUDY_CA=FILE.";
+const UNWANTED: &str = "it wants to see a certificate that it trusts";
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -32,6 +38,22 @@ impl ClientError {
         Self { message: what, ..Self::from(Status::unavailable(String::new())) }
     }
 
+    /// A connection to it was not made, for this reason.
+    pub(crate) fn refused(addr: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let why = root_cause(error);
+        match Refusal::of(error) {
+            Some(Refusal::Untrusted) => Self {
+                code: "SERVER_UNTRUSTED".to_owned(),
+                message: format!("the certificate of {addr} is not trusted: {why}"),
+                help: UNTRUSTED.to_owned(),
+                ..Self::unreachable(addr, why)
+            },
+            Some(Refusal::Unwanted) => Self::unreachable(addr, format!("{why}; {UNWANTED}")),
+            Some(Refusal::Plain) => Self::unreachable(addr, "it speaks no TLS there: leave `https://` out"),
+            None => Self::unreachable(addr, why),
+        }
+    }
+
     /// A stream ended without its last message.
     pub(crate) fn cut_off() -> Self {
         Status::internal("the answer ended without its last event").into()
@@ -51,7 +73,7 @@ impl ClientError {
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
-        let (fallback, fallback_help) = without_details(&status);
+        let (fallback, fallback_help) = without_details(code_of(&status));
         let (code, metadata) = match details.error_info() {
             Some(info) => (info.reason.clone(), info.metadata.clone().into_iter().collect()),
             None => (fallback.to_owned(), BTreeMap::new()),
@@ -60,29 +82,52 @@ impl From<Status> for ClientError {
         let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
         Self {
             code,
-            message: status.message().to_owned(),
+            message: told(&status),
             help: help.unwrap_or_else(|| fallback_help.to_owned()),
             retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
             fields: violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect(),
             metadata,
-            status: if is_cut_off(&status) { Code::Unavailable } else { status.code() },
+            status: code_of(&status),
         }
     }
 }
 
-/// A connection that broke amid an answer: tonic calls it unknown, gRPC unavailable.
-fn is_cut_off(status: &Status) -> bool {
-    // One that a node sent has no cause here.
-    status.code() == Code::Unknown && std::error::Error::source(status).is_some()
+/// What a node said, or why there is nothing from it.
+fn told(status: &Status) -> String {
+    let why = match std::error::Error::source(status) {
+        Some(cause) if status.message() == "transport error" => root_cause(cause),
+        _ => status.message().to_owned(),
+    };
+    // TLS 1.3 lets a client finish before the node has looked at its certificate.
+    match why.contains(tls::ALERT) {
+        true => format!("{why}; {UNWANTED}"),
+        false => why,
+    }
+}
+
+/// The innermost cause: "connection refused" says more than "transport error".
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => root_cause(cause),
+        None => error.to_string(),
+    }
+}
+
+/// The code as gRPC defines it. tonic's timers cancel a call that is late, and of a connection that broke it says unknown,
+/// internal or cancelled, by where it broke; a status that a node sent has no cause here.
+fn code_of(status: &Status) -> Code {
+    match status.code() {
+        Code::Cancelled if status.message() == "Timeout expired" => Code::DeadlineExceeded,
+        Code::Unknown | Code::Internal | Code::Cancelled if std::error::Error::source(status).is_some() => {
+            Code::Unavailable
+        }
+        code => code,
+    }
 }
 
 /// Code and help of a status that the transport made, or a node that sends no details.
-fn without_details(status: &Status) -> (&'static str, &'static str) {
-    match status.code() {
-        // tonic's own timers end a call so.
-        Code::Cancelled if status.message() == "Timeout expired" => {
-            without_details(&Status::deadline_exceeded(""))
-        }
+fn without_details(code: Code) -> (&'static str, &'static str) {
+    match code {
         Code::Unauthenticated => ("KEY_INVALID", "Set UNDERSTUDY_API_KEY to a key of the node."),
         Code::DeadlineExceeded => ("DEADLINE", "Allow more time, or ask for fewer tokens."),
         Code::Cancelled => ("CANCELLED", "Nothing to do: the caller or the connection ended the call."),
@@ -120,6 +165,13 @@ mod tests {
         assert_eq!(error.to_string(), "9000 tokens do not fit");
     }
 
+    /// What the transport makes of a connection that broke.
+    fn broken(code: Code) -> Status {
+        let mut status = Status::new(code, "operation was canceled");
+        status.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        status
+    }
+
     #[test]
     fn a_bare_status_still_gets_a_code_and_help() {
         for (status, code) in [
@@ -129,6 +181,10 @@ mod tests {
             (Status::out_of_range("decoded message length too large"), "MESSAGE_TOO_LARGE"),
             (Status::unimplemented(""), "CALL_UNKNOWN"),
             (Status::data_loss(""), "INTERNAL"),
+            (broken(Code::Internal), "SERVER_UNREACHABLE"),
+            (broken(Code::Cancelled), "SERVER_UNREACHABLE"),
+            (Status::internal("a node's own"), "INTERNAL"),
+            (Status::cancelled("a node's own"), "CANCELLED"),
         ] {
             let error = ClientError::from(status);
             assert_eq!(error.code, code);

@@ -9,6 +9,7 @@
 //! | [`account`] | usage, timing and ledger of an answer as the JSON that scripts rely on |
 //! | [`eval`] | measures a node on a suite of tasks |
 //! | [`load`] | measures a node under several answers at once |
+//! | [`tls`] | [`Tls`]: whom a client trusts, and what it shows |
 //! | [`report`] | rows of `eval` as one HTML file |
 //!
 //! ```no_run
@@ -38,8 +39,10 @@ pub mod events;
 pub mod heard;
 pub mod load;
 pub mod report;
+pub mod tls;
 
 pub use client::Client;
 pub use error::ClientError;
 pub use events::Events;
 pub use heard::Heard;
+pub use tls::Tls;

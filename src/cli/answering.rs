@@ -36,7 +36,7 @@ pub struct Answering {
     /// Colour each span by its author and show every decision with its reason and cost.
     #[arg(long)]
     pub explain: bool,
-    /// Ask this node. Without it: the node on 127.0.0.1:7861 if one runs, else one in this process.
+    /// Ask this node, `HOST:PORT` or `https://HOST:PORT`. Without it: the node on 127.0.0.1:7861 if one runs, else one in this process.
     #[arg(long, value_name = "ADDR")]
     pub server: Option<String>,
     /// Give up after this many seconds; the text so far is kept.

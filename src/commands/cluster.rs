@@ -24,7 +24,7 @@ use crate::cli::{
 };
 use crate::error::Error;
 use crate::render::{bytes, line, table};
-use crate::source::with_key;
+use crate::source::connect;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a running node may take to notice that it is a member now.
@@ -57,7 +57,7 @@ fn init(args: &ClusterInit) -> Result<(), Error> {
 
 /// Makes a cluster first where there is none, so that two commands on each of two nodes join them.
 async fn invite(args: &ClusterInvite) -> Result<(), Error> {
-    let client = with_key(Client::connect(&args.server, TIMEOUT).await?)?;
+    let client = connect(&args.server, TIMEOUT).await?;
     let (files, _) = settings(&args.node)?;
     let is_new = !files.is_member() && client.cluster_status(TIMEOUT).await?.cluster.is_empty();
     if is_new {
@@ -207,7 +207,7 @@ fn names(seen: &[Announcement]) -> String {
 }
 
 async fn status(args: &ClusterStatus) -> Result<(), Error> {
-    let client = with_key(Client::connect(&args.server, TIMEOUT).await?)?;
+    let client = connect(&args.server, TIMEOUT).await?;
     let status = client.cluster_status(TIMEOUT).await?;
     if args.json {
         return line(&as_json(&status).to_string());
@@ -284,7 +284,7 @@ async fn revoke(args: &ClusterRevoke) -> Result<(), Error> {
 
 /// The fingerprint of a node that the running one knows.
 async fn known(args: &ClusterRevoke) -> Result<Fingerprint, Error> {
-    let client = with_key(Client::connect(&args.server, TIMEOUT).await?)?;
+    let client = connect(&args.server, TIMEOUT).await?;
     let nodes = client.cluster_status(TIMEOUT).await?.nodes;
     let is_meant = |node: &&NodeStatus| node.node == args.target || node.name == args.target;
     let meant: Vec<&NodeStatus> = nodes.iter().filter(is_meant).collect();

@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use understudy_agents::Client;
 use understudy_proto::v1::{ModelStatus, NumericsGate};
 
 use crate::cli::Ps;
 use crate::error::Error;
 use crate::render::{bytes, line, table};
-use crate::source::with_key;
+use crate::source::connect;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub async fn run(args: &Ps) -> Result<(), Error> {
-    let client = with_key(Client::connect(&args.server, TIMEOUT).await?)?;
+    let client = connect(&args.server, TIMEOUT).await?;
     let slots: Vec<ModelStatus> = client.models(TIMEOUT).await?;
     if args.json {
         return line(&Value::Array(slots.iter().map(as_json).collect()).to_string());

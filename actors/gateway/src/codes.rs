@@ -65,6 +65,7 @@ codes! {
     MODEL_LOAD_FAILED, FailedPrecondition, 3, "Pull the model again; the message says what is wrong with its file.";
     MODEL_TOO_LARGE, FailedPrecondition, 3, "Raise engine.memory, lower engine.kv_tokens, or name a smaller model.";
     SERVER_UNREACHABLE, Unavailable, 3, "Start a node with `understudy serve`, or check the address.";
+    SERVER_UNTRUSTED, Unavailable, 3, "Ask at a name that the certificate has, and name the authority behind it: UNDERSTUDY_CA=FILE.";
     CALL_UNKNOWN, Unimplemented, 3, "The node is older than this client, or is no Understudy node.";
     CLUSTER_UNREACHABLE, Unavailable, 3, "Check that the other node runs, that its port 7863 is reached, and name it with --peer HOST:PORT.";
     LEDGER_UNAVAILABLE, FailedPrecondition, 3, "`understudy doctor` says what is wrong with the ledger; a node keeps one while ledger.enabled is true.";

@@ -19,6 +19,7 @@ use rustls::{
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use understudy_agents::{Client, ClientError, Tls};
 use understudy_gateway::caller::Scope;
 
 use crate::town::{Answer, Town, answer, eventually};
@@ -281,4 +282,66 @@ async fn serve_with(tls: understudy_gateway::config::Tls) -> understudy_gateway:
     config.listen.grpc.set_port(0);
     config.listen.http.set_port(0);
     understudy_gateway::Node::assemble(config, parts).serve(Default::default()).await.unwrap_err()
+}
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// What our own client has of a node at an address: the failure's code and words, if it fails.
+async fn served(addr: &str, tls: Tls) -> Result<bool, ClientError> {
+    Client::connect_with(addr, SOON, &tls).await?.is_serving("", SOON).await
+}
+
+#[tokio::test]
+async fn our_own_client_asks_whom_it_trusts_and_says_why_not() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let trusting =
+        |authority: &Authority| Tls::default().trusting(authority.issuer.pem().as_bytes()).unwrap();
+    let showing = |(cert, key): (rcgen::Certificate, KeyPair)| {
+        trusting(&authority).showing(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    };
+    let town = Town::open(&authority.settings("")).await;
+    let asks_for = Town::open(&authority.asking_for_certificates()).await;
+    let plain = Town::open("").await;
+    let at = |host: &str, town: &Town| format!("{host}:{}", town.grpc().port());
+    let (untrusted, unreachable) = ("SERVER_UNTRUSTED", "SERVER_UNREACHABLE");
+    for (what, addr, tls, expected) in [
+        ("its authority", at("https://localhost", &town), trusting(&authority), Ok(true)),
+        ("public ones", at("https://localhost", &town), Tls::default(), Err((untrusted, "UnknownIssuer"))),
+        ("another", at("https://localhost", &town), trusting(&stranger), Err((untrusted, ""))),
+        ("a name it has not", at("https://127.0.0.1", &town), trusting(&authority), Err((untrusted, "name"))),
+        ("in the clear", at("http://localhost", &town), Tls::default(), Err((unreachable, ""))),
+        (
+            "TLS to a plain port",
+            at("https://localhost", &plain),
+            trusting(&authority),
+            Err((unreachable, "no TLS")),
+        ),
+        (
+            "without a certificate",
+            at("https://localhost", &asks_for),
+            trusting(&authority),
+            Err((unreachable, "certificate that it trusts")),
+        ),
+        (
+            "with a stranger's",
+            at("https://localhost", &asks_for),
+            showing(stranger.client_named("ci.example")),
+            Err((unreachable, "certificate that it trusts")),
+        ),
+        (
+            "with a good one",
+            at("https://localhost", &asks_for),
+            showing(authority.client_named("ci.example")),
+            Ok(true),
+        ),
+    ] {
+        match (served(&addr, tls).await, expected) {
+            (Ok(serves), Ok(_)) => assert!(serves, "{what}"),
+            (Err(error), Err((code, words))) => {
+                assert_eq!(error.code, code, "{what}: {error:?}");
+                assert!(error.message.contains(words), "{what}: {error:?}");
+            }
+            (got, _) => panic!("{what}: {got:?}"),
+        }
+    }
 }
