@@ -65,10 +65,9 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(addr: &str, timeout: Duration, tls: &Tls) -> Result<Self, ClientError> {
         let uri = if addr.contains("://") { addr.to_owned() } else { format!("http://{addr}") };
-        let is_secure = uri.starts_with("https://");
         let mut endpoint =
             Endpoint::from_shared(uri).map_err(|error| ClientError::unreachable(addr, error))?;
-        if is_secure {
+        if endpoint.uri().scheme_str() == Some("https") {
             let secured = endpoint.tls_config(tls.config());
             endpoint = secured.map_err(|error| ClientError::unreachable(addr, root_cause(&error)))?;
         }

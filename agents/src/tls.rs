@@ -1,6 +1,6 @@
 //! TLS of a client: whom it trusts, what it shows, and what a failed handshake means.
 
-use std::{error::Error, io};
+use std::{error::Error, fmt, io};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
@@ -8,7 +8,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 /// Whom a client trusts at an `https://` address, and the certificate that it shows there.
 ///
 /// By default it trusts the public authorities and shows none.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Tls {
     authorities: Option<Certificate>,
     identity: Option<Identity>,
@@ -37,6 +37,14 @@ impl Tls {
             Some(identity) => config.identity(identity.clone()),
             None => config,
         }
+    }
+}
+
+/// Nothing prints a private key.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (trusts, shows) = (self.authorities.is_some(), self.identity.is_some());
+        f.debug_struct("Tls").field("authorities", &trusts).field("identity", &shows).finish()
     }
 }
 
