@@ -138,7 +138,7 @@ fn a_node_with_tls_and_keys_is_asked_by_whom_trusts_it() {
     assert_eq!(untrusted.code, Some(3), "{}", untrusted.stderr);
     assert!(untrusted.stderr.starts_with("error[SERVER_UNTRUSTED]"), "{}", untrusted.stderr);
     assert!(untrusted.stderr.contains("UNDERSTUDY_CA"), "{}", untrusted.stderr);
-    // In the clear: nothing of the question, or of the key, is read there.
+    // In the clear the port hangs up.
     let clear = ask(&server.grpc, &cert);
     assert_eq!(clear.code, Some(3), "{}", clear.stderr);
 }

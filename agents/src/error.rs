@@ -5,11 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::tls::{self, Refusal};
+use crate::tls::{Refusal, explained};
 
 const UNTRUSTED: &str =
     "Ask at a name that the certificate has, and name the authority behind it: UNDERSTUDY_CA=FILE.";
-const UNWANTED: &str = "it wants to see a certificate that it trusts";
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -48,9 +47,8 @@ impl ClientError {
                 help: UNTRUSTED.to_owned(),
                 ..Self::unreachable(addr, why)
             },
-            Some(Refusal::Unwanted) => Self::unreachable(addr, format!("{why}; {UNWANTED}")),
             Some(Refusal::Plain) => Self::unreachable(addr, "it speaks no TLS there: leave `https://` out"),
-            None => Self::unreachable(addr, why),
+            None => Self::unreachable(addr, explained(why)),
         }
     }
 
@@ -94,14 +92,10 @@ impl From<Status> for ClientError {
 
 /// What a node said, or why there is nothing from it.
 fn told(status: &Status) -> String {
-    let why = match std::error::Error::source(status) {
-        Some(cause) if status.message() == "transport error" => root_cause(cause),
-        _ => status.message().to_owned(),
-    };
-    // TLS 1.3 lets a client finish before the node has looked at its certificate.
-    match why.contains(tls::ALERT) {
-        true => format!("{why}; {UNWANTED}"),
-        false => why,
+    match std::error::Error::source(status) {
+        Some(cause) if status.message() == "transport error" => explained(root_cause(cause)),
+        Some(_) => explained(status.message().to_owned()),
+        None => status.message().to_owned(),
     }
 }
 

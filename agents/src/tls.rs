@@ -53,26 +53,31 @@ fn has_certificates(pem: &[u8]) -> bool {
     all.peek().is_some() && all.all(|certificate| certificate.is_ok())
 }
 
-/// How the words of [`rustls::Error::AlertReceived`] begin: where HTTP/2 passed a failure on, they are all that is left.
-pub(crate) const ALERT: &str = "received fatal alert";
+/// How the words of [`rustls::Error::AlertReceived`] begin. TLS 1.3 lets a client finish before the node has looked at its
+/// certificate, so the alert comes amid HTTP/2, which passes nothing on but the words.
+const ALERT: &str = "received fatal alert";
+const WANTED: &str =
+    "it may want to see a certificate that it trusts: UNDERSTUDY_CLIENT_CERT, UNDERSTUDY_CLIENT_KEY";
 
-/// Which side refused, if TLS is why a connection failed.
+/// The cause of a failure, with what to do where the node refused the handshake.
+pub(crate) fn explained(why: String) -> String {
+    if why.contains(ALERT) { format!("{why}; {WANTED}") } else { why }
+}
+
+/// Why this client gave a handshake up.
 pub(crate) enum Refusal {
     /// The client does not trust the node.
     Untrusted,
-    /// The node wants a certificate that this client did not show, or shows another than the node trusts.
-    Unwanted,
     /// The port speaks something else.
     Plain,
 }
 
 impl Refusal {
-    /// What a failed call or connection says about TLS.
+    /// What a failed connection says about TLS.
     pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         match cause(error)? {
             rustls::Error::InvalidCertificate(_) => Some(Self::Untrusted),
             rustls::Error::InvalidMessage(_) => Some(Self::Plain),
-            rustls::Error::AlertReceived(_) => Some(Self::Unwanted),
             _ => None,
         }
     }

@@ -299,6 +299,8 @@ async fn our_own_client_asks_whom_it_trusts_and_says_why_not() {
     let showing = |(cert, key): (rcgen::Certificate, KeyPair)| {
         trusting(&authority).showing(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
     };
+    let shown = format!("{:?}", showing(authority.client_named("ci.example")));
+    assert_eq!(shown, "Tls { authorities: true, identity: true }", "no key is printed");
     let town = Town::open(&authority.settings("")).await;
     let asks_for = Town::open(&authority.asking_for_certificates()).await;
     let plain = Town::open("").await;
