@@ -144,7 +144,7 @@ impl Cluster {
             };
             let mut view = running.peers.view.clone();
             loop {
-                self.0.view.send_replace(view.borrow_and_update().clone());
+                self.show(&running, view.borrow_and_update().clone());
                 tokio::select! {
                     () = &mut again => break,
                     changed = view.changed() => if changed.is_err() { break },
@@ -152,6 +152,18 @@ impl Cluster {
             }
             again.await;
         }
+    }
+
+    /// Shows what a part sees, unless it is over by now: of one that has ended the last word is that it shows nothing.
+    fn show(&self, of: &Arc<Running>, view: Arc<ClusterView>) {
+        self.0.view.send_if_modified(|shown| {
+            // Looked at while the view is held: whoever ends the part clears the view after it.
+            let runs = self.0.running.load().as_ref().is_some_and(|running| Arc::ptr_eq(running, of));
+            if runs {
+                *shown = view;
+            }
+            runs
+        });
     }
 
     /// The nodes as this one sees them, now and later.

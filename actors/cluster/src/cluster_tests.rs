@@ -24,6 +24,25 @@ async fn who_leaves_and_joins_between_two_looks_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_left_shows_nobody_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ClusterFiles::at(folder.path());
+    files.init("lab", &SystemClock).unwrap();
+    let node = testing::cluster(files.clone());
+    node.open().await.unwrap();
+    let part = node.0.running.load_full().unwrap();
+    let mut seen = part.peers.view.clone();
+    let seen = seen.wait_for(|view| view.own.node != 0).await.unwrap().clone();
+    node.show(&part, seen.clone());
+    assert_eq!(*node.watch().borrow(), seen);
+    files.leave().unwrap();
+    node.look().await.unwrap();
+    // Whoever follows the part had this in hand as it ended.
+    node.show(&part, seen);
+    assert_eq!(**node.watch().borrow(), ClusterView::default());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_turned_out_itself_ends_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let files = ClusterFiles::at(folder.path());

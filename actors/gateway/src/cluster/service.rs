@@ -45,8 +45,11 @@ impl ClusterService {
     ) -> Result<impl Stream<Item = Result<NodeStatus, Failure>> + Send + 'static, Failure> {
         let place = self.watchers.visit(&ctx)?;
         let list = |view: &Arc<ClusterView>| statuses(view);
-        let gone =
-            |last| Some(NodeStatus { state: "left".into(), detail: "it is known no more".into(), ..last });
+        let gone = |last: NodeStatus| {
+            let left = NodeStatus { state: "left".into(), detail: "it is known no more".into(), ..last };
+            // One that left before it was forgotten has been told of.
+            (last.state != left.state).then_some(left)
+        };
         Ok(watching::changes(self.cluster.watch(), list, |status| &status.node, gone, ctx, place))
     }
 }
