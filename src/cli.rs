@@ -7,6 +7,7 @@ mod cluster;
 mod eval;
 mod keys;
 mod ledger;
+pub mod server;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use cluster::{
 pub use eval::{Eval, EvalCommand, EvalRun};
 pub use keys::{KeysCommand, KeysCreate, KeysOf};
 pub use ledger::{LedgerCommand, LedgerExport, LedgerPurge, LedgerStats, Selected};
+pub use server::Server;
 
 /// A local cascade of language models: a small one answers, a bigger one is on call.
 #[derive(Debug, Parser)]
@@ -157,13 +159,10 @@ pub struct Ps {
     /// One JSON array on stdout.
     #[arg(long)]
     pub json: bool,
-    /// Address of the node: `HOST:PORT`, or `https://HOST:PORT`.
-    #[arg(long, value_name = "ADDR", default_value = DEFAULT_SERVER)]
-    pub server: String,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub server: Server,
 }
-
-/// Where a node listens unless told otherwise.
-pub const DEFAULT_SERVER: &str = "127.0.0.1:7861";
 
 /// `serve`.
 #[derive(Debug, Args)]

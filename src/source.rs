@@ -17,7 +17,7 @@ use understudy_gateway::{
 use understudy_proto::v1::{GenerateEvent, GenerateRequest};
 use understudy_router::Databases;
 
-use crate::cli::{Answering, DEFAULT_SERVER};
+use crate::cli::{Answering, server::HERE};
 use crate::error::Error;
 
 /// How long a node may take to accept a connection that the user asked for.
@@ -44,7 +44,7 @@ pub enum Stream {
 impl Source {
     /// The node that the user named, else the one that runs here, else a new one in this process.
     pub async fn find(answering: &Answering) -> Result<Self, Error> {
-        match running(answering.server.as_deref()).await? {
+        match running(answering.server.named()).await? {
             Some(client) => Ok(Self::Remote(client)),
             None => Self::own(own()).await,
         }
@@ -89,12 +89,12 @@ async fn running(server: Option<&str>) -> Result<Option<Client>, Error> {
     if let Some(server) = server {
         return Ok(Some(connect(server, CONNECT).await?));
     }
-    let Ok(client) = Client::connect(DEFAULT_SERVER, CONNECT_LOCAL).await else { return Ok(None) };
+    let Ok(client) = Client::connect(HERE, CONNECT_LOCAL).await else { return Ok(None) };
     // Whatever listens there has to be a node of ours.
     if client.is_serving("", CONNECT_LOCAL).await.is_err() {
         return Ok(None);
     }
-    tracing::info!(server = DEFAULT_SERVER, "asking the running node");
+    tracing::info!(server = HERE, "asking the running node");
     Ok(Some(with_key(client)?))
 }
 

@@ -185,7 +185,12 @@ fn nodes_that_are_not_there() {
         assert_refused(&ended, MISSING, "SERVER_UNREACHABLE", &[server]);
         assert!(started.elapsed() < Duration::from_secs(10), "{server}: {:?}", started.elapsed());
     }
-    assert_refused(&understudy(["ps", "--server", "127.0.0.1:1"]).run(), MISSING, "SERVER_UNREACHABLE", &[]);
+    let by_variable = |args: &[&str]| understudy(args).env("UNDERSTUDY_SERVER", "127.0.0.1:1").run();
+    for command in [&["ps"][..], &["ask", "hi"], &["cluster", "status"], &["cluster", "invite"]] {
+        assert_refused(&by_variable(command), MISSING, "SERVER_UNREACHABLE", &["127.0.0.1:1"]);
+    }
+    let named = by_variable(&["ps", "--server", "127.0.0.1:2"]);
+    assert_refused(&named, MISSING, "SERVER_UNREACHABLE", &["127.0.0.1:2"]);
 }
 
 #[test]

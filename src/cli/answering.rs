@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use understudy_router::policies::REGISTRY;
 
+use super::Server;
+
 /// How an answer is made: shared by `ask` and `chat`.
 #[derive(Debug, Args, Clone)]
 pub struct Answering {
@@ -36,9 +38,9 @@ pub struct Answering {
     /// Colour each span by its author and show every decision with its reason and cost.
     #[arg(long)]
     pub explain: bool,
-    /// Ask this node, `HOST:PORT` or `https://HOST:PORT`. Without it: the node on 127.0.0.1:7861 if one runs, else one in this process.
-    #[arg(long, value_name = "ADDR")]
-    pub server: Option<String>,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub server: Server,
     /// Give up after this many seconds; the text so far is kept.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,

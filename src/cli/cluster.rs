@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::DEFAULT_SERVER;
+use super::Server;
 
 /// What to do with this machine's part in a cluster.
 #[derive(Debug, Subcommand)]
@@ -44,8 +44,8 @@ pub struct ClusterInvite {
     #[arg(long)]
     pub json: bool,
     /// The node that invites; it must run.
-    #[arg(long, value_name = "ADDR", default_value = DEFAULT_SERVER)]
-    pub server: String,
+    #[command(flatten)]
+    pub server: Server,
     /// Of which node.
     #[command(flatten)]
     pub node: ClusterOf,
@@ -71,8 +71,8 @@ pub struct ClusterStatus {
     #[arg(long)]
     pub json: bool,
     /// Which node to ask.
-    #[arg(long, value_name = "ADDR", default_value = DEFAULT_SERVER)]
-    pub server: String,
+    #[command(flatten)]
+    pub server: Server,
 }
 
 /// `cluster revoke`.
@@ -84,8 +84,8 @@ pub struct ClusterRevoke {
     #[arg(long, default_value = "")]
     pub reason: String,
     /// The node that knows it; not needed with a fingerprint.
-    #[arg(long, value_name = "ADDR", default_value = DEFAULT_SERVER)]
-    pub server: String,
+    #[command(flatten)]
+    pub server: Server,
     /// Of which node.
     #[command(flatten)]
     pub node: ClusterOf,

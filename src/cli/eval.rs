@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use understudy_agents::eval::Suite;
 
-use super::at_least_one;
+use super::{Server, at_least_one};
 
 /// `eval`.
 #[derive(Debug, Args)]
@@ -63,9 +63,9 @@ pub struct EvalRun {
     /// Items asked at the same time.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     pub concurrency: usize,
-    /// Ask this node. Without it: the node on 127.0.0.1:7861 if one runs, else one in this process.
-    #[arg(long, value_name = "ADDR")]
-    pub server: Option<String>,
+    /// Which node to ask.
+    #[command(flatten)]
+    pub server: Server,
     /// For one item; then its text so far is judged.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,

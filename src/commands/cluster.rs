@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tonic::transport::Uri;
 use understudy_agents::Client;
 use understudy_cluster::{
     JoinError,
@@ -57,16 +58,16 @@ fn init(args: &ClusterInit) -> Result<(), Error> {
 
 /// Makes a cluster first where there is none, so that two commands on each of two nodes join them.
 async fn invite(args: &ClusterInvite) -> Result<(), Error> {
-    let client = connect(&args.server, TIMEOUT).await?;
+    let client = connect(args.server.named_or_here(), TIMEOUT).await?;
     let (files, _) = settings(&args.node)?;
     let is_new = !files.is_member() && client.cluster_status(TIMEOUT).await?.cluster.is_empty();
     if is_new {
-        if !is_here(&args.server) {
+        if !is_here(args.server.named_or_here()) {
             return Err(Error::new(
                 "CLUSTER_NONE",
                 format!(
                     "the node at {} is in no cluster; on that machine: understudy cluster init",
-                    args.server
+                    args.server.named_or_here()
                 ),
             ));
         }
@@ -91,7 +92,8 @@ async fn invite(args: &ClusterInvite) -> Result<(), Error> {
 
 /// Whether a node's address is of this machine.
 fn is_here(server: &str) -> bool {
-    let host = server.rsplit_once(':').map_or(server, |(host, _)| host).trim_matches(['[', ']']);
+    let Ok(address) = server.parse::<Uri>() else { return false };
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
@@ -207,7 +209,7 @@ fn names(seen: &[Announcement]) -> String {
 }
 
 async fn status(args: &ClusterStatus) -> Result<(), Error> {
-    let client = connect(&args.server, TIMEOUT).await?;
+    let client = connect(args.server.named_or_here(), TIMEOUT).await?;
     let status = client.cluster_status(TIMEOUT).await?;
     if args.json {
         return line(&as_json(&status).to_string());
@@ -284,7 +286,7 @@ async fn revoke(args: &ClusterRevoke) -> Result<(), Error> {
 
 /// The fingerprint of a node that the running one knows.
 async fn known(args: &ClusterRevoke) -> Result<Fingerprint, Error> {
-    let client = connect(&args.server, TIMEOUT).await?;
+    let client = connect(args.server.named_or_here(), TIMEOUT).await?;
     let nodes = client.cluster_status(TIMEOUT).await?.nodes;
     let is_meant = |node: &&NodeStatus| node.node == args.target || node.name == args.target;
     let meant: Vec<&NodeStatus> = nodes.iter().filter(is_meant).collect();
@@ -331,10 +333,13 @@ mod tests {
 
     #[test]
     fn a_cluster_is_made_for_a_node_of_this_machine_only() {
-        for here in ["127.0.0.1:7861", "localhost:7861", "[::1]:7861", "localhost"] {
+        for here in ["127.0.0.1:7861", "localhost:7861", "[::1]:7861", "localhost", "https://localhost:7861/"]
+        {
             assert!(is_here(here), "{here}");
         }
-        for elsewhere in ["10.0.0.7:7861", "studio:7861", "[fd00::1]:7861"] {
+        for elsewhere in
+            ["10.0.0.7:7861", "studio:7861", "[fd00::1]:7861", "https://studio:7861", "two words"]
+        {
             assert!(!is_here(elsewhere), "{elsewhere}");
         }
     }

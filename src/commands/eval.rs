@@ -42,7 +42,7 @@ async fn measure(args: EvalRun) -> Result<(), Error> {
         timeout: Duration::from_secs(args.timeout),
         git: env!("UNDERSTUDY_GIT_COMMIT").to_owned(),
     };
-    let reached = Reached::find(args.server.as_deref()).await?;
+    let reached = Reached::find(args.server.named()).await?;
     let mut bar = ItemBar::new(suite.name());
     let summary = eval::run(&reached.client, &options, &mut |progress| bar.show(progress)).await;
     bar.finish();

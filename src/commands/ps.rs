@@ -13,7 +13,7 @@ use crate::source::connect;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub async fn run(args: &Ps) -> Result<(), Error> {
-    let client = connect(&args.server, TIMEOUT).await?;
+    let client = connect(args.server.named_or_here(), TIMEOUT).await?;
     let slots: Vec<ModelStatus> = client.models(TIMEOUT).await?;
     if args.json {
         return line(&Value::Array(slots.iter().map(as_json).collect()).to_string());

@@ -66,7 +66,8 @@ pub struct Ended {
 /// The binary with these arguments.
 pub fn understudy<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_understudy"));
-    command.args(args).env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).env_remove("RUST_LOG").env_remove("UNDERSTUDY_SERVER");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Run { command, stdin: Vec::new(), patience: PATIENCE }
 }
 
