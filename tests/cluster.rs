@@ -76,8 +76,10 @@ fn node(folder: &Path, name: &str, model: Option<&str>) -> (Server, String) {
     let home = folder.join(name);
     let ladder = model.map(|model| format!("[[ladder]]\nmodel = {model:?}\n")).unwrap_or_default();
     let cluster = format!("name = {name:?}\nlisten = \"127.0.0.1:0\"\ndiscovery = false");
+    // One that is given no model loads none of its own ladder beside the test.
+    let preload = model.is_some();
     let settings = format!(
-        "home = {home:?}\nledger.enabled = false\nengine.preload = true\n{ladder}[cluster]\n{cluster}\n"
+        "home = {home:?}\nledger.enabled = false\nengine.preload = {preload}\n{ladder}[cluster]\n{cluster}\n"
     );
     let config = written(folder, &format!("{name}.toml"), settings);
     (Server::spawned(understudy(["serve", "--config", &config])), config)
@@ -119,11 +121,11 @@ async fn an_answer_under_a_constraint_goes_on_where_its_node_was_killed() {
     let client = gateway.client().await;
     hears(&client, 2).await;
 
-    let constraint = Constraint { kind: Some(Kind::Regex("([a-z]{2,9} ){60}[a-z]{5}!".into())) };
+    let constraint = Constraint { kind: Some(Kind::Regex("([a-z]{2,9} ){160}[a-z]{5}!".into())) };
     let asked = GenerateRequest {
         prompt: "Tell me a long story about a lighthouse.".into(),
         model,
-        max_tokens: Some(600),
+        max_tokens: Some(1200),
         constraint: Some(constraint),
         ..GenerateRequest::default()
     };
@@ -136,9 +138,10 @@ async fn an_answer_under_a_constraint_goes_on_where_its_node_was_killed() {
                 if text.len() > 120 && nodes.len() == 2 {
                     let status = client.cluster_status(SOON).await.expect("a status");
                     let is_busy = |node: &&understudy_proto::v1::NodeStatus| {
-                        node.models.iter().any(|model| model.active > 0)
+                        node.state == "alive" && node.models.iter().any(|model| model.active > 0)
                     };
-                    let busy = status.nodes.iter().find(is_busy).expect("one of them serves it");
+                    // Nodes tell of their loads twice a second; until then the answer just goes on.
+                    let Some(busy) = status.nodes.iter().find(is_busy) else { continue };
                     // Dropping it kills it.
                     nodes.retain(|(name, _)| *name != busy.name);
                     assert_eq!(nodes.len(), 1, "{busy:?}");
@@ -149,11 +152,12 @@ async fn an_answer_under_a_constraint_goes_on_where_its_node_was_killed() {
             _ => {}
         }
     }
+    assert_eq!(nodes.len(), 1, "it ended before anybody was known to be busy");
     let end = end.expect("an end");
     assert_eq!((end.finish_reason.as_str(), &end.text), ("constraint", &text));
     let words: Vec<&str> = text.strip_suffix('!').expect("its last letter").split(' ').collect();
-    assert_eq!(words.len(), 61, "{text}");
+    assert_eq!(words.len(), 161, "{text}");
     let is_word =
         |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase()) && (2..=9).contains(&word.len());
-    assert!(words.iter().all(is_word) && words[60].len() == 5, "{text}");
+    assert!(words.iter().all(is_word) && words[160].len() == 5, "{text}");
 }

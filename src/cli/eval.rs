@@ -13,6 +13,9 @@ pub struct Eval {
     /// A measurement, unless two are compared.
     #[command(flatten)]
     pub run: Option<EvalRun>,
+    /// Which node to ask for a measurement. Not in `EvalRun`: a group that is optional as a whole must hold no other.
+    #[command(flatten)]
+    pub server: Server,
     /// Two measurements.
     #[command(subcommand)]
     pub compare: Option<EvalCommand>,
@@ -63,9 +66,6 @@ pub struct EvalRun {
     /// Items asked at the same time.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     pub concurrency: usize,
-    /// Which node to ask.
-    #[command(flatten)]
-    pub server: Server,
     /// For one item; then its text so far is judged.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,

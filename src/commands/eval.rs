@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use understudy_agents::eval::{self, Comparison, Options, Rows, Suite, Summary};
 
-use crate::cli::{Eval, EvalCommand, EvalRun};
+use crate::cli::{Eval, EvalCommand, EvalRun, Server};
 use crate::error::Error;
 use crate::render::{line, progress::ItemBar};
 use crate::source::Reached;
@@ -13,12 +13,12 @@ use crate::source::Reached;
 pub async fn run(args: Eval) -> Result<(), Error> {
     match (args.compare, args.run) {
         (Some(EvalCommand::Compare { a, b, json }), _) => compare(&a, &b, json),
-        (None, Some(args)) => measure(args).await,
+        (None, Some(run)) => measure(run, &args.server).await,
         (None, None) => Err(Error::invalid("name a suite, or two files to compare")),
     }
 }
 
-async fn measure(args: EvalRun) -> Result<(), Error> {
+async fn measure(args: EvalRun, server: &Server) -> Result<(), Error> {
     let suite = Suite::named(&args.suite)
         .ok_or_else(|| Error::invalid(format!("there is no suite {:?}", args.suite)))?;
     if !args.temperature.is_finite() || args.temperature < 0.0 {
@@ -42,7 +42,7 @@ async fn measure(args: EvalRun) -> Result<(), Error> {
         timeout: Duration::from_secs(args.timeout),
         git: env!("UNDERSTUDY_GIT_COMMIT").to_owned(),
     };
-    let reached = Reached::find(args.server.named()).await?;
+    let reached = Reached::find(server.named()).await?;
     let mut bar = ItemBar::new(suite.name());
     let summary = eval::run(&reached.client, &options, &mut |progress| bar.show(progress)).await;
     bar.finish();
