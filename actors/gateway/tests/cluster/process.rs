@@ -229,8 +229,12 @@ pub async fn joined_at(folder: &Path, places: &[Place], kind: &Kind) -> Vec<Proc
     }
     // One in another namespace takes this process for a stranger, who may not look.
     for node in nodes.iter().filter(|node| node.place.before.is_empty()) {
-        let others = places.iter().filter(|place| place.models.is_none() && place.cluster != node.cluster);
-        node.sees(others.count()).await;
+        let of_kind = |place: &&Place| place.models.is_none() && place.cluster != node.cluster;
+        let others = places.iter().filter(of_kind).count();
+        // Of nodes with models of their own only the caller knows what to wait for.
+        if others > 0 {
+            node.sees(others).await;
+        }
     }
     nodes
 }
