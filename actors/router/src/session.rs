@@ -27,6 +27,15 @@ const MAX_ATTEMPTS: u32 = 8;
 /// each token, so a live one answers within a token's time.
 const DRAIN_LIMIT: Duration = Duration::from_millis(250);
 
+/// After how many losses on one node, all at the same place, the request is taken for their cause. Elsewhere one of them
+/// may be of the whole node, or of the way to it, before the request was even read again.
+const fn blamed_after(node: NodeId) -> usize {
+    match node {
+        NodeId(0) => 2,
+        _ => 3,
+    }
+}
+
 /// A model and its sequence.
 pub(crate) struct Session {
     model: String,
@@ -38,6 +47,8 @@ pub(crate) struct Session {
     losses: Vec<NodeId>,
     /// Tokens that it had at the last loss.
     lost_at: usize,
+    /// Losses up to the last one, all on one node and at the same place.
+    in_a_row: usize,
     /// The weights that began the answer: only their twins go on with it.
     digest: Option<String>,
 }
@@ -82,6 +93,7 @@ impl Session {
             node: NodeId::default(),
             losses: Vec::new(),
             lost_at: 0,
+            in_a_row: 0,
             digest: None,
         }
     }
@@ -130,13 +142,14 @@ impl Session {
     /// Notes a loss; whether to try again.
     pub(crate) fn lost(&mut self, desk: &Desk<'_>, why: &str) -> bool {
         let worth_it = match self.open.take() {
-            // Twice in a row on one node, at the same place: what a request does to an engine twice it may do to every
-            // engine. One that grew in between met with somebody else's misfortune.
+            // What a request does to an engine again and again it may do to every engine. One that grew in between met
+            // with somebody else's misfortune.
             Some(open) => {
                 let again_here = self.losses.last() == Some(&self.node);
                 let has_grown = open.held.len() > std::mem::replace(&mut self.lost_at, open.held.len());
                 self.losses.push(self.node);
-                has_grown || !again_here
+                self.in_a_row = if again_here && !has_grown { self.in_a_row + 1 } else { 1 };
+                self.in_a_row < blamed_after(self.node)
             }
             // No engine had it, which says nothing of the request. Once it has begun it was looked for long enough.
             None => !self.has_begun(),

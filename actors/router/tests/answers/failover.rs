@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use understudy_backend::fake::{Call, FakeBackend, Fault};
-use understudy_backend::{BackendError, RequestCtx};
+use understudy_backend::{BackendError, NodeId, RequestCtx};
 use understudy_router::{AnswerRequest, DecisionKind, FinishReason, Pattern};
 
 use crate::told::{ask, ask_for, listen, nothing_left, question, router, says, slots, sure, unsure};
@@ -36,6 +36,19 @@ async fn lost_twice_is_interrupted_with_the_partial_text() {
     let told = ask("direct", &[&model]).await;
     assert_eq!((told.shown.as_str(), told.finished().reason), ("abc", FinishReason::Interrupted));
     assert_eq!(opens(&model).len(), 2, "two attempts");
+}
+
+/// A node that froze and came back may be killed before it has read the request again.
+#[tokio::test(start_paused = true)]
+async fn two_losses_at_another_node_are_not_yet_the_requests_doing() {
+    let twice = sure("abcdef").fail_once_at(3, lost()).fail_once_at(3, lost());
+    let model = says("m", twice).on(NodeId(7));
+    let told = ask("direct", &[&model]).await;
+    assert_eq!((told.shown.as_str(), told.finished().reason), ("abcdef", FinishReason::Stop));
+    let model = says("m", sure("abcdef").fail_at(3, lost())).on(NodeId(7));
+    let told = ask("direct", &[&model]).await;
+    assert_eq!((told.shown.as_str(), told.finished().reason), ("abc", FinishReason::Interrupted));
+    assert_eq!(opens(&model).len(), 3, "nor is it tried for ever");
 }
 
 #[tokio::test(start_paused = true)]
