@@ -58,17 +58,15 @@ fn init(args: &ClusterInit) -> Result<(), Error> {
 
 /// Makes a cluster first where there is none, so that two commands on each of two nodes join them.
 async fn invite(args: &ClusterInvite) -> Result<(), Error> {
-    let client = connect(args.server.named_or_here(), TIMEOUT).await?;
+    let server = args.server.named_or_here();
+    let client = connect(server, TIMEOUT).await?;
     let (files, _) = settings(&args.node)?;
     let is_new = !files.is_member() && client.cluster_status(TIMEOUT).await?.cluster.is_empty();
     if is_new {
-        if !is_here(args.server.named_or_here()) {
+        if !is_here(server) {
             return Err(Error::new(
                 "CLUSTER_NONE",
-                format!(
-                    "the node at {} is in no cluster; on that machine: understudy cluster init",
-                    args.server.named_or_here()
-                ),
+                format!("the node at {server} is in no cluster; on that machine: understudy cluster init"),
             ));
         }
         files.init("home", &SystemClock)?;
