@@ -158,13 +158,12 @@ async fn a_draining_node_takes_nothing_new() {
     let (events, shown) = begun(&client, endless()).await;
     let terminated = Instant::now();
     server.terminate();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(is_serving_soon(&client, "", false).await, "health says so");
     let error = match client.generate(direct(SMALL, "Hi", 1), SOON).await {
         Err(error) => error,
         Ok(events) => read_to_end(events, String::new()).await.err().expect("a refusal"),
     };
     assert_eq!(error.code, "DRAINING", "{error:?}");
-    assert!(!client.is_serving("", SOON).await.expect("health"), "health says so");
     // What does not end in the drain time is cut, and hears why.
     match read_to_end(events, shown).await {
         Ok(answer) => assert_eq!(answer.finished.finish_reason, "cancelled"),
@@ -182,14 +181,20 @@ async fn a_terminated_node_refuses_who_waits_and_finishes_who_runs() {
     let config = format!("[[ladder]]\nmodel = {SMALL:?}\n{limits}");
     let mut server = Server::with_config(&config);
     let client = server.client().await;
-    let (events, shown) = begun(&client, direct(SMALL, "Tell me a long story about the sea.", 24)).await;
+    // Some seconds' worth of an answer that cannot end sooner: it runs while the others come, wait and are refused.
+    let long = GenerateRequest { max_tokens: Some(300), ..endless() };
+    let (events, shown) = begun(&client, long).await;
     let others: Vec<_> = (0..3)
         .map(|_| {
             let client = client.clone();
             tokio::spawn(async move { refusal(&client, direct(SMALL, "Hi", 1)).await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let until = Instant::now() + SOON;
+    while waiting(&server) < others.len() {
+        assert!(Instant::now() < until, "three requests wait: {}", waiting(&server));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     server.terminate();
     for other in others {
         let error = other.await.expect("a refusal");
@@ -197,8 +202,15 @@ async fn a_terminated_node_refuses_who_waits_and_finishes_who_runs() {
         assert!(error.retry_after.is_some());
     }
     let answer = read_to_end(events, shown).await.expect("the stream is finished");
-    assert!(["stop", "length"].contains(&answer.finished.finish_reason.as_str()), "{:?}", answer.finished);
+    assert_eq!(answer.finished.finish_reason, "constraint", "to its own end");
     assert_eq!(server.ended(SOON), Some(0));
+}
+
+/// How many requests wait for a place on the node, of any priority.
+fn waiting(server: &Server) -> usize {
+    let (_, metrics) = server.get("/metrics");
+    let samples = metrics.lines().filter(|line| line.starts_with("understudy_requests_waiting{"));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
 }
 
 #[tokio::test]
