@@ -35,23 +35,25 @@ fn sets() -> Vec<(&'static str, Vec<ToolSpec>)> {
     ]
 }
 
-fn compile_and_write(tools: Vec<ToolSpec>) -> Result<(), GrammarError> {
+/// Compiles calls alone, or calls amid text with one of them begun, and writes on to an end.
+fn compile_and_write((tools, text): (Vec<ToolSpec>, bool)) -> Result<(), GrammarError> {
     let name = tools.first().map(|tool| tool.name.clone()).unwrap_or_default();
-    for (text, begun) in
-        [(false, String::new()), (true, format!("{{\"name\": \"{name}\", \"arguments\": {{"))]
-    {
-        let pattern = Pattern::Calls(CallsSpec { tools: tools.clone(), text, many: true });
-        let mut matcher = Grammar::compile(&pattern, &vocabulary(), &Budget::default())?.matcher();
-        assert!(begun.bytes().all(|byte| matcher.try_accept(u32::from(byte))), "{begun}");
-        for token in matcher.close_path().unwrap_or_default() {
-            assert!(allowed(&mut matcher).contains(&token) && matcher.try_accept(token));
-        }
-        assert!(matcher.is_accepting());
+    let begun = if text { format!("{{\"name\": \"{name}\", \"arguments\": {{") } else { String::new() };
+    let pattern = Pattern::Calls(CallsSpec { tools, text, many: true });
+    let mut matcher = Grammar::compile(&pattern, &vocabulary(), &Budget::default())?.matcher();
+    assert!(begun.bytes().all(|byte| matcher.try_accept(u32::from(byte))), "{begun}");
+    for token in matcher.close_path().unwrap_or_default() {
+        assert!(allowed(&mut matcher).contains(&token) && matcher.try_accept(token));
     }
+    assert!(matcher.is_accepting());
     Ok(())
 }
 
 #[test]
 fn hostile_tools_are_dealt_with_soon() {
-    all_end_soon(sets(), compile_and_write);
+    let with_text = |text: bool| {
+        let kind = if text { "text and calls" } else { "calls" };
+        sets().into_iter().map(move |(name, tools)| (format!("{kind}: {name}"), (tools, text)))
+    };
+    all_end_soon(with_text(false).chain(with_text(true)), compile_and_write);
 }
