@@ -127,6 +127,7 @@ async fn a_frozen_node_is_given_up_and_comes_back_when_it_thaws() {
     nodes[victim].signal("CONT");
     nodes[0].sees(2).await;
     // Of the other two, one has a model.
+    nodes[victim].sees(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
